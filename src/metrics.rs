@@ -1,0 +1,428 @@
+//! Every series that Tollgate exports, in one struct, resolved when the process starts.
+//!
+//! Prometheus looks label values up by a hash behind a lock. So each family of series is resolved
+//! once over its closed lists ([`Closed`]), and the request path only adds to an atomic. No label
+//! is ever made from an id, a path, a token or an address.
+
+use std::{marker::PhantomData, sync::OnceLock};
+
+use http::{Method, StatusCode};
+use prometheus::{
+    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use crate::vocabulary::{
+    CacheOutcome, Closed, ConnectionEnd, Decision, Handshake, InvalidationCause, Limiter, Protocol,
+    Reload, RouteClass, Success, UpstreamCause, UpstreamOutcome,
+};
+
+/// All series of the process.
+pub struct Metrics {
+    registry: Registry,
+    /// `tollgate_requests_total`, see [`Requests`].
+    pub requests: Requests,
+    /// `tollgate_request_duration_seconds` by route class and cache outcome.
+    pub durations: Durations,
+    /// `tollgate_requests_in_flight`.
+    pub in_flight: IntGauge,
+    /// `tollgate_rejections_total` by reason.
+    pub rejections: IntCounterVec,
+    /// `tollgate_cache_lookups_total` by outcome.
+    pub cache_lookups: Counters<CacheOutcome>,
+    /// `tollgate_cache_entries`.
+    pub cache_entries: IntGauge,
+    /// `tollgate_cache_bytes`.
+    pub cache_bytes: IntGauge,
+    /// `tollgate_cache_evictions_total`.
+    pub cache_evictions: IntCounter,
+    /// `tollgate_cache_invalidations_total` by cause.
+    pub invalidations: Counters<InvalidationCause>,
+    /// `tollgate_collapsed_reads_total`.
+    pub collapsed_reads: IntCounter,
+    /// `tollgate_cache_fills_in_flight`.
+    pub flights: IntGauge,
+    /// `tollgate_upstream_requests_total` by cause and outcome.
+    pub upstream_requests: CounterGrid<UpstreamCause, UpstreamOutcome>,
+    /// `tollgate_upstream_duration_seconds` by cause, until the head of the reply.
+    pub upstream_durations: Histograms<UpstreamCause>,
+    /// `tollgate_upstream_connections`, idle ones included.
+    pub upstream_connections: IntGauge,
+    /// `tollgate_upstream_requests_waiting`.
+    pub upstream_waiting: IntGauge,
+    /// `tollgate_limiter_decisions_total` by limiter and decision.
+    pub limiter: CounterGrid<Limiter, Decision>,
+    /// `tollgate_unlisted_reads_total`.
+    pub unlisted_reads: IntCounter,
+    /// `tollgate_tls_handshakes_total` by outcome.
+    pub handshakes: Counters<Handshake>,
+    /// `tollgate_tls_handshakes_in_flight`.
+    pub handshakes_in_flight: IntGauge,
+    /// `tollgate_connections` by protocol.
+    pub connections: Gauges<Protocol>,
+    /// `tollgate_connection_ends_total` by reason.
+    pub connection_ends: Counters<ConnectionEnd>,
+    /// `tollgate_reloads_total` by what was read and whether it worked.
+    pub reloads: CounterGrid<Reload, Success>,
+    /// `tollgate_tokens`.
+    pub tokens: IntGauge,
+    /// `tollgate_certificate_expiry_timestamp_seconds`.
+    pub certificate_expiry: Gauge,
+    /// `tollgate_access_log_dropped_total`.
+    pub access_log_dropped: IntCounter,
+}
+
+/// One counter for each member of a closed list.
+pub struct Counters<L> {
+    each: Box<[IntCounter]>,
+    label: PhantomData<L>,
+}
+
+/// One counter for each pair of two closed lists.
+pub struct CounterGrid<A, B> {
+    each: Box<[IntCounter]>,
+    labels: PhantomData<(A, B)>,
+}
+
+/// One gauge for each member of a closed list.
+pub struct Gauges<L> {
+    each: Box<[IntGauge]>,
+    label: PhantomData<L>,
+}
+
+/// One histogram for each member of a closed list.
+pub struct Histograms<L> {
+    each: Box<[Histogram]>,
+    label: PhantomData<L>,
+}
+
+/// Request durations by route class (none for what was refused before routing) and outcome.
+pub struct Durations(Box<[Histogram]>);
+
+/// Requests by method, status and cache outcome; other methods and statuses are `other`.
+///
+/// A series is resolved when it first counts: more than a thousand zeros would be noise.
+pub struct Requests {
+    family: IntCounterVec,
+    each: Box<[OnceLock<IntCounter>]>,
+}
+
+/// Holds a gauge up by one for as long as it lives.
+pub struct Raised(IntGauge);
+
+const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"];
+
+/// The statuses that get a series of their own; what is not here counts as `other`.
+const STATUSES: [u16; 24] = [
+    200, 201, 202, 204, 206, 301, 302, 304, 400, 401, 403, 404, 405, 406, 408, 409, 413, 422, 429,
+    500, 501, 502, 503, 504,
+];
+
+/// From a hit (tens of microseconds) to the slowest list on record (26 s) and beyond.
+const DURATION_BUCKETS: [f64; 14] = [
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 5.0, 15.0, 60.0,
+];
+
+impl Metrics {
+    /// Registers every series; called once, when the process starts.
+    #[expect(clippy::missing_panics_doc, reason = "names are literals; a clash cannot pass a test")]
+    #[expect(clippy::too_many_lines, reason = "a list of every series, one beside the other")]
+    pub fn new() -> Self {
+        let registry = Registry::new();
+        let r = &Registrar(&registry);
+        let info = r.gauge_vec("build_info", "The version that runs; always 1.", &["version"]);
+        info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        Self {
+            requests: Requests::new(r),
+            durations: Durations::new(r),
+            in_flight: r.gauge("requests_in_flight", "Requests whose reply has not ended."),
+            rejections: r.counter_vec(
+                "rejections_total",
+                "Requests that Tollgate itself refused, by reason.",
+                &["reason"],
+            ),
+            cache_lookups: r.counters(
+                "cache_lookups_total",
+                "Reads that asked the cache, by outcome.",
+                "outcome",
+            ),
+            cache_entries: r.gauge("cache_entries", "Representations in the cache."),
+            cache_bytes: r.gauge("cache_bytes", "Bytes of the cache, keys and headers included."),
+            cache_evictions: r.counter(
+                "cache_evictions_total",
+                "Entries that left the cache for want of room or because they had expired.",
+            ),
+            invalidations: r.counters(
+                "cache_invalidations_total",
+                "Invalidations of families of reads, by cause.",
+                "cause",
+            ),
+            collapsed_reads: r.counter(
+                "collapsed_reads_total",
+                "Reads that shared a fetch which another reader had begun.",
+            ),
+            flights: r.gauge("cache_fills_in_flight", "Fetches that fill the cache, under way."),
+            upstream_requests: r.grid(
+                "upstream_requests_total",
+                "Requests sent to an upstream, by cause and outcome.",
+                ["cause", "outcome"],
+            ),
+            upstream_durations: r.histograms(
+                "upstream_duration_seconds",
+                "Time until the head of an upstream's reply, by cause.",
+                "cause",
+            ),
+            upstream_connections: r.gauge("upstream_connections", "Connections to upstreams."),
+            upstream_waiting: r.gauge(
+                "upstream_requests_waiting",
+                "Requests that wait for a slot of their upstream.",
+            ),
+            limiter: r.grid(
+                "limiter_decisions_total",
+                "Decisions of the limiters, by limiter and decision.",
+                ["limiter", "decision"],
+            ),
+            unlisted_reads: r.counter(
+                "unlisted_reads_total",
+                "GETs of routes that the route table does not list.",
+            ),
+            handshakes: r.counters(
+                "tls_handshakes_total",
+                "TLS handshakes with clients, by outcome.",
+                "outcome",
+            ),
+            handshakes_in_flight: r
+                .gauge("tls_handshakes_in_flight", "TLS handshakes with clients, under way."),
+            connections: Gauges::new(&r.gauge_vec(
+                "connections",
+                "Connections of clients, by protocol.",
+                &["protocol"],
+            )),
+            connection_ends: r.counters(
+                "connection_ends_total",
+                "Connections of clients that ended or were refused, by reason.",
+                "reason",
+            ),
+            reloads: r.grid(
+                "reloads_total",
+                "Times that something was read anew, by what and outcome.",
+                ["what", "outcome"],
+            ),
+            tokens: r.gauge("tokens", "Tokens in the snapshot that is in force."),
+            certificate_expiry: r.float_gauge(
+                "certificate_expiry_timestamp_seconds",
+                "When the certificate in force expires, as a Unix time.",
+            ),
+            access_log_dropped: r.counter(
+                "access_log_dropped_total",
+                "Access log lines dropped because the writer could not keep up.",
+            ),
+            registry,
+        }
+    }
+
+    /// The exposition text of every series.
+    #[expect(clippy::missing_panics_doc, reason = "writing to memory cannot fail")]
+    pub fn render(&self) -> String {
+        let mut text = Vec::new();
+        TextEncoder::new()
+            .encode(&self.registry.gather(), &mut text)
+            .expect("writing to memory cannot fail");
+        String::from_utf8(text).expect("the exposition format is UTF-8")
+    }
+
+    /// Raises a gauge for as long as the guard lives.
+    pub fn raise(gauge: &IntGauge) -> Raised {
+        gauge.inc();
+        Raised(gauge.clone())
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<L: Closed> Counters<L> {
+    /// The counter of one member.
+    pub fn of(&self, label: L) -> &IntCounter {
+        &self.each[label.index()]
+    }
+}
+
+impl<A: Closed, B: Closed> CounterGrid<A, B> {
+    /// The counter of one pair.
+    pub fn of(&self, a: A, b: B) -> &IntCounter {
+        &self.each[a.index() * B::ALL.len() + b.index()]
+    }
+}
+
+impl<L: Closed> Gauges<L> {
+    /// The gauge of one member.
+    pub fn of(&self, label: L) -> &IntGauge {
+        &self.each[label.index()]
+    }
+
+    fn new(family: &IntGaugeVec) -> Self {
+        let each = L::ALL.iter().map(|l| family.with_label_values(&[l.as_str()])).collect();
+        Self { each, label: PhantomData }
+    }
+}
+
+impl<L: Closed> Histograms<L> {
+    /// The histogram of one member.
+    pub fn of(&self, label: L) -> &Histogram {
+        &self.each[label.index()]
+    }
+}
+
+impl Durations {
+    /// The histogram for a route class and an outcome.
+    pub fn of(&self, class: Option<RouteClass>, outcome: CacheOutcome) -> &Histogram {
+        let class = class.map_or(RouteClass::ALL.len(), Closed::index);
+        &self.0[class * CacheOutcome::ALL.len() + outcome.index()]
+    }
+
+    fn new(r: &Registrar<'_>) -> Self {
+        let family = r.histogram_vec(
+            "request_duration_seconds",
+            "Time from a request's head to its reply's head, by route class and cache outcome.",
+            &["class", "cache"],
+        );
+        let classes = RouteClass::ALL.iter().map(|c| c.as_str()).chain(["none"]);
+        let each = classes
+            .flat_map(|c| CacheOutcome::ALL.iter().map(move |o| [c, o.as_str()]))
+            .map(|labels| family.with_label_values(&labels));
+        Self(each.collect())
+    }
+}
+
+impl Requests {
+    /// The counter for a method, a status and an outcome.
+    pub fn of(&self, method: &Method, status: StatusCode, outcome: CacheOutcome) -> &IntCounter {
+        let method =
+            METHODS.iter().position(|m| *m == method.as_str()).unwrap_or(METHODS.len() - 1);
+        let status = STATUSES.binary_search(&status.as_u16()).unwrap_or(STATUSES.len());
+        let row = method * (STATUSES.len() + 1) + status;
+        self.each[row * CacheOutcome::ALL.len() + outcome.index()].get_or_init(|| {
+            let status = STATUSES.get(status).map_or("other".to_owned(), u16::to_string);
+            self.family.with_label_values(&[METHODS[method], &status, outcome.as_str()])
+        })
+    }
+
+    fn new(r: &Registrar<'_>) -> Self {
+        let family = r.counter_vec(
+            "requests_total",
+            "Requests answered, by method, status and cache outcome.",
+            &["method", "status", "cache"],
+        );
+        let slots = METHODS.len() * (STATUSES.len() + 1) * CacheOutcome::ALL.len();
+        Self { family, each: (0..slots).map(|_| OnceLock::new()).collect() }
+    }
+}
+
+impl Drop for Raised {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// Registers series under the common prefix.
+struct Registrar<'a>(&'a Registry);
+
+impl Registrar<'_> {
+    fn add<C: prometheus::core::Collector + Clone + 'static>(
+        &self,
+        made: prometheus::Result<C>,
+    ) -> C {
+        let collector = made.expect("the name and labels of a series are literals");
+        self.0.register(Box::new(collector.clone())).expect("no two series share a name");
+        collector
+    }
+
+    fn counter(&self, name: &str, help: &str) -> IntCounter {
+        self.add(IntCounter::with_opts(opts(name, help)))
+    }
+
+    fn counter_vec(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.add(IntCounterVec::new(opts(name, help), labels))
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> IntGauge {
+        self.add(IntGauge::with_opts(opts(name, help)))
+    }
+
+    fn float_gauge(&self, name: &str, help: &str) -> Gauge {
+        self.add(Gauge::with_opts(opts(name, help)))
+    }
+
+    fn gauge_vec(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.add(IntGaugeVec::new(opts(name, help), labels))
+    }
+
+    fn histogram_vec(&self, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
+        let opts = HistogramOpts::from(opts(name, help)).buckets(DURATION_BUCKETS.to_vec());
+        self.add(HistogramVec::new(opts, labels))
+    }
+
+    fn counters<L: Closed>(&self, name: &str, help: &str, label: &str) -> Counters<L> {
+        let family = self.counter_vec(name, help, &[label]);
+        let each = L::ALL.iter().map(|l| family.with_label_values(&[l.as_str()])).collect();
+        Counters { each, label: PhantomData }
+    }
+
+    fn grid<A: Closed, B: Closed>(
+        &self,
+        name: &str,
+        help: &str,
+        labels: [&str; 2],
+    ) -> CounterGrid<A, B> {
+        let family = self.counter_vec(name, help, &labels);
+        let pairs = A::ALL.iter().flat_map(|a| B::ALL.iter().map(|b| [a.as_str(), b.as_str()]));
+        let each = pairs.map(|labels| family.with_label_values(&labels)).collect();
+        CounterGrid { each, labels: PhantomData }
+    }
+
+    fn histograms<L: Closed>(&self, name: &str, help: &str, label: &str) -> Histograms<L> {
+        let family = self.histogram_vec(name, help, &[label]);
+        let each = L::ALL.iter().map(|l| family.with_label_values(&[l.as_str()])).collect();
+        Histograms { each, label: PhantomData }
+    }
+}
+
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(format!("tollgate_{name}"), help)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_counts_in_its_own_series() {
+        let metrics = Metrics::new();
+        metrics.requests.of(&Method::GET, StatusCode::OK, CacheOutcome::Hit).inc();
+        metrics.requests.of(&Method::TRACE, StatusCode::IM_A_TEAPOT, CacheOutcome::None).inc();
+        metrics.durations.of(Some(RouteClass::Volatile), CacheOutcome::Miss).observe(0.2);
+        let text = metrics.render();
+        let hit = "tollgate_requests_total{cache=\"hit\",method=\"GET\",status=\"200\"} 1";
+        let odd = "tollgate_requests_total{cache=\"none\",method=\"other\",status=\"other\"} 1";
+        assert!(text.contains(hit) && text.contains(odd), "{text}");
+        assert!(text.contains("_count{cache=\"miss\",class=\"volatile\"} 1"), "{text}");
+    }
+
+    #[test]
+    fn a_gauge_falls_when_its_guard_is_dropped() {
+        let metrics = Metrics::new();
+        let raised = Metrics::raise(&metrics.in_flight);
+        assert_eq!(metrics.in_flight.get(), 1);
+        drop(raised);
+        assert_eq!(metrics.in_flight.get(), 0);
+    }
+
+    #[test]
+    fn the_statuses_are_sorted_for_the_binary_search() {
+        assert!(STATUSES.is_sorted());
+    }
+}

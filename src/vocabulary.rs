@@ -1,0 +1,274 @@
+//! The closed lists of what can happen, each with the one word that header, log and metric share.
+//!
+//! A list is closed so that no series, log field or header value can be made from what a stranger
+//! sent. This file imports nothing of ours.
+
+/// A closed list whose every member has one word and one place.
+pub trait Closed: Copy + 'static {
+    /// Every member, in order.
+    const ALL: &'static [Self];
+
+    /// The word for it in headers, logs and metrics.
+    fn as_str(self) -> &'static str;
+
+    /// Its place in [`Closed::ALL`].
+    fn index(self) -> usize;
+}
+
+/// Declares an enum that is a [`Closed`] list.
+#[macro_export]
+macro_rules! closed {
+    ($(#[$meta:meta])* pub enum $name:ident {
+        $($(#[$variant_meta:meta])* $variant:ident => $word:literal,)*
+    }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$variant_meta])* $variant,)* }
+
+        impl $crate::vocabulary::Closed for $name {
+            const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+
+            fn index(self) -> usize {
+                self as usize
+            }
+        }
+    };
+}
+
+closed! {
+    /// What the cache did for a request.
+    pub enum CacheOutcome {
+        /// Answered from memory.
+        Hit => "hit",
+        /// Fetched, and kept if it may be.
+        Miss => "miss",
+        /// Joined a fetch that another reader had begun.
+        Collapsed => "collapsed",
+        /// A read that no rule lets the cache answer.
+        Bypass => "bypass",
+        /// A write, or what counts as one.
+        Write => "write",
+        /// Refused before the cache was asked.
+        None => "none",
+    }
+}
+
+closed! {
+    /// Why a reply was not kept. The words are the details of `Cache-Status`.
+    pub enum NotStored {
+        /// Not a 200.
+        Status => "status",
+        /// Its content type is not the format that was asked for.
+        ContentType => "content-type",
+        /// Larger than one entry may be.
+        TooLarge => "too-large",
+        /// The upstream forbids it (`no-store`).
+        NoStore => "no-store",
+        /// A write touched it while it was being fetched.
+        Overtaken => "overtaken",
+        /// What it shows has not settled after a write or a transaction.
+        Unsettled => "unsettled",
+        /// Its route class has no lifetime.
+        NoLifetime => "no-lifetime",
+        /// It did not arrive whole.
+        Incomplete => "incomplete",
+    }
+}
+
+closed! {
+    /// Why a read was passed by the cache.
+    pub enum Bypass {
+        /// Its route is not listed.
+        Unlisted => "unlisted",
+        /// It has a body that Rails would read as parameters.
+        Body => "request-body",
+        /// An id of another shape than its route declares.
+        OddId => "odd-id",
+        /// Its route class is `never`.
+        Never => "never",
+        /// It has an effect upstream although it is a GET.
+        Effect => "effect",
+        /// It was found uncacheable a moment ago.
+        Marked => "uncacheable",
+    }
+}
+
+closed! {
+    /// Why entries were invalidated.
+    pub enum InvalidationCause {
+        /// A write was about to be sent.
+        WriteSent => "write_sent",
+        /// The head of a write's reply arrived.
+        WriteAnswered => "write_answered",
+        /// A write ended.
+        WriteEnded => "write_ended",
+        /// A read that is not listed may have changed something.
+        UnlistedRead => "unlisted_read",
+        /// The upstream refused the credential.
+        CredentialRefused => "credential_refused",
+        /// The upstream refused what the credential asked for.
+        Forbidden => "forbidden",
+    }
+}
+
+closed! {
+    /// Why a request was sent upstream.
+    pub enum UpstreamCause {
+        /// To fill the cache.
+        Fill => "fill",
+        /// A read that passes the cache by.
+        Pass => "pass",
+        /// A write.
+        Write => "write",
+        /// Sent again, because the first attempt provably did no harm.
+        Retry => "retry",
+        /// An operator's test of a credential.
+        Probe => "probe",
+    }
+}
+
+closed! {
+    /// How an upstream request ended.
+    pub enum UpstreamOutcome {
+        /// A 1xx to 3xx reply.
+        Success => "success",
+        /// A 4xx reply.
+        ClientError => "client_error",
+        /// A 5xx reply.
+        ServerError => "server_error",
+        /// No connection could be made.
+        ConnectFailed => "connect_failed",
+        /// No reply within the deadline.
+        TimedOut => "timed_out",
+        /// The connection broke.
+        Broken => "broken",
+        /// No slot became free within the bound.
+        Saturated => "saturated",
+    }
+}
+
+closed! {
+    /// Which limiter decided.
+    pub enum Limiter {
+        /// A tenant's reads.
+        Reads => "reads",
+        /// A tenant's writes.
+        Writes => "writes",
+        /// A tenant's reads that had to go upstream.
+        UpstreamReads => "upstream_reads",
+        /// Failed tokens of one address.
+        FailedTokens => "failed_tokens",
+    }
+}
+
+closed! {
+    /// What a limiter said.
+    pub enum Decision {
+        /// Go on.
+        Allowed => "allowed",
+        /// Not now.
+        Limited => "limited",
+    }
+}
+
+closed! {
+    /// How a TLS handshake ended.
+    pub enum Handshake {
+        /// A full handshake.
+        Full => "full",
+        /// Resumed with a ticket.
+        Resumed => "resumed",
+        /// Broken off or refused.
+        Failed => "failed",
+        /// Not done within the deadline.
+        TimedOut => "timed_out",
+    }
+}
+
+closed! {
+    /// Why a connection was not served, or no longer.
+    pub enum ConnectionEnd {
+        /// The client closed it.
+        Closed => "closed",
+        /// Over the cap of all connections.
+        TooMany => "too_many",
+        /// Over the cap of its address.
+        TooManyFromAddress => "too_many_from_address",
+        /// Too many handshakes under way.
+        TooManyHandshakes => "too_many_handshakes",
+        /// The handshake failed or took too long.
+        Handshake => "handshake",
+        /// Nothing came after the handshake.
+        FirstByteTimeout => "first_byte_timeout",
+        /// A head or an HTTP/2 preface was not completed in time, or the connection idled.
+        HeadTimeout => "head_timeout",
+        /// A reply was not read in time.
+        WriteStalled => "write_stalled",
+        /// It had reached its greatest age.
+        MaxAge => "max_age",
+        /// Nothing was asked for too long.
+        Idle => "idle",
+        /// The client broke the protocol.
+        Protocol => "protocol",
+        /// The process is ending.
+        Drained => "drained",
+    }
+}
+
+closed! {
+    /// What was read anew.
+    pub enum Reload {
+        /// Tenants, tokens and credentials.
+        Tenants => "tenants",
+        /// The certificate and its key.
+        Certificate => "certificate",
+    }
+}
+
+closed! {
+    /// Whether it worked.
+    pub enum Success {
+        /// It did.
+        Ok => "ok",
+        /// It did not; what was in force stays in force.
+        Failed => "failed",
+    }
+}
+
+closed! {
+    /// The protocol that a connection speaks.
+    pub enum Protocol {
+        /// HTTP/1.1.
+        Http1 => "http/1.1",
+        /// HTTP/2.
+        Http2 => "h2",
+    }
+}
+
+closed! {
+    /// How long what a route shows may be kept; lifetimes are in the configuration.
+    pub enum RouteClass {
+        /// Changes with a release of the upstream: templates, versions, resolvers.
+        Static => "static",
+        /// Changes with writes.
+        Inventory => "inventory",
+        /// Changes by itself: usage, statistics, logs.
+        Volatile => "volatile",
+        /// Not kept at all.
+        Never => "never",
+    }
+}
+
+closed! {
+    /// A representation that the upstream speaks.
+    pub enum Format {
+        /// `application/json`.
+        Json => "json",
+        /// `application/xml`.
+        Xml => "xml",
+    }
+}
