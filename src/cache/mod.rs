@@ -1,3 +1,15 @@
 //! The cache: what may be kept, under which key, and for how long it is true.
+//!
+//! The deciding files (`coherence`, `flight`, `key`, `entry`, `status`) do no I/O, hold no clock
+//! and spawn nothing; `store` alone knows where entries live.
 
+pub mod coherence;
+pub mod entry;
+pub mod flight;
+pub mod key;
 pub mod partition;
+pub mod status;
+pub mod store;
+
+#[cfg(test)]
+mod coherence_model;

@@ -1,6 +1,17 @@
 //! What a tenant may ask for in a time: quotas, the limiters that hold them, and their headers.
 //!
-//! This folder does no I/O and imports nothing of ours.
+//! Each tenant's object has its own direct limiters (GCRA). A keyed limiter would have one quota
+//! for everybody and would keep every key it ever saw. Pure: no I/O, the clock is governor's.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use governor::{
+    Quota as Gcra, RateLimiter,
+    clock::{Clock as _, DefaultClock},
+    middleware::StateInformationMiddleware,
+    state::{InMemoryState, NotKeyed},
+};
+use http::HeaderValue;
 
 /// The quotas of one tenant; none means unlimited.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,9 +27,9 @@ pub struct Quotas {
 /// So many requests a second, and so many at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
-    /// The sustained rate, in requests a second.
+    /// The sustained rate, in requests a second; at least one.
     pub per_second: u32,
-    /// How many may come at once.
+    /// How many may come at once; at least one.
     pub burst: u32,
 }
 
@@ -26,16 +37,146 @@ pub struct Quota {
 #[derive(Debug)]
 pub struct Limits {
     quotas: Quotas,
+    reads: Option<Limit>,
+    writes: Option<Limit>,
+    upstream_reads: Option<Limit>,
+}
+
+/// One limiter with its quota.
+pub struct Limit {
+    limiter: RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>,
+    clock: DefaultClock,
+    quota: Quota,
+    policy: HeaderValue,
+    name: &'static str,
+}
+
+/// A request that may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowed {
+    /// How many more may come at once.
+    pub remaining: u32,
+}
+
+/// A request that has to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limited {
+    /// For how long.
+    pub retry_after: Duration,
 }
 
 impl Limits {
     /// Limiters that are full.
     pub fn new(quotas: Quotas) -> Self {
-        Self { quotas }
+        Self {
+            reads: quotas.reads.map(|q| Limit::new("reads", q)),
+            writes: quotas.writes.map(|q| Limit::new("writes", q)),
+            upstream_reads: quotas.upstream_reads.map(|q| Limit::new("upstream-reads", q)),
+            quotas,
+        }
     }
 
     /// What they allow.
     pub fn quotas(&self) -> &Quotas {
         &self.quotas
+    }
+
+    /// The limiter of reads.
+    pub fn reads(&self) -> Option<&Limit> {
+        self.reads.as_ref()
+    }
+
+    /// The limiter of writes.
+    pub fn writes(&self) -> Option<&Limit> {
+        self.writes.as_ref()
+    }
+
+    /// The limiter of reads that go upstream.
+    pub fn upstream_reads(&self) -> Option<&Limit> {
+        self.upstream_reads.as_ref()
+    }
+}
+
+impl Limit {
+    /// A limiter that is full; `name` is its policy's name in the headers.
+    pub fn new(name: &'static str, quota: Quota) -> Self {
+        let at_least_one = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
+        let gcra =
+            Gcra::per_second(at_least_one(quota.per_second)).allow_burst(at_least_one(quota.burst));
+        let window = quota.burst.div_ceil(quota.per_second.max(1)).max(1);
+        let policy = format!("\"{name}\";q={};w={window}", quota.burst);
+        Self {
+            limiter: RateLimiter::direct(gcra).with_middleware(),
+            clock: DefaultClock::default(),
+            quota,
+            policy: HeaderValue::from_str(&policy).expect("made of a literal and numbers"),
+            name,
+        }
+    }
+
+    /// Counts one request.
+    pub fn check(&self) -> Result<Allowed, Limited> {
+        match self.limiter.check() {
+            Ok(state) => Ok(Allowed { remaining: state.remaining_burst_capacity() }),
+            Err(not_until) => {
+                Err(Limited { retry_after: not_until.wait_time_from(self.clock.now()) })
+            }
+        }
+    }
+
+    /// The `RateLimit-Policy` header: the burst, and the seconds in which it comes back.
+    pub fn policy(&self) -> HeaderValue {
+        self.policy.clone()
+    }
+
+    /// The `RateLimit` header for what is left.
+    pub fn state(&self, remaining: u32) -> HeaderValue {
+        let spent = self.quota.burst.saturating_sub(remaining);
+        let seconds = spent.div_ceil(self.quota.per_second.max(1));
+        let text = format!("\"{}\";r={remaining};t={seconds}", self.name);
+        HeaderValue::from_str(&text).expect("made of a literal and numbers")
+    }
+}
+
+impl Limited {
+    /// The `Retry-After` header: whole seconds, never too few.
+    pub fn header(self) -> HeaderValue {
+        let seconds = self.retry_after.as_secs() + u64::from(self.retry_after.subsec_nanos() > 0);
+        HeaderValue::from(seconds.max(1))
+    }
+}
+
+impl std::fmt::Debug for Limit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Limit").field("name", &self.name).field("quota", &self.quota).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_passes_and_then_waits() {
+        let limit = Limit::new("reads", Quota { per_second: 1, burst: 3 });
+        let left: Vec<_> =
+            (0..3).map(|_| limit.check().expect("within the burst").remaining).collect();
+        assert_eq!(left, [2, 1, 0]);
+        let limited = limit.check().expect_err("over the burst");
+        assert!(limited.retry_after <= Duration::from_secs(1));
+        assert_eq!(limited.header(), "1");
+    }
+
+    #[test]
+    fn the_headers_are_structured_fields() {
+        let limit = Limit::new("reads", Quota { per_second: 10, burst: 50 });
+        assert_eq!(limit.policy(), "\"reads\";q=50;w=5");
+        assert_eq!(limit.state(20), "\"reads\";r=20;t=3");
+    }
+
+    #[test]
+    fn what_has_no_quota_has_no_limiter() {
+        let limits = Limits::new(Quotas::default());
+        assert!(limits.reads().is_none() && limits.writes().is_none());
     }
 }

@@ -1,0 +1,232 @@
+//! An entry: one representation as it was shown, and the rules for what may become one.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY},
+};
+
+use super::coherence::Stamp;
+use crate::{
+    api::{families::FamilySet, format},
+    settings::ByteSize,
+    vocabulary::{Format, NotStored, RouteClass},
+};
+
+crate::section! {
+    /// How long what a route class shows may be kept, and how much of it.
+    pub struct Config {
+        /// The memory that all entries together may take.
+        pub capacity: ByteSize = ByteSize::mib(256),
+        /// The largest body that is kept; larger ones are passed through.
+        pub max_entry: ByteSize = ByteSize::mib(4),
+        /// Lifetime of the class `static`.
+        pub static_lifetime: Duration = Duration::from_secs(3600),
+        /// Lifetime of the class `inventory`.
+        pub inventory_lifetime: Duration = Duration::from_secs(60),
+        /// Lifetime of the class `volatile`.
+        pub volatile_lifetime: Duration = Duration::from_secs(10),
+        /// How long nothing is kept of what a write touched, after a 201, a body that says
+        /// `locked`, or an outcome that nobody knows.
+        pub settle_window: Duration = Duration::from_secs(120),
+        /// How long it is remembered that a reply could not be kept, so that its readers do not
+        /// queue for each other.
+        pub uncacheable_lifetime: Duration = Duration::from_secs(10),
+        /// How many fetches of one key may run at once, when writes keep overtaking them.
+        pub max_fetches_per_key: usize = 4,
+    }
+}
+
+/// One representation, complete.
+#[derive(Clone, Debug)]
+pub struct Representation {
+    /// The status; entries that are kept have 200.
+    pub status: StatusCode,
+    /// The headers as they are shown, without those that depend on the moment.
+    pub headers: HeaderMap,
+    /// The body, masked.
+    pub body: Bytes,
+}
+
+/// A representation that is kept.
+#[derive(Debug)]
+pub struct Entry {
+    /// What is shown.
+    pub representation: Representation,
+    /// The epochs when its fetch began.
+    pub stamp: Stamp,
+    /// When it was fetched, in milliseconds of the process.
+    pub stored_at: u64,
+    /// Until when it is fresh, in milliseconds of the process.
+    pub fresh_until: u64,
+}
+
+/// What the rules ask about a reply.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'a> {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers as the upstream sent them.
+    pub headers: &'a HeaderMap,
+    /// The format that was asked for; none for what was asked for as it is.
+    pub format: Option<Format>,
+}
+
+impl Config {
+    /// The lifetime of a class; none for what is not kept.
+    pub fn lifetime(&self, class: RouteClass) -> Option<Duration> {
+        let lifetime = match class {
+            RouteClass::Static => self.static_lifetime,
+            RouteClass::Inventory => self.inventory_lifetime,
+            RouteClass::Volatile => self.volatile_lifetime,
+            RouteClass::Never => return None,
+        };
+        (!lifetime.is_zero()).then_some(lifetime)
+    }
+}
+
+impl Candidate<'_> {
+    /// Why the reply may not be kept, judged by its head.
+    pub fn refusal(&self) -> Option<NotStored> {
+        if self.status != StatusCode::OK {
+            return Some(NotStored::Status);
+        }
+        let has = |name, word: &str| {
+            let values = self.headers.get_all(name).iter().filter_map(|v| v.to_str().ok());
+            values.flat_map(|v| v.split(',')).any(|d| d.trim().eq_ignore_ascii_case(word))
+        };
+        if has(CACHE_CONTROL, "no-store") || has(VARY, "*") {
+            return Some(NotStored::NoStore);
+        }
+        let content_type = self.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok());
+        match self.format {
+            Some(wanted) if content_type.and_then(format::of_media_type) != Some(wanted) => {
+                Some(NotStored::ContentType)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Representation {
+    /// How much memory it takes.
+    pub fn weight(&self) -> usize {
+        let headers = self.headers.iter().map(|(k, v)| k.as_str().len() + v.len() + 64);
+        size_of::<Self>() + self.body.len() + headers.sum::<usize>()
+    }
+
+    /// Whether the client's conditional request already has it.
+    pub fn is_known_to(&self, request: &HeaderMap) -> bool {
+        let Some(tag) = self.headers.get(ETAG) else { return false };
+        let conditions = request.get_all(IF_NONE_MATCH).iter().filter_map(|v| v.to_str().ok());
+        // Weak comparison (RFC 9110, 13.1.2): a `W/` in front says nothing here.
+        let opaque = |t: &str| t.trim().trim_start_matches("W/").as_bytes() == tag.as_bytes();
+        conditions.flat_map(|c| c.split(',')).any(|t| t.trim() == "*" || opaque(t))
+    }
+}
+
+impl Entry {
+    /// Seconds since it was fetched.
+    pub fn age(&self, now: u64) -> u64 {
+        now.saturating_sub(self.stored_at) / 1000
+    }
+
+    /// Whether it may be shown: young enough. Whether it was touched is the partition's to say.
+    pub fn is_fresh(&self, now: u64) -> bool {
+        now < self.fresh_until
+    }
+}
+
+/// What a lookup in the store finds.
+#[derive(Debug)]
+pub enum Stored {
+    /// A representation.
+    Entry(Entry),
+    /// The last reply could not be kept; for so long its readers do not wait for each other.
+    Uncacheable {
+        /// In milliseconds.
+        lifetime: u64,
+    },
+}
+
+impl Stored {
+    /// How much memory it takes, without its key.
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Entry(entry) => size_of::<Self>() + entry.representation.weight(),
+            Self::Uncacheable { .. } => size_of::<Self>(),
+        }
+    }
+
+    /// How long it is of use, in milliseconds from when it was made.
+    pub fn lifetime(&self) -> u64 {
+        match self {
+            Self::Entry(entry) => entry.fresh_until.saturating_sub(entry.stored_at),
+            Self::Uncacheable { lifetime } => *lifetime,
+        }
+    }
+}
+
+/// The families and class by which a reply is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dependence {
+    /// What it depends on.
+    pub families: FamilySet,
+    /// How long it may be kept.
+    pub class: RouteClass,
+}
+
+/// The strong entity tag of a body.
+pub fn strong_tag(body: &[u8]) -> HeaderValue {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, body);
+    // 128 bits: more than enough that two versions of one resource never share a tag.
+    let text = format!("\"{}\"", URL_SAFE_NO_PAD.encode(&digest.as_ref()[..16]));
+    HeaderValue::from_str(&text).expect("base64 is a header value")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(k, v)| (k.parse().expect("a name"), v.parse().expect("a value")))
+            .collect()
+    }
+
+    fn check(status: u16, pairs: &[(&'static str, &str)], expected: Option<NotStored>) {
+        let headers = headers(pairs);
+        let status = StatusCode::from_u16(status).expect("a status");
+        let candidate = Candidate { status, headers: &headers, format: Some(Format::Json) };
+        assert_eq!(candidate.refusal(), expected, "{status} {pairs:?}");
+    }
+
+    #[test]
+    fn only_a_clean_200_of_the_right_type_is_kept() {
+        let json = ("content-type", "application/json; charset=utf-8");
+        check(200, &[json], None);
+        check(200, &[json, ("cache-control", "max-age=0, private, must-revalidate")], None);
+        check(404, &[json], Some(NotStored::Status));
+        check(200, &[json, ("cache-control", "private, No-Store")], Some(NotStored::NoStore));
+        check(200, &[json, ("vary", "*")], Some(NotStored::NoStore));
+        check(200, &[("content-type", "text/html")], Some(NotStored::ContentType));
+        check(200, &[("content-type", "application/xml")], Some(NotStored::ContentType));
+        check(200, &[], Some(NotStored::ContentType));
+    }
+
+    #[test]
+    fn a_known_tag_needs_no_body() {
+        let body = Bytes::from_static(b"[]");
+        let tag = strong_tag(&body);
+        let tag = tag.to_str().expect("text").to_owned();
+        let shown = headers(&[("etag", &tag)]);
+        let it = Representation { status: StatusCode::OK, headers: shown, body };
+        let asks = |v: &str| it.is_known_to(&headers(&[("if-none-match", v)]));
+        assert!(asks(&tag) && asks("*") && asks(&format!("\"x\", W/{tag}")));
+        assert!(!asks("\"x\"") && !it.is_known_to(&HeaderMap::new()));
+    }
+}

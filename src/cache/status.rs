@@ -1,0 +1,67 @@
+//! `Cache-Status` (RFC 9211): what the cache did, in the one header made for it.
+
+use http::HeaderValue;
+
+use crate::vocabulary::{Bypass, Closed as _, NotStored};
+
+/// What the cache did for one reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheStatus {
+    /// Answered from memory.
+    Hit,
+    /// Fetched by this request, or together with others that asked at the same time.
+    Miss {
+        /// It joined a fetch that was under way.
+        collapsed: bool,
+        /// Why it was not kept; none when it was.
+        not_stored: Option<NotStored>,
+    },
+    /// Passed by.
+    Bypass(Bypass),
+    /// Not a read.
+    Write,
+}
+
+impl CacheStatus {
+    /// The header's value.
+    pub fn header(self) -> HeaderValue {
+        match self {
+            Self::Hit => HeaderValue::from_static("tollgate; hit"),
+            Self::Write => HeaderValue::from_static("tollgate; fwd=method"),
+            Self::Miss { collapsed: false, not_stored: None } => {
+                HeaderValue::from_static("tollgate; fwd=miss; stored")
+            }
+            Self::Miss { collapsed, not_stored } => {
+                let collapsed = if collapsed { "; collapsed" } else { "" };
+                let stored = not_stored
+                    .map_or("; stored".to_owned(), |why| format!("; detail={}", why.as_str()));
+                value(&format!("tollgate; fwd=miss{collapsed}{stored}"))
+            }
+            Self::Bypass(why) => value(&format!("tollgate; fwd=bypass; detail={}", why.as_str())),
+        }
+    }
+}
+
+fn value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).expect("made of literals")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_says_what_happened() {
+        let check = |status: CacheStatus, expected: &str| assert_eq!(status.header(), expected);
+        check(CacheStatus::Hit, "tollgate; hit");
+        check(
+            CacheStatus::Miss { collapsed: false, not_stored: None },
+            "tollgate; fwd=miss; stored",
+        );
+        check(
+            CacheStatus::Miss { collapsed: true, not_stored: Some(NotStored::Unsettled) },
+            "tollgate; fwd=miss; collapsed; detail=unsettled",
+        );
+        check(CacheStatus::Bypass(Bypass::Body), "tollgate; fwd=bypass; detail=request-body");
+    }
+}
