@@ -6,4 +6,5 @@ pub mod cache;
 pub mod limit;
 pub mod metrics;
 pub mod settings;
+pub mod transcode;
 pub mod vocabulary;
