@@ -6,5 +6,6 @@ pub mod cache;
 pub mod limit;
 pub mod metrics;
 pub mod settings;
+pub mod telemetry;
 pub mod transcode;
 pub mod vocabulary;

@@ -458,7 +458,7 @@ proptest! {
     #[test]
     fn a_body_without_secrets_and_keys_is_unchanged(body in soup(), sizes in sizes(), is_xml in any::<bool>()) {
         let format = if is_xml { Format::Xml } else { Format::Json };
-        prop_assume!(!contains(&body, "api_key"));
+        let body = String::from_utf8_lossy(&body).replace("api_key", "api-key").into_bytes();
         let none = Arc::new(Secrets::new(["never in the soup"]));
         let out = mask_with(none, format, &cut(&body, &sizes)).expect("fits");
         prop_assert_eq!(out, body);
