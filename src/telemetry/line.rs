@@ -112,7 +112,7 @@ impl Line<'_> {
 /// What stands before the first `=`, written plainly or as Rack would decode it.
 fn name(pair: &str) -> &str {
     let end = pair.bytes().enumerate().position(|(at, byte)| {
-        byte == b'=' || byte == b'%' && pair[at..].as_bytes().get(1..3).is_some_and(is_equals)
+        byte == b'=' || byte == b'%' && pair.as_bytes().get(at + 1..at + 3).is_some_and(is_equals)
     });
     &pair[..end.unwrap_or(pair.len())]
 }
@@ -166,7 +166,7 @@ fn names(out: &mut Vec<u8>, query: QueryNames<'_>) {
 
 fn string(out: &mut Vec<u8>, text: &str, bound: usize) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    let bytes = text[..text.floor_char_boundary(bound)].as_bytes();
+    let bytes = &text.as_bytes()[..text.floor_char_boundary(bound)];
     out.push(b'"');
     let mut copied = 0;
     for (at, &byte) in bytes.iter().enumerate() {
