@@ -17,7 +17,7 @@ use std::{
 use prometheus::IntCounter;
 
 use super::line::Line;
-use crate::settings::ByteSize;
+use crate::settings::{ByteSize, Problems};
 
 crate::section! {
     /// The access log: a JSON object a request, with route templates and query names only.
@@ -95,6 +95,24 @@ struct Ending(Arc<Shared>);
 
 /// Room for a line that begins just below the bound, so that it does not make the buffer grow.
 const SLACK: usize = 4 << 10;
+
+/// Half of it, when the writer is woken, has room for every line that a stranger can make long.
+const SMALLEST_BUFFER: ByteSize = ByteSize::kib(64);
+
+/// The memory is taken at the start, twice.
+const LARGEST_BUFFER: ByteSize = ByteSize::mib(256);
+
+impl AccessConfig {
+    /// Adds what is wrong with the values as such.
+    pub fn validate(&self, problems: &mut Problems) {
+        if self.flush_interval.is_zero() {
+            problems.add(None, "access_log.flush_interval", "must be longer than 0");
+        }
+        if !(SMALLEST_BUFFER..=LARGEST_BUFFER).contains(&self.buffer) {
+            problems.add(None, "access_log.buffer", "must be from 64KiB to 256MiB");
+        }
+    }
+}
 
 impl AccessLog {
     /// Opens the log and starts its thread. `dropped` counts the lines that were not written.
@@ -384,6 +402,22 @@ mod tests {
         let log = AccessLog::start(&config, counter()).expect("nothing is opened");
         log.record(&SAMPLE);
         log.reopen();
+    }
+
+    #[test]
+    fn a_writer_that_would_never_rest_is_refused() {
+        let check = |config: &AccessConfig, want: &[&str]| {
+            let mut problems = Problems::default();
+            config.validate(&mut problems);
+            assert_eq!(problems.iter().map(|p| p.key.as_str()).collect::<Vec<_>>(), want);
+        };
+        check(&AccessConfig::default(), &[]);
+        let config = AccessConfig {
+            flush_interval: Duration::ZERO,
+            buffer: ByteSize(0),
+            ..AccessConfig::default()
+        };
+        check(&config, &["access_log.flush_interval", "access_log.buffer"]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::env;
 
 use tracing_subscriber::{EnvFilter, fmt};
 
-use crate::settings::Setting;
+use crate::settings::{Problems, Setting};
 
 mod access_log;
 mod line;
@@ -50,6 +50,15 @@ pub enum LogError {
 /// The variable that wins over `log.filter`.
 const FILTER_VARIABLE: &str = "TOLLGATE_LOG";
 
+impl LogConfig {
+    /// Adds what is wrong with the values as such.
+    pub fn validate(&self, problems: &mut Problems) {
+        if let Err(error) = parse_filter(&self.filter) {
+            problems.add(None, "log.filter", &error.to_string());
+        }
+    }
+}
+
 impl Setting for LogFormat {
     fn from_toml(value: &toml::Value) -> Result<Self, String> {
         match value.as_str() {
@@ -89,6 +98,10 @@ mod tests {
         assert!(parse_filter("info,tollgate=debug").is_ok());
         let error = parse_filter("tollgate=loud").expect_err("no such level");
         assert!(error.to_string().contains("tollgate=loud"), "{error}");
+        let mut problems = Problems::default();
+        let config = LogConfig { filter: "tollgate=loud".to_owned(), ..LogConfig::default() };
+        config.validate(&mut problems);
+        assert_eq!(problems.iter().map(|p| p.key.as_str()).collect::<Vec<_>>(), ["log.filter"]);
     }
 
     #[test]

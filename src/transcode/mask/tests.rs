@@ -223,7 +223,7 @@ fn secrets_are_not_printed_and_short_ones_are_ignored() {
     json(r#"{"a":"short"}"#, r#"{"a":"short"}"#);
 }
 
-/// One character of a JSON string, escaped as the dice say.
+/// A JSON string whose characters are escaped as the dice say.
 fn escape_json(text: &str, dice: &mut impl Iterator<Item = u8>) -> String {
     let mut escaped = String::from("\"");
     for c in text.chars() {
@@ -391,7 +391,7 @@ fn escape_xml(text: &str, dice: &mut impl Iterator<Item = u8>) -> String {
     })
 }
 
-/// An XML document of such texts, with the fourth kind of place for each in turn.
+/// An XML document of such texts, each in a kind of place that the dice choose.
 fn write_xml(texts: &[String], dice: &mut impl Iterator<Item = u8>) -> String {
     let mut body = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<all>\n");
     for text in texts {
