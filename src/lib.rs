@@ -2,9 +2,25 @@
 //!
 //! `gateway.rs` is the request path; ARCHITECTURE.md is the map.
 
+pub mod admin;
 pub mod api;
+pub mod auth;
+pub mod body;
 pub mod cache;
+pub mod call;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod demo;
+pub mod gateway;
+pub mod layers;
 pub mod limit;
 pub mod metrics;
+pub mod net;
+pub mod record;
+pub mod rejection;
 pub mod settings;
+pub mod telemetry;
+pub mod tenants;
+pub mod transcode;
 pub mod vocabulary;

@@ -1,0 +1,94 @@
+//! The second listener: metrics and health, for the operator's own programs.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+
+use crate::{metrics::Metrics, settings::Problems};
+
+mod readiness;
+mod serve;
+
+pub use readiness::{Condition, Phase, Readiness};
+pub use serve::serve;
+
+crate::section! {
+    /// The admin listener: plain HTTP, meant for the same machine.
+    pub struct Config {
+        /// Where it listens.
+        pub listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 9145)),
+        /// Whether it may listen elsewhere than on loopback, where anyone can read it.
+        pub allow_remote_plain: bool = false,
+        /// How many connections are open at most; one more cuts off the oldest.
+        pub max_connections: usize = 64,
+        /// How long a request's head may take.
+        pub head_timeout: Duration = Duration::from_secs(5),
+        /// How long a whole exchange may take, from its first byte to its last.
+        pub exchange_timeout: Duration = Duration::from_secs(10),
+    }
+}
+
+/// What the listener tells of.
+#[derive(Clone)]
+pub struct Admin {
+    /// Every series.
+    pub metrics: Arc<Metrics>,
+    /// Whether traffic should be sent here.
+    pub readiness: Arc<Readiness>,
+    /// Called before each scrape, to set the gauges that nobody sets in passing.
+    pub before_scrape: BeforeScrape,
+}
+
+/// Sets gauges to what they should be now.
+pub type BeforeScrape = Arc<dyn Fn(&Metrics) + Send + Sync>;
+
+const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+impl Config {
+    /// Adds what is wrong with the section as a whole.
+    pub fn validate(&self, problems: &mut Problems) {
+        if !self.listen.ip().is_loopback() && !self.allow_remote_plain {
+            let message = format!(
+                "{} is not loopback, and the admin listener is neither encrypted nor \
+                 authenticated; set admin.allow_remote_plain = true if its network is trusted",
+                self.listen
+            );
+            problems.add(None, "admin.listen", &message);
+        }
+        if self.max_connections == 0 {
+            problems.add(None, "admin.max_connections", "must be at least 1");
+        }
+    }
+}
+
+fn router(admin: Admin) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/livez", get(async || "ok"))
+        .route("/readyz", get(ready))
+        .with_state(admin)
+}
+
+async fn metrics(State(admin): State<Admin>) -> Response {
+    (admin.before_scrape)(&admin.metrics);
+    ([(CONTENT_TYPE, EXPOSITION)], admin.metrics.render()).into_response()
+}
+
+async fn ready(State(admin): State<Admin>) -> Response {
+    let failing: String =
+        admin.readiness.failing().map(|condition| format!("{condition}\n")).collect();
+    if failing.is_empty() {
+        "ok".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, failing).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests;

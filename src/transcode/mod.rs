@@ -1,0 +1,7 @@
+//! What the gateway itself reads and writes of Rails' JSON and XML.
+//!
+//! This folder does no I/O, holds no clock and imports nothing of ours but the vocabulary.
+
+pub mod errors;
+pub mod locked;
+pub mod mask;
