@@ -1,0 +1,188 @@
+//! What a request is at each stage of its way, in types.
+//!
+//! [`Traced`] is anybody's request. [`Aimed`] has a canonical target. [`Call`] has a caller: it
+//! can be made from a [`Caller`] alone, and only [`Caller::verify`] makes one, so what stands below
+//! authentication cannot be put above it. [`Exchange`] knows its format, and [`Lookup`] and
+//! [`Outbound`] are what the cache and the upstream are asked.
+
+use std::{net::IpAddr, sync::Arc};
+
+use http::{HeaderMap, Method, Version, uri::PathAndQuery};
+
+use crate::{
+    api::{
+        families::FamilySet,
+        routes::{Listed, RouteId, Touches},
+        target::Target,
+    },
+    auth::{
+        presented::Presented,
+        token::{Shape, shape},
+    },
+    cache::{coherence::Stamp, entry::Dependence, key::Key},
+    layers::invalidate::Touch,
+    net::server::ClientBody,
+    record::Record,
+    tenants::{
+        directory::Directory,
+        snapshot::{Credential, Grant, NotGood},
+    },
+    vocabulary::{Bypass, Format},
+};
+
+/// A request that has a name.
+pub struct Traced {
+    /// What is known of it.
+    pub record: Arc<Record>,
+    /// Its method.
+    pub method: Method,
+    /// Its target as it was sent.
+    pub uri: http::Uri,
+    /// Its version.
+    pub version: Version,
+    /// Its headers as they were sent.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: ClientBody,
+}
+
+/// A request whose target is canonical.
+pub struct Aimed {
+    /// What is known of it.
+    pub record: Arc<Record>,
+    /// The method that will run upstream, as far as the head says.
+    pub method: Method,
+    /// What it is about.
+    pub target: Target,
+    /// What it does there.
+    pub effect: Effect,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: ClientBody,
+}
+
+/// What a request does upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It reads a route that is listed.
+    Read(Listed),
+    /// It reads what is not listed; who knows what that does.
+    UnlistedRead,
+    /// It changes something, or counts as if it did.
+    Write(Touches),
+}
+
+/// Somebody who presented a token that is good.
+#[derive(Clone, Debug)]
+pub struct Caller(Arc<Grant>);
+
+/// Why nobody is calling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NobodyCalls {
+    /// There is no such token, or no longer.
+    #[error("unknown token")]
+    Unknown,
+    /// There is, but it is not good now or from there.
+    #[error(transparent)]
+    NotGood(#[from] NotGood),
+}
+
+/// A request of a known caller.
+pub struct Call {
+    /// Who calls.
+    pub caller: Caller,
+    /// The request.
+    pub request: Aimed,
+}
+
+/// A call whose formats are decided.
+pub struct Exchange {
+    /// The call.
+    pub call: Call,
+    /// The target as it is asked for upstream.
+    pub ask: PathAndQuery,
+    /// The format that is answered; none for what is asked for as it is.
+    pub format: Option<Format>,
+    /// What a write touches.
+    pub touch: Option<Arc<Touch>>,
+}
+
+/// What is left of a call when the cache has been asked.
+pub enum Lookup {
+    /// To be fetched once for all that ask.
+    Miss(Box<Miss>),
+    /// To be passed through.
+    Pass(Box<Exchange>, Option<Bypass>),
+}
+
+/// A read that the cache could not answer.
+pub struct Miss {
+    /// The read.
+    pub exchange: Exchange,
+    /// What the answer will be kept under.
+    pub key: Key,
+    /// The epochs when the read began.
+    pub stamp: Stamp,
+    /// The route that is read.
+    pub route: RouteId,
+    /// What the answer depends on.
+    pub dependence: Dependence,
+}
+
+/// What the upstream is asked.
+pub enum Outbound {
+    /// A fill: made from its key alone, so that nothing of the first caller reaches it.
+    Fill {
+        /// What is asked for.
+        key: Key,
+        /// In whose name.
+        credential: Arc<Credential>,
+    },
+    /// A request that is passed on.
+    Forward(Box<Exchange>),
+}
+
+impl Caller {
+    /// Recognizes a token. This is the one maker of callers.
+    pub fn verify(
+        directory: &Directory,
+        presented: &Presented<'_>,
+        now: i64,
+        from: IpAddr,
+    ) -> Result<Self, NobodyCalls> {
+        let secret = presented.expose();
+        if matches!(shape(secret), Shape::Garbage) {
+            return Err(NobodyCalls::Unknown);
+        }
+        let mac = directory.keyring().mac(secret);
+        let grant = directory.find(&mac).ok_or(NobodyCalls::Unknown)?;
+        grant.check(now, from)?;
+        Ok(Self(grant))
+    }
+
+    /// What the token gives.
+    pub fn grant(&self) -> &Arc<Grant> {
+        &self.0
+    }
+
+    /// What the token stands for upstream.
+    pub fn credential(&self) -> &Arc<Credential> {
+        &self.0.credential
+    }
+}
+
+impl Effect {
+    /// Whether it counts as a write.
+    pub fn is_write(self) -> bool {
+        matches!(self, Self::Write(_))
+    }
+
+    /// The families of its own path, which scopes are judged by.
+    pub fn own_families(self) -> FamilySet {
+        match self {
+            Self::Write(touches) => touches.own,
+            Self::Read(_) | Self::UnlistedRead => FamilySet::EMPTY,
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The time of the process in milliseconds: what entries and windows are dated by.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Counts from when it was made; a paused runtime pauses it too.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    started: Instant,
+}
+
+impl Clock {
+    /// A clock that starts now.
+    pub fn start() -> Self {
+        Self { started: Instant::now() }
+    }
+
+    /// Milliseconds since the start.
+    pub fn now(self) -> u64 {
+        millis(self.started.elapsed())
+    }
+
+    /// The time that is so much later than now.
+    pub fn after(self, wait: Duration) -> u64 {
+        self.now().saturating_add(millis(wait))
+    }
+}
+
+/// A duration in the unit of the clock.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,237 @@
+//! Every refusal of the gateway, and the one place where it becomes HTTP.
+//!
+//! To add one: a variant here, its arm in [`Rejection::terms`], and the layer that refuses.
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
+    header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+};
+
+use crate::{
+    api::{
+        format::{ErrorFormat, NotAcceptable},
+        method::OverrideError,
+        target::TargetError,
+    },
+    auth::presented::PresentError,
+    body::Body,
+    call::NobodyCalls,
+    limit::Limited,
+    tenants::record::LimitStatus,
+    transcode::errors,
+    vocabulary::{Closed as _, Limiter},
+};
+
+/// Why the gateway itself answers.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// The target is ambiguous or malformed.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// `CONNECT`, `TRACE`.
+    #[error("this method is not served")]
+    MethodNotServed,
+    /// `Upgrade`.
+    #[error("protocol upgrades are not served")]
+    Upgrade,
+    /// A method override that cannot be judged.
+    #[error(transparent)]
+    Override(#[from] OverrideError),
+    /// No credentials.
+    #[error("credentials are needed: a token as the password, with any login")]
+    NoCredentials,
+    /// Credentials that cannot be judged.
+    #[error(transparent)]
+    Presented(#[from] PresentError),
+    /// A token that is not good.
+    #[error("the token is not valid")]
+    Token(NobodyCalls),
+    /// Too many tokens that are not good, from one address.
+    #[error("too many invalid tokens from this address; wait before the next try")]
+    FailedTokens(Limited),
+    /// Over a quota.
+    #[error("the limit of this tenant's {} is reached; wait before the next request", .limiter.as_str().replace('_', " "))]
+    Limited {
+        /// Which one.
+        limiter: Limiter,
+        /// For how long.
+        limited: Limited,
+        /// What the token's client understands.
+        status: LimitStatus,
+    },
+    /// A write with a token that may only read.
+    #[error("this token may only read")]
+    ReadOnly,
+    /// A route outside the token's scopes.
+    #[error("this token may not use this route")]
+    OutOfScope,
+    /// A route that mints, changes or shows credentials.
+    #[error("this route handles credentials and is not served through the gateway")]
+    Guarded,
+    /// A format that the upstream does not speak.
+    #[error(transparent)]
+    NotAcceptable(#[from] NotAcceptable),
+    /// The request's body is too large.
+    #[error("the request body is larger than {0} bytes")]
+    BodyTooLarge(u64),
+    /// The request's body did not come in time.
+    #[error("the request body did not arrive in time")]
+    BodyTimedOut,
+    /// The request's body broke off.
+    #[error("the request body broke off")]
+    BodyBroken,
+    /// Too many requests at once.
+    #[error("the gateway is busy; try again")]
+    Overloaded,
+    /// A read took longer than a client waits.
+    #[error("the answer took too long")]
+    DeadlineExceeded,
+    /// The credential's upstream is not configured.
+    #[error("the upstream of this token is not configured")]
+    NoUpstream,
+    /// No connection to the upstream became free in time.
+    #[error("the upstream is busy; try again")]
+    UpstreamSaturated,
+    /// No connection to the upstream could be made.
+    #[error("the upstream cannot be reached")]
+    UpstreamUnreachable,
+    /// The upstream did not answer in time.
+    #[error("the upstream did not answer in time; a write may still have been applied")]
+    UpstreamTimedOut,
+    /// The connection to the upstream broke.
+    #[error("the connection to the upstream broke; a write may still have been applied")]
+    UpstreamBroken,
+    /// The upstream refused the gateway's own credential.
+    #[error("the upstream refused the credential behind this token; tell the operator")]
+    CredentialRefused,
+    /// A reply that could not be masked is not shown.
+    #[error("the upstream's answer could not be checked for secrets and is not shown")]
+    Unmaskable,
+    /// A bug of ours.
+    #[error("internal error")]
+    Panicked,
+}
+
+/// How a refusal is put in HTTP.
+struct Terms {
+    status: StatusCode,
+    code: &'static str,
+    header: Option<(HeaderName, HeaderValue)>,
+}
+
+/// The realm that clients of the upstream expect, byte for byte.
+const CHALLENGE: HeaderValue =
+    HeaderValue::from_static("Basic realm=\"OnApp API Authentication\"");
+
+/// The header that tells the gateway's refusals from the upstream's.
+pub const ERROR_CODE: HeaderName = HeaderName::from_static("tollgate-error");
+
+/// What a client should wait when no limiter knows better, in seconds.
+const SOON: HeaderValue = HeaderValue::from_static("1");
+
+impl Rejection {
+    /// The word for it in the `Tollgate-Error` header, logs and metrics.
+    pub fn code(&self) -> &'static str {
+        self.terms().code
+    }
+
+    /// The reply, in the caller's format.
+    pub fn into_response(self, format: ErrorFormat) -> Response<Body> {
+        let terms = self.terms();
+        let (content_type, body) = self.body(format, &terms);
+        let mut headers = HeaderMap::with_capacity(6);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(ERROR_CODE, HeaderValue::from_static(terms.code));
+        if let Some((name, value)) = terms.header {
+            headers.insert(name, value);
+        }
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = terms.status;
+        *response.headers_mut() = headers;
+        response
+    }
+
+    fn body(&self, format: ErrorFormat, terms: &Terms) -> (&'static str, Bytes) {
+        let message = self.to_string();
+        match format {
+            ErrorFormat::Upstream(format) => {
+                (errors::content_type(format), errors::render(format, &[&message]))
+            }
+            ErrorFormat::Problem => {
+                let title = terms.status.canonical_reason().unwrap_or("Refused");
+                let body = errors::problem(terms.status, terms.code, title, &message);
+                (errors::PROBLEM, body)
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_lines, reason = "one table of every refusal")]
+    fn terms(&self) -> Terms {
+        let plain = |status, code| Terms { status, code, header: None };
+        let with = |status, code, name, value| Terms { status, code, header: Some((name, value)) };
+        match self {
+            Self::Target(_) => plain(StatusCode::BAD_REQUEST, "bad_target"),
+            Self::MethodNotServed => plain(StatusCode::METHOD_NOT_ALLOWED, "method_not_served"),
+            Self::Upgrade => plain(StatusCode::BAD_REQUEST, "upgrade_refused"),
+            Self::Override(_) => plain(StatusCode::BAD_REQUEST, "bad_method_override"),
+            Self::NoCredentials => {
+                with(StatusCode::UNAUTHORIZED, "no_credentials", WWW_AUTHENTICATE, CHALLENGE)
+            }
+            Self::Presented(PresentError::Disagree) => {
+                plain(StatusCode::BAD_REQUEST, "conflicting_credentials")
+            }
+            Self::Presented(PresentError::Undecodable) => {
+                with(StatusCode::UNAUTHORIZED, "bad_credentials", WWW_AUTHENTICATE, CHALLENGE)
+            }
+            Self::Token(_) => {
+                with(StatusCode::UNAUTHORIZED, "invalid_token", WWW_AUTHENTICATE, CHALLENGE)
+            }
+            Self::FailedTokens(limited) => with(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_failed_tokens",
+                RETRY_AFTER,
+                limited.header(),
+            ),
+            Self::Limited { limited, status, .. } => {
+                with(limit_status(*status), "rate_limited", RETRY_AFTER, limited.header())
+            }
+            Self::ReadOnly => plain(StatusCode::FORBIDDEN, "read_only_token"),
+            Self::OutOfScope => plain(StatusCode::FORBIDDEN, "out_of_scope"),
+            Self::Guarded => plain(StatusCode::FORBIDDEN, "guarded_route"),
+            Self::NotAcceptable(_) => plain(StatusCode::NOT_ACCEPTABLE, "not_acceptable"),
+            // What is left of the body is not worth reading.
+            Self::BodyTooLarge(_) => {
+                with(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", CONNECTION, CLOSE)
+            }
+            Self::BodyTimedOut => {
+                with(StatusCode::REQUEST_TIMEOUT, "body_timed_out", CONNECTION, CLOSE)
+            }
+            Self::BodyBroken => plain(StatusCode::BAD_REQUEST, "body_broken"),
+            Self::Overloaded => {
+                with(StatusCode::SERVICE_UNAVAILABLE, "overloaded", RETRY_AFTER, SOON)
+            }
+            Self::DeadlineExceeded => plain(StatusCode::GATEWAY_TIMEOUT, "deadline_exceeded"),
+            Self::NoUpstream => plain(StatusCode::BAD_GATEWAY, "no_upstream"),
+            Self::UpstreamSaturated => {
+                with(StatusCode::SERVICE_UNAVAILABLE, "upstream_saturated", RETRY_AFTER, SOON)
+            }
+            Self::UpstreamUnreachable => plain(StatusCode::BAD_GATEWAY, "upstream_unreachable"),
+            Self::UpstreamTimedOut => plain(StatusCode::GATEWAY_TIMEOUT, "upstream_timed_out"),
+            Self::UpstreamBroken => plain(StatusCode::BAD_GATEWAY, "upstream_broken"),
+            Self::CredentialRefused => plain(StatusCode::BAD_GATEWAY, "credential_refused"),
+            Self::Unmaskable => plain(StatusCode::BAD_GATEWAY, "unmaskable"),
+            Self::Panicked => plain(StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+        }
+    }
+}
+
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
+
+fn limit_status(status: LimitStatus) -> StatusCode {
+    match status {
+        LimitStatus::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
+        LimitStatus::Forbidden => StatusCode::FORBIDDEN,
+    }
+}
