@@ -2,6 +2,7 @@
 //!
 //! `gateway.rs` is the request path; ARCHITECTURE.md is the map.
 
+pub mod auth;
 pub mod cache;
 pub mod limit;
 pub mod metrics;
