@@ -7,4 +7,5 @@ pub mod cache;
 pub mod limit;
 pub mod metrics;
 pub mod settings;
+pub mod tenants;
 pub mod vocabulary;
