@@ -4,6 +4,7 @@
 
 pub mod auth;
 pub mod cache;
+pub mod cli;
 pub mod limit;
 pub mod metrics;
 pub mod settings;

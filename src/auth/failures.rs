@@ -98,9 +98,9 @@ mod tests {
 
     use super::*;
 
-    fn limited(config: Config) -> (FailedTokens<FakeRelativeClock>, FakeRelativeClock) {
+    fn limited(config: &Config) -> (FailedTokens<FakeRelativeClock>, FakeRelativeClock) {
         let clock = FakeRelativeClock::default();
-        (FailedTokens::with_clock(&config, clock.clone()), clock)
+        (FailedTokens::with_clock(config, clock.clone()), clock)
     }
 
     fn two_a_minute() -> Config {
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn an_address_has_its_burst_and_then_its_rate() {
-        let (failures, clock) = limited(two_a_minute());
+        let (failures, clock) = limited(&two_a_minute());
         let from = address("192.0.2.1");
         for _ in 0..3 {
             assert_eq!(failures.record(from), Ok(()));
@@ -130,7 +130,7 @@ mod tests {
         for (one, other) in
             [("2001:db8:0:1::1", "2001:db8:0:1:ffff::2"), ("192.0.2.1", "::ffff:192.0.2.1")]
         {
-            let (failures, _) = limited(two_a_minute());
+            let (failures, _) = limited(&two_a_minute());
             for _ in 0..3 {
                 assert_eq!(failures.record(address(one)), Ok(()));
             }
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let (failures, _) = limited(two_a_minute());
+        let (failures, _) = limited(&two_a_minute());
         for last in 0..=255 {
             let _ = failures.record(IpAddr::from([192, 0, 2, last]));
         }
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn zero_counts_nothing() {
-        let (failures, _) = limited(Config { failed_tokens_per_minute: 0, ..two_a_minute() });
+        let (failures, _) = limited(&Config { failed_tokens_per_minute: 0, ..two_a_minute() });
         assert!((0..100).all(|_| failures.record(address("192.0.2.1")).is_ok()));
     }
 }

@@ -66,7 +66,7 @@ pub enum ImportError {
     #[error(transparent)]
     Store(StoreError),
     /// Some lines are wrong.
-    #[error("{} lines are wrong; nothing was imported", .0.len())]
+    #[error("nothing was imported; bad lines: {}", .0.len())]
     Lines(Vec<BadLine>),
 }
 
@@ -221,7 +221,7 @@ impl Import<'_> {
             edit.add_credential(&self.vault, name, upstream, secret)?;
             return Ok(true);
         };
-        let vault = |source| StoreError::Vault { name: name.to_owned(), source };
+        let vault = |why| StoreError::Vault { name: name.to_owned(), why };
         let same = there.upstream == upstream && self.vault.open(&there).map_err(vault)? == *secret;
         let differs = LineProblem::Differs { noun: Noun::Credential, name: name.to_owned() };
         if same { Ok(false) } else { Err(differs) }

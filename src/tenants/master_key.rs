@@ -29,14 +29,14 @@ pub enum NoMasterKey {
     },
     /// The variable holds something else.
     #[error("{VARIABLE}: {0}")]
-    Variable(#[source] MasterKeyError),
+    Variable(MasterKeyError),
     /// The file holds something else.
-    #[error("the master key file {}: {source}", path.display())]
+    #[error("the master key file {}: {why}", path.display())]
     File {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: MasterKeyError,
+        why: MasterKeyError,
     },
 }
 
@@ -50,7 +50,7 @@ pub fn keyring(config: &Config, variable: Option<&str>) -> Result<Keyring, NoMas
     let text = fs::read_to_string(&path)
         .map(Zeroizing::new)
         .map_err(|source| NoMasterKey::Unreadable { path: path.clone(), source })?;
-    let key = MasterKey::parse(&text).map_err(|source| NoMasterKey::File { path, source })?;
+    let key = MasterKey::parse(&text).map_err(|why| NoMasterKey::File { path, why })?;
     Ok(Keyring::derive(&key))
 }
 

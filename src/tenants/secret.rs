@@ -97,7 +97,6 @@ impl UpstreamSecret {
     }
 
     /// The value of `Authorization`, marked as sensitive.
-    #[expect(clippy::missing_panics_doc, reason = "base64 is always a header value")]
     pub fn authorization(&self) -> HeaderValue {
         let encoded = Zeroizing::new(BASE64_STANDARD.encode(&*self.pair()));
         let text = Zeroizing::new(format!("Basic {}", *encoded));

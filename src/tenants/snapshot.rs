@@ -21,7 +21,7 @@ use crate::{
     },
     cache::partition::Partition,
     limit::Limits,
-    vocabulary::Format,
+    vocabulary::{Closed, Format},
 };
 
 /// What a name means to the rest of the program; none when it means nothing.
@@ -135,6 +135,9 @@ pub enum WhyLeftOut {
     /// It names what there is not; to ignore that might widen it.
     #[error(transparent)]
     Scope(#[from] UnknownName),
+    /// Its tenant is not there, which only a foreign hand can bring about.
+    #[error("its tenant is not in the store")]
+    Tenant,
     /// Its credential is left out.
     #[error("its credential is not usable")]
     Credential,
@@ -246,7 +249,6 @@ impl fmt::Debug for Credential {
 
 impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use crate::vocabulary::Closed;
         write!(f, "{} {}: {}", self.noun.as_str(), self.name, self.why)
     }
 }
@@ -294,8 +296,7 @@ impl Builder<'_> {
             return Err(WhyLeftOut::OtherKey(record.key_id.clone()));
         }
         let credential = built.credentials.get(&record.credential).ok_or(WhyLeftOut::Credential)?;
-        // A foreign key holds the tenant's row in place for as long as the token's.
-        let tenant = &built.tenants[&record.tenant];
+        let tenant = built.tenants.get(&record.tenant).ok_or(WhyLeftOut::Tenant)?;
         let terms = &record.terms;
         Ok(Grant {
             token_id: record.id.clone(),

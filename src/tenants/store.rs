@@ -125,12 +125,12 @@ pub enum StoreError {
     #[error("the token would expire before it becomes good")]
     NeverGood,
     /// The vault refuses.
-    #[error("credential \"{name}\": {source}")]
+    #[error("credential \"{name}\": {why}")]
     Vault {
         /// The credential.
         name: String,
         /// Why.
-        source: VaultRefusal,
+        why: VaultRefusal,
     },
 }
 
@@ -212,7 +212,7 @@ impl StoreError {
 
     fn vault(name: &str) -> impl FnOnce(VaultRefusal) -> Self {
         let name = name.to_owned();
-        |source| Self::Vault { name, source }
+        |why| Self::Vault { name, why }
     }
 }
 
