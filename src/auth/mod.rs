@@ -1,0 +1,10 @@
+//! Who is calling and what for, as pure rules: tokens, how they are presented, keys, scopes.
+//!
+//! This folder does no I/O and holds no clock of its own. It imports nothing of ours but the
+//! vocabulary and the settings.
+
+pub mod failures;
+pub mod keyring;
+pub mod presented;
+pub mod scopes;
+pub mod token;

@@ -1,0 +1,163 @@
+//! `tollgate credential`: add, rotate, list and remove upstream credentials.
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::{
+    Desk,
+    failure::Failure,
+    input::SecretSource,
+    output::{Column, time},
+};
+use crate::{
+    tenants::{
+        record::{CredentialRecord, SecretKind},
+        secret::UpstreamSecret,
+    },
+    vocabulary::Closed,
+};
+
+/// What can be done to credentials in the store.
+#[derive(Debug, Subcommand)]
+pub enum StoredCommand {
+    /// Add a credential of an upstream
+    Add(AddCredential),
+    /// Give a credential another secret; its cache starts anew
+    Rotate(RotateCredential),
+    /// List the credentials, without their secrets
+    List,
+    /// Remove a credential that no token in use stands for
+    Remove {
+        /// The credential
+        name: String,
+    },
+}
+
+/// A credential to add.
+#[derive(Debug, Args)]
+pub struct AddCredential {
+    /// The credential
+    pub name: String,
+    /// The upstream, by its name in the configuration
+    #[arg(long)]
+    pub upstream: String,
+    /// What is sent.
+    #[command(flatten)]
+    pub pair: Pair,
+}
+
+/// Another secret for a credential.
+#[derive(Debug, Args)]
+pub struct RotateCredential {
+    /// The credential
+    pub name: String,
+    /// What is sent.
+    #[command(flatten)]
+    pub pair: Pair,
+}
+
+/// Who the upstream takes us for, and where its secret is.
+#[derive(Debug, Args)]
+pub struct Pair {
+    /// The name.
+    #[command(flatten)]
+    pub user: User,
+    /// The secret.
+    #[command(flatten)]
+    pub secret: SecretSource,
+}
+
+/// A login, or an e-mail address.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct User {
+    /// The login, whose secret is a password
+    #[arg(long)]
+    pub login: Option<String>,
+    /// The e-mail address, whose secret is an API key
+    #[arg(long)]
+    pub email: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Shown {
+    name: String,
+    upstream: String,
+    kind: &'static str,
+    generation: i64,
+    key_id: String,
+    created: i64,
+}
+
+#[derive(Serialize)]
+struct Named<'a> {
+    credential: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    generation: Option<i64>,
+}
+
+const COLUMNS: [Column<Shown>; 6] = [
+    ("NAME", |c| c.name.clone()),
+    ("UPSTREAM", |c| c.upstream.clone()),
+    ("KIND", |c| c.kind.to_owned()),
+    ("GENERATION", |c| c.generation.to_string()),
+    ("KEY", |c| c.key_id.clone()),
+    ("CREATED", |c| time(Some(c.created))),
+];
+
+/// Does it.
+pub fn run(command: &StoredCommand, desk: &mut Desk<'_>) -> Result<(), Failure> {
+    let done = |desk: &mut Desk<'_>, credential: &str, generation, what: &str| {
+        let text = format!("credential {credential} {what}");
+        desk.output.one(&Named { credential, generation }, &text)
+    };
+    match command {
+        StoredCommand::Add(AddCredential { name, upstream, pair }) => {
+            let secret = pair.read(desk)?;
+            let vault = desk.vault;
+            desk.store
+                .edit(desk.now, |edit| edit.add_credential(&vault, name, upstream, &secret))?;
+            done(desk, name, Some(1), "added")
+        }
+        StoredCommand::Rotate(RotateCredential { name, pair }) => {
+            let secret = pair.read(desk)?;
+            let vault = desk.vault;
+            let generation =
+                desk.store.edit(desk.now, |edit| edit.rotate_credential(&vault, name, &secret))?;
+            done(desk, name, Some(generation), &format!("rotated, generation {generation}"))
+        }
+        StoredCommand::List => {
+            let credentials = desk.store.records()?.credentials;
+            let shown: Vec<Shown> = credentials.into_iter().map(Shown::from).collect();
+            desk.output.list(&shown, &COLUMNS)
+        }
+        StoredCommand::Remove { name } => {
+            desk.store.edit(desk.now, |edit| edit.remove_credential(name))?;
+            done(desk, name, None, "removed")
+        }
+    }
+}
+
+impl Pair {
+    fn read(&self, desk: &mut Desk<'_>) -> Result<UpstreamSecret, Failure> {
+        let secret = self.secret.read(&mut desk.input)?;
+        let (kind, login) = match (&self.user.login, &self.user.email) {
+            (Some(login), _) => (SecretKind::Password, login.as_str()),
+            (None, email) => (SecretKind::Key, email.as_deref().unwrap_or_default()),
+        };
+        Ok(UpstreamSecret::new(kind, login, &secret)?)
+    }
+}
+
+impl From<CredentialRecord> for Shown {
+    fn from(record: CredentialRecord) -> Self {
+        Self {
+            name: record.name,
+            upstream: record.upstream,
+            kind: record.kind.as_str(),
+            generation: record.generation,
+            key_id: record.key_id,
+            created: record.created,
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Why a command failed, with the exit code that says so to scripts.
+
+use std::{error::Error, fmt::Write, io, path::PathBuf};
+
+use super::exit::Exit;
+use crate::{
+    auth::{keyring::VaultError, scopes::UnknownName},
+    tenants::{
+        import::{ImportError, LineProblem},
+        secret::{BadSecret, VaultRefusal},
+        store::StoreError,
+    },
+};
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The store refuses.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The import was refused.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    /// The secret cannot be sent upstream.
+    #[error(transparent)]
+    BadSecret(#[from] BadSecret),
+    /// A scope that there is not.
+    #[error(transparent)]
+    Scope(#[from] UnknownName),
+    /// There is no randomness.
+    #[error(transparent)]
+    Random(#[from] VaultError),
+    /// A file cannot be read.
+    #[error("{} cannot be read", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file cannot be made.
+    #[error("{} cannot be created", path.display())]
+    CannotCreate {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Standard input cannot be read.
+    #[error("standard input cannot be read")]
+    Stdin(#[source] io::Error),
+    /// The variable is not set.
+    #[error("there is no environment variable {0}, or it is not text")]
+    NoVariable(String),
+    /// The secret is longer than any.
+    #[error("the secret has more than {0} bytes")]
+    SecretTooLong(u64),
+    /// `set` without anything to set.
+    #[error(
+        "nothing to change: give at least one of --default-format, --reads, --writes, --upstream-reads, --limit-status"
+    )]
+    NothingToSet,
+    /// The time is beyond all calendars.
+    #[error("the time given lies too far in the future")]
+    TooLate,
+    /// The answer cannot be written.
+    #[error("the answer cannot be written")]
+    Output(#[source] io::Error),
+}
+
+impl Failure {
+    /// The exit code.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Store(error) => of_store(error),
+            Self::Import(ImportError::Store(error)) => of_store(error),
+            Self::Import(ImportError::Read(_)) | Self::Stdin(_) | Self::Output(_) => Exit::Io,
+            Self::Import(ImportError::Lines(bad)) => {
+                let upstreams_alone = bad.iter().all(|bad| match &bad.problem {
+                    LineProblem::Store(error) => of_store(error) == Exit::Config,
+                    LineProblem::TooLong
+                    | LineProblem::Syntax { .. }
+                    | LineProblem::Expected { .. }
+                    | LineProblem::Unknown { .. }
+                    | LineProblem::Secret(_)
+                    | LineProblem::Unadoptable(_)
+                    | LineProblem::Scope(_)
+                    | LineProblem::Differs { .. }
+                    | LineProblem::TokenDiffers { .. }
+                    | LineProblem::Random(_) => false,
+                });
+                if upstreams_alone { Exit::Config } else { Exit::Data }
+            }
+            Self::BadSecret(_) | Self::SecretTooLong(_) => Exit::Data,
+            Self::Scope(_) | Self::NothingToSet | Self::TooLate => Exit::Usage,
+            Self::Random(_) => Exit::Software,
+            Self::Unreadable { source, .. } => of_file(source, Exit::NoInput),
+            Self::CannotCreate { source, .. } => of_file(source, Exit::CantCreate),
+            Self::NoVariable(_) => Exit::NoInput,
+        }
+    }
+
+    /// All there is to say, for standard error: the failure, its causes, every bad line.
+    pub fn report(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = self.source();
+        while let Some(cause) = source {
+            text = format!("{text}: {cause}");
+            source = cause.source();
+        }
+        if let Self::Import(ImportError::Lines(bad)) = self {
+            for line in bad {
+                // Writing to memory does not fail.
+                let _ = write!(text, "\n  {line}");
+            }
+        }
+        text
+    }
+}
+
+fn of_store(error: &StoreError) -> Exit {
+    match error {
+        StoreError::Create { source, .. } => of_file(source, Exit::CantCreate),
+        StoreError::Open { source, .. } | StoreError::Sqlite(source) => of_sqlite(source),
+        StoreError::Foreign { .. } | StoreError::Newer { .. } => Exit::Config,
+        StoreError::Vault { why: VaultRefusal::Vault(VaultError::NoRandomness), .. } => {
+            Exit::Software
+        }
+        StoreError::Vault { .. } => Exit::Config,
+        StoreError::Exists { .. }
+        | StoreError::Missing { .. }
+        | StoreError::InUse { .. }
+        | StoreError::BadName { .. }
+        | StoreError::TokenTaken { .. }
+        | StoreError::NeverGood => Exit::Data,
+    }
+}
+
+fn of_sqlite(error: &rusqlite::Error) -> Exit {
+    use rusqlite::ErrorCode;
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Exit::Unavailable,
+        Some(ErrorCode::PermissionDenied | ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
+            Exit::NoPermission
+        }
+        Some(_) | None => Exit::Io,
+    }
+}
+
+fn of_file(error: &io::Error, otherwise: Exit) -> Exit {
+    if error.kind() == io::ErrorKind::PermissionDenied { Exit::NoPermission } else { otherwise }
+}

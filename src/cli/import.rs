@@ -1,0 +1,38 @@
+//! `tollgate import`: JSON lines into the store, all or none.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Desk, failure::Failure};
+use crate::tenants::import::Import;
+
+/// What to import.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Each line is one object:
+
+  {\"tenant\": {\"name\": \"acme\", \"default_format\": \"json\", \"reads_per_second\": 50,
+              \"reads_burst\": 100, \"limit_status\": 429},
+   \"credential\": {\"name\": \"acme\", \"upstream\": \"main\", \"login\": \"…\", \"password\": \"…\"},
+   \"token\": \"the key that the client holds today\"}
+
+A tenant or credential that exists may be given by its name alone; a credential may have \"email\" \
+and \"key\" instead. The token may be left out, or be an object with \"key\", \"access\", \"allow\", \
+\"deny\", \"addresses\", \"not_before\", \"expires\" and \"limit_status\". What exists and is equal \
+is left as it is; what exists and differs is an error.")]
+pub struct ImportArgs {
+    /// The file ("-" is standard input)
+    pub file: PathBuf,
+}
+
+/// Does it.
+pub fn run(args: &ImportArgs, desk: &mut Desk<'_>) -> Result<(), Failure> {
+    let import = Import { vault: desk.vault, scope: desk.scope, now: desk.now };
+    let imported = import.run(desk.store, desk.input.open(&args.file)?)?;
+    let text = format!(
+        "added: {} tenants, {} credentials, {} tokens; there already: {}",
+        imported.tenants, imported.credentials, imported.tokens, imported.unchanged
+    );
+    desk.output.one(&imported, &text)
+}

@@ -1,0 +1,254 @@
+//! `tollgate token`: create, list and revoke tokens.
+
+use std::{collections::HashMap, time::Duration};
+
+use clap::{Args, Subcommand};
+use ipnet::IpNet;
+use serde::Serialize;
+
+use super::{
+    Desk,
+    failure::Failure,
+    output::{Column, joined, time},
+    tenant::limit_status,
+};
+use crate::{
+    auth::{
+        keyring::random,
+        scopes::{Access, ScopeNames},
+        token::Token,
+    },
+    settings::parse_duration,
+    tenants::{
+        record::{LimitStatus, Records, TokenRecord, TokenTerms, address_range},
+        store::NewToken,
+    },
+    vocabulary::Closed,
+};
+
+/// What can be asked of tokens.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Create a token and show it, this once
+    Create(CreateToken),
+    /// List the tokens, revoked ones included
+    List(ListTokens),
+    /// Revoke a token for good; a running server follows within a second
+    Revoke {
+        /// The public id of the token
+        id: String,
+    },
+}
+
+/// A token to create.
+#[derive(Debug, Args)]
+pub struct CreateToken {
+    /// The tenant whose it is
+    #[arg(long)]
+    pub tenant: String,
+    /// The credential that it stands for
+    #[arg(long)]
+    pub credential: String,
+    /// Permit reads alone
+    #[arg(long)]
+    pub read_only: bool,
+    /// Permit these route classes and families alone
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub allow: Vec<String>,
+    /// Refuse these route classes and families
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub deny: Vec<String>,
+    /// Take it from these addresses alone: an address or a range such as 192.0.2.0/24
+    #[arg(long = "address", value_name = "RANGE", value_delimiter = ',', value_parser = range)]
+    pub addresses: Vec<IpNet>,
+    /// Good from then: a time from now such as 2h, or a Unix time
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub not_before: Option<Moment>,
+    /// Good until then: a time from now such as 30d
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub expires_in: Option<Duration>,
+    /// Answer limited requests with 429 or 403, whatever the tenant's way
+    #[arg(long, value_name = "STATUS", value_parser = limit_status)]
+    pub limit_status: Option<LimitStatus>,
+}
+
+/// Which tokens to list.
+#[derive(Debug, Args)]
+pub struct ListTokens {
+    /// Those of one tenant alone
+    #[arg(long)]
+    pub tenant: Option<String>,
+}
+
+/// A moment as it is written on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// So long from now.
+    In(Duration),
+    /// A Unix time.
+    At(i64),
+}
+
+#[derive(Serialize)]
+struct Created<'a> {
+    id: &'a str,
+    token: &'a str,
+    tenant: &'a str,
+    credential: &'a str,
+    expires: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct Revoked<'a> {
+    id: &'a str,
+    revoked: bool,
+}
+
+#[derive(Serialize)]
+struct Shown {
+    id: String,
+    tenant: String,
+    credential: String,
+    state: &'static str,
+    adopted: bool,
+    access: &'static str,
+    allow: Vec<String>,
+    deny: Vec<String>,
+    addresses: Vec<String>,
+    not_before: Option<i64>,
+    expires: Option<i64>,
+    limit_status: Option<u16>,
+    created: i64,
+    revoked: Option<i64>,
+}
+
+const COLUMNS: [Column<Shown>; 10] = [
+    ("ID", |t| t.id.clone()),
+    ("TENANT", |t| t.tenant.clone()),
+    ("CREDENTIAL", |t| t.credential.clone()),
+    ("STATE", |t| t.state.to_owned()),
+    ("ORIGIN", |t| if t.adopted { "adopted" } else { "minted" }.to_owned()),
+    ("ACCESS", |t| t.access.to_owned()),
+    ("ALLOW", |t| joined(&t.allow)),
+    ("DENY", |t| joined(&t.deny)),
+    ("ADDRESSES", |t| joined(&t.addresses)),
+    ("EXPIRES", |t| time(t.expires)),
+];
+
+/// Does it.
+pub fn run(command: &TokenCommand, desk: &mut Desk<'_>) -> Result<(), Failure> {
+    match command {
+        TokenCommand::Create(args) => create(args, desk),
+        TokenCommand::List(args) => list(args, desk),
+        TokenCommand::Revoke { id } => {
+            let revoked = desk.store.edit(desk.now, |edit| edit.revoke_token(id))?;
+            let what = if revoked { "revoked" } else { "was revoked before" };
+            desk.output.one(&Revoked { id, revoked: true }, &format!("token {id} {what}"))
+        }
+    }
+}
+
+fn create(args: &CreateToken, desk: &mut Desk<'_>) -> Result<(), Failure> {
+    let terms = args.terms(desk.now)?;
+    terms.scopes.resolve(desk.scope)?;
+    let keyring = desk.vault.keyring;
+    let token = Token::mint(desk.environment, &*random()?);
+    let new = NewToken {
+        id: token.id(),
+        tenant: &args.tenant,
+        credential: &args.credential,
+        mac: keyring.mac(token.expose().as_bytes()),
+        key_id: keyring.id(),
+        terms: &terms,
+        adopted: false,
+    };
+    desk.store.edit(desk.now, |edit| edit.add_token(&new))?;
+    let created = Created {
+        id: token.id(),
+        token: token.expose(),
+        tenant: &args.tenant,
+        credential: &args.credential,
+        expires: terms.expires,
+    };
+    // The bare token for people, so that `$(tollgate token create ...)` is the token.
+    desk.output.one(&created, token.expose())
+}
+
+fn list(args: &ListTokens, desk: &mut Desk<'_>) -> Result<(), Failure> {
+    let Records { tenants, credentials, tokens } = desk.store.records()?;
+    let tenants: HashMap<i64, String> = tenants.into_iter().map(|t| (t.row, t.name)).collect();
+    let credentials: HashMap<i64, String> =
+        credentials.into_iter().map(|c| (c.row, c.name)).collect();
+    let shown: Vec<Shown> = tokens
+        .into_iter()
+        .map(|token| {
+            let tenant = tenants.get(&token.tenant).cloned().unwrap_or_default();
+            let credential = credentials.get(&token.credential).cloned().unwrap_or_default();
+            shown(token, tenant, credential, desk.now)
+        })
+        .filter(|token| args.tenant.as_ref().is_none_or(|tenant| *tenant == token.tenant))
+        .collect();
+    desk.output.list(&shown, &COLUMNS)
+}
+
+fn shown(token: TokenRecord, tenant: String, credential: String, now: i64) -> Shown {
+    let state = match &token {
+        TokenRecord { revoked: Some(_), .. } => "revoked",
+        TokenRecord { terms, .. } if terms.expires.is_some_and(|end| now >= end) => "expired",
+        TokenRecord { terms, .. } if terms.not_before.is_some_and(|start| now < start) => "not yet",
+        TokenRecord { .. } => "good",
+    };
+    let TokenTerms { scopes, addresses, not_before, expires, limit_status } = token.terms;
+    Shown {
+        id: token.id,
+        tenant,
+        credential,
+        state,
+        adopted: token.adopted,
+        access: scopes.access.as_str(),
+        allow: scopes.allow,
+        deny: scopes.deny,
+        addresses: addresses.iter().map(IpNet::to_string).collect(),
+        not_before,
+        expires,
+        limit_status: limit_status.map(LimitStatus::code),
+        created: token.created,
+        revoked: token.revoked,
+    }
+}
+
+impl CreateToken {
+    fn terms(&self, now: i64) -> Result<TokenTerms, Failure> {
+        let access = if self.read_only { Access::ReadOnly } else { Access::ReadWrite };
+        let moment = |moment: Moment| match moment {
+            Moment::At(time) => Some(time),
+            Moment::In(wait) => i64::try_from(wait.as_secs()).ok()?.checked_add(now),
+        };
+        let resolve = |given: Option<Moment>| {
+            given.map(|given| moment(given).ok_or(Failure::TooLate)).transpose()
+        };
+        Ok(TokenTerms {
+            scopes: ScopeNames { access, allow: self.allow.clone(), deny: self.deny.clone() },
+            addresses: self.addresses.clone(),
+            not_before: resolve(self.not_before)?,
+            expires: resolve(self.expires_in.map(Moment::In))?,
+            limit_status: self.limit_status,
+        })
+    }
+}
+
+fn range(text: &str) -> Result<IpNet, &'static str> {
+    address_range(text).ok_or("expected an address or a range such as 192.0.2.0/24")
+}
+
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    parse_duration(text)
+        .filter(|duration| duration.as_secs() > 0)
+        .ok_or("expected a duration such as 45m, 12h or 30d")
+}
+
+fn moment(text: &str) -> Result<Moment, &'static str> {
+    let at = || text.parse().ok().filter(|at| *at >= 0).map(Moment::At);
+    at().or_else(|| parse_duration(text).map(Moment::In))
+        .ok_or("expected a time from now such as 2h, or a Unix time in seconds")
+}

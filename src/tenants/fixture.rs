@@ -1,0 +1,104 @@
+//! A store in a folder of its own, with keys and one upstream, for tests.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use tempfile::TempDir;
+
+use super::{
+    record::{SecretKind, TenantSettings, TokenTerms},
+    secret::{UpstreamSecret, Vault},
+    snapshot::Surroundings,
+    store::{NewToken, Store, StoreError},
+};
+use crate::{
+    auth::{
+        keyring::{Keyring, MasterKey},
+        token::public_id,
+    },
+    cache::partition::Partition,
+};
+
+pub(crate) const ORIGIN: &str = "https://panel.example.com:443";
+pub(crate) const NOW: i64 = 1_800_000_000;
+pub(crate) const SECRET: &str = "planted-upstream-secret";
+
+pub(crate) struct Fixture {
+    pub(crate) folder: TempDir,
+    pub(crate) store: Store,
+    pub(crate) keyring: Keyring,
+}
+
+impl Fixture {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(&folder.path().join("store.db")).expect("a store");
+        Self { folder, store, keyring: keyring("ab") }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path().join("store.db")
+    }
+
+    /// A tenant, a credential and a token of the given key.
+    pub(crate) fn add(&mut self, name: &str, key: &str) -> String {
+        self.try_add(name, key).expect("added")
+    }
+
+    pub(crate) fn try_add(&mut self, name: &str, key: &str) -> Result<String, StoreError> {
+        let Self { store, keyring, .. } = self;
+        let mac = keyring.mac(key.as_bytes());
+        let id = public_id(&mac.as_bytes()[..8]);
+        let vault = Vault { keyring, origin: &origin };
+        store.edit(NOW, |edit| {
+            edit.add_tenant(name, &TenantSettings::default())?;
+            edit.add_credential(&vault, name, "main", &secret(SECRET))?;
+            let terms = &TokenTerms::default();
+            let (tenant, credential, key_id) = (name, name, keyring.id());
+            edit.add_token(&NewToken {
+                id: &id,
+                tenant,
+                credential,
+                mac,
+                key_id,
+                terms,
+                adopted: false,
+            })?;
+            Ok(id)
+        })
+    }
+}
+
+pub(crate) fn keyring(digits: &str) -> Keyring {
+    let text: String = (0..32).map(|n| format!("{n:x}{digits}")).collect();
+    let text = &text[..text.len() / 2 * 2];
+    Keyring::derive(&MasterKey::parse(text).expect("a master key"))
+}
+
+pub(crate) fn secret(text: &str) -> UpstreamSecret {
+    UpstreamSecret::new(SecretKind::Password, "joe", text).expect("a good secret")
+}
+
+pub(crate) fn origin(upstream: &str) -> Option<String> {
+    (upstream == "main").then(|| ORIGIN.to_owned())
+}
+
+pub(crate) fn scope(name: &str) -> Option<u64> {
+    ["volatile", "vms"].iter().position(|known| *known == name).map(|bit| 1 << bit)
+}
+
+pub(crate) fn surroundings() -> Surroundings {
+    let next = AtomicU64::new(1);
+    Surroundings {
+        origin: Box::new(origin),
+        partition: Box::new(move |_| {
+            Some(Arc::new(Partition::new(next.fetch_add(1, Ordering::Relaxed))))
+        }),
+        scope: Box::new(scope),
+    }
+}

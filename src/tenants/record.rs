@@ -1,0 +1,194 @@
+//! What stands in the store: tenants, credentials and tokens as records, sealed where secret.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::{
+    auth::{
+        keyring::Mac,
+        scopes::{Access, ScopeNames},
+    },
+    closed,
+    limit::Quotas,
+    vocabulary::{Closed, Format},
+};
+
+closed! {
+    /// What a record is; the word stands in messages.
+    pub enum Noun {
+        /// A tenant.
+        Tenant => "tenant",
+        /// A credential.
+        Credential => "credential",
+        /// A token.
+        Token => "token",
+    }
+}
+
+closed! {
+    /// What a credential is made of.
+    pub enum SecretKind {
+        /// A login and its password.
+        Password => "password",
+        /// An e-mail address and its API key.
+        Key => "key",
+    }
+}
+
+/// With which status a limited request is answered; not all clients know 429 as a failure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LimitStatus {
+    /// 429.
+    #[default]
+    TooManyRequests,
+    /// 403.
+    Forbidden,
+}
+
+/// Everything in the store, as of one moment.
+#[derive(Debug, Default)]
+pub struct Records {
+    /// The tenants, by name.
+    pub tenants: Vec<TenantRecord>,
+    /// The credentials, by name.
+    pub credentials: Vec<CredentialRecord>,
+    /// The tokens, revoked ones included, by time of creation.
+    pub tokens: Vec<TokenRecord>,
+}
+
+/// A tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantRecord {
+    /// The row.
+    pub row: i64,
+    /// The name, which is unique.
+    pub name: String,
+    /// What an operator may change.
+    pub settings: TenantSettings,
+    /// When it was added, as a Unix time.
+    pub created: i64,
+}
+
+/// What an operator decides for a tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantSettings {
+    /// The format of what the upstream would refuse for want of a clear one.
+    pub default_format: Format,
+    /// What the tenant may ask for in a time.
+    pub quotas: Quotas,
+    /// How a limited request is answered.
+    pub limit_status: LimitStatus,
+}
+
+/// An upstream credential; its secret is sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialRecord {
+    /// The row, to which the secret is bound.
+    pub row: i64,
+    /// The name, which is unique.
+    pub name: String,
+    /// The name of the upstream that it is for.
+    pub upstream: String,
+    /// What it is made of.
+    pub kind: SecretKind,
+    /// Login and secret, encrypted.
+    pub sealed: Vec<u8>,
+    /// The id of the keys that sealed it.
+    pub key_id: String,
+    /// How often its secret was changed, from one.
+    pub generation: i64,
+    /// When it was added, as a Unix time.
+    pub created: i64,
+}
+
+/// A token; only its MAC is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenRecord {
+    /// The public id.
+    pub id: String,
+    /// The row of its tenant.
+    pub tenant: i64,
+    /// The row of its credential.
+    pub credential: i64,
+    /// What a presented token is recognized by.
+    pub mac: Mac,
+    /// The id of the keys that made the MAC.
+    pub key_id: String,
+    /// What it is good for.
+    pub terms: TokenTerms,
+    /// Whether it is a key of its client's, and not made here.
+    pub adopted: bool,
+    /// When it was added, as a Unix time.
+    pub created: i64,
+    /// When it was revoked, as a Unix time.
+    pub revoked: Option<i64>,
+}
+
+/// What a token is good for, when, and from where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenTerms {
+    /// Reads or writes, and which routes.
+    pub scopes: ScopeNames,
+    /// The addresses that may present it; empty allows all.
+    pub addresses: Vec<IpNet>,
+    /// The Unix time from which it is good.
+    pub not_before: Option<i64>,
+    /// The Unix time from which it is no longer good.
+    pub expires: Option<i64>,
+    /// How a limited request is answered, where it differs from the tenant's way.
+    pub limit_status: Option<LimitStatus>,
+}
+
+impl LimitStatus {
+    /// The status code.
+    pub const fn code(self) -> u16 {
+        match self {
+            Self::TooManyRequests => 429,
+            Self::Forbidden => 403,
+        }
+    }
+
+    /// The status of a code; none for any other than the two.
+    pub const fn from_code(code: u16) -> Option<Self> {
+        match code {
+            429 => Some(Self::TooManyRequests),
+            403 => Some(Self::Forbidden),
+            _ => None,
+        }
+    }
+}
+
+impl Default for TenantSettings {
+    fn default() -> Self {
+        Self {
+            default_format: Format::Json,
+            quotas: Quotas::default(),
+            limit_status: LimitStatus::default(),
+        }
+    }
+}
+
+impl Default for TokenTerms {
+    /// Everything, always, from everywhere.
+    fn default() -> Self {
+        Self {
+            scopes: ScopeNames::all(Access::ReadWrite),
+            addresses: Vec::new(),
+            not_before: None,
+            expires: None,
+            limit_status: None,
+        }
+    }
+}
+
+/// The member of a closed list that a word means.
+pub fn member<L: Closed>(word: &str) -> Option<L> {
+    L::ALL.iter().copied().find(|member| member.as_str() == word)
+}
+
+/// The addresses that a text names: a range in CIDR, or a single address.
+pub fn address_range(text: &str) -> Option<IpNet> {
+    let single = || text.parse().ok().map(|address: IpAddr| IpNet::from(address.to_canonical()));
+    text.parse().ok().map(|range: IpNet| range.trunc()).or_else(single)
+}

@@ -1,0 +1,189 @@
+//! The secret of an upstream credential, and the vault that seals it to its row and host.
+
+use std::fmt;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use http::HeaderValue;
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
+
+use super::record::{CredentialRecord, SecretKind};
+use crate::auth::keyring::{Binding, Keyring, VaultError};
+
+/// What the upstream is shown: a login and password, or an e-mail address and API key.
+pub struct UpstreamSecret {
+    kind: SecretKind,
+    login: String,
+    secret: SecretString,
+}
+
+/// Seals and opens the secrets of credentials.
+#[derive(Clone, Copy)]
+pub struct Vault<'a> {
+    /// The keys.
+    pub keyring: &'a Keyring,
+    /// The scheme, host and port of an upstream by its name, from the server's configuration.
+    pub origin: &'a dyn Fn(&str) -> Option<String>,
+}
+
+/// Why a login and a secret cannot be sent upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadSecret {
+    /// Nothing before the colon of Basic.
+    #[error("the login or e-mail address is empty")]
+    NoLogin,
+    /// Basic ends the login at the first colon.
+    #[error("the login or e-mail address contains a colon or a control character")]
+    Login,
+    /// Nothing after the colon of Basic.
+    #[error("the password or key is empty")]
+    NoSecret,
+    /// Most likely a line break that was not meant.
+    #[error("the password or key contains a control character or more than one line")]
+    Secret,
+    /// More than any panel takes.
+    #[error("login and secret have more than {SECRET_MAX} bytes")]
+    TooLong,
+}
+
+/// Why a credential cannot be sealed or opened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VaultRefusal {
+    /// Secrets are bound to hosts, so the host must be known.
+    #[error("there is no upstream \"{0}\" in the configuration")]
+    NoUpstream(String),
+    /// Sealed with the keys of another master key.
+    #[error("its secret was sealed with another master key (key id {0})")]
+    OtherKey(String),
+    /// The keys refuse.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// It opens, but not to a login and a secret.
+    #[error("what was sealed is no login and secret: {0}")]
+    Content(#[from] BadSecret),
+}
+
+const SECRET_MAX: usize = 512;
+
+impl UpstreamSecret {
+    /// Takes a pair that can be sent as Basic.
+    pub fn new(kind: SecretKind, login: &str, secret: &str) -> Result<Self, BadSecret> {
+        if login.is_empty() {
+            return Err(BadSecret::NoLogin);
+        }
+        if login.contains(|c: char| c == ':' || c.is_control()) {
+            return Err(BadSecret::Login);
+        }
+        if secret.is_empty() {
+            return Err(BadSecret::NoSecret);
+        }
+        if secret.contains(char::is_control) {
+            return Err(BadSecret::Secret);
+        }
+        if login.len() + secret.len() > SECRET_MAX {
+            return Err(BadSecret::TooLong);
+        }
+        Ok(Self { kind, login: login.to_owned(), secret: SecretString::from(secret) })
+    }
+
+    /// What it is made of.
+    pub fn kind(&self) -> SecretKind {
+        self.kind
+    }
+
+    /// The password or key alone, for masking it in replies.
+    pub fn expose(&self) -> &str {
+        self.secret.expose_secret()
+    }
+
+    /// The value of `Authorization`, marked as sensitive.
+    pub fn authorization(&self) -> HeaderValue {
+        let encoded = Zeroizing::new(BASE64_STANDARD.encode(&*self.pair()));
+        let text = Zeroizing::new(format!("Basic {}", *encoded));
+        let mut value = HeaderValue::from_str(&text).expect("base64 is visible ASCII");
+        value.set_sensitive(true);
+        value
+    }
+
+    fn pair(&self) -> Zeroizing<Vec<u8>> {
+        let parts = [self.login.as_bytes(), b":", self.expose().as_bytes()];
+        Zeroizing::new(parts.concat())
+    }
+
+    fn from_pair(kind: SecretKind, pair: &[u8]) -> Result<Self, BadSecret> {
+        let text = std::str::from_utf8(pair).map_err(|_| BadSecret::Secret)?;
+        let (login, secret) = text.split_once(':').ok_or(BadSecret::NoSecret)?;
+        Self::new(kind, login, secret)
+    }
+}
+
+impl PartialEq for UpstreamSecret {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.login == other.login && self.expose() == other.expose()
+    }
+}
+
+impl fmt::Debug for UpstreamSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UpstreamSecret").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+impl Vault<'_> {
+    /// Encrypts a secret for its row and for its upstream's scheme, host and port.
+    pub fn seal(
+        &self,
+        row: i64,
+        upstream: &str,
+        secret: &UpstreamSecret,
+    ) -> Result<Vec<u8>, VaultRefusal> {
+        let origin = self.origin(upstream)?;
+        Ok(self.keyring.seal(&secret.pair(), Binding { row, origin: &origin })?)
+    }
+
+    /// Decrypts the secret of a credential.
+    pub fn open(&self, credential: &CredentialRecord) -> Result<UpstreamSecret, VaultRefusal> {
+        let origin = self.origin(&credential.upstream)?;
+        if credential.key_id != self.keyring.id().as_str() {
+            return Err(VaultRefusal::OtherKey(credential.key_id.clone()));
+        }
+        let binding = Binding { row: credential.row, origin: &origin };
+        let pair = self.keyring.open(&credential.sealed, binding)?;
+        Ok(UpstreamSecret::from_pair(credential.kind, &pair)?)
+    }
+
+    fn origin(&self, upstream: &str) -> Result<String, VaultRefusal> {
+        (self.origin)(upstream).ok_or_else(|| VaultRefusal::NoUpstream(upstream.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_is_basic_and_sensitive() {
+        let secret =
+            UpstreamSecret::new(SecretKind::Password, "joe", "geheimnißvoll").expect("good");
+        let header = secret.authorization();
+        assert_eq!(header.as_bytes(), b"Basic am9lOmdlaGVpbW5pw592b2xs");
+        assert!(header.is_sensitive());
+        assert!(!format!("{header:?}{secret:?}").contains("joe"));
+        assert!(!format!("{header:?}{secret:?}").contains("geheim"));
+    }
+
+    #[test]
+    fn what_basic_cannot_carry_is_refused() {
+        let long = "x".repeat(SECRET_MAX);
+        for (login, secret, why) in [
+            ("", "s", BadSecret::NoLogin),
+            ("a:b", "s", BadSecret::Login),
+            ("a", "", BadSecret::NoSecret),
+            ("a", "one\ntwo", BadSecret::Secret),
+            ("a", &long, BadSecret::TooLong),
+        ] {
+            let found = UpstreamSecret::new(SecretKind::Key, login, secret);
+            assert_eq!(found.expect_err("refused"), why);
+        }
+    }
+}

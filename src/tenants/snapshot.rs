@@ -1,0 +1,331 @@
+//! The snapshot: every token that is good, with all that the request path asks about it.
+//!
+//! A new snapshot is built beside the old one and takes over what did not change: a tenant with
+//! the same quotas keeps its limiters, a credential with the same secret keeps its partition of
+//! the cache. What cannot be used (another master key, an upstream that is not configured, an
+//! unknown scope) is left out, and the snapshot says so.
+
+use std::{collections::HashMap, fmt, net::IpAddr, sync::Arc};
+
+use http::HeaderValue;
+use ipnet::IpNet;
+
+use super::{
+    record::{CredentialRecord, LimitStatus, Noun, Records, TenantRecord, TokenRecord},
+    secret::{UpstreamSecret, Vault, VaultRefusal},
+};
+use crate::{
+    auth::{
+        keyring::{Keyring, Mac},
+        scopes::{Scopes, UnknownName},
+    },
+    cache::partition::Partition,
+    limit::Limits,
+    vocabulary::{Closed, Format},
+};
+
+/// What a name means to the rest of the program; none when it means nothing.
+pub type Lookup<T> = Box<dyn Fn(&str) -> Option<T> + Send + Sync>;
+
+/// What the rest of the program knows about the names that stand in the store.
+pub struct Surroundings {
+    /// The scheme, host and port of an upstream: `https://panel.example.com:443`.
+    pub origin: Lookup<String>,
+    /// A new partition for a credential of an upstream.
+    pub partition: Lookup<Arc<Partition>>,
+    /// The bit of a route class or a family.
+    pub scope: Lookup<u64>,
+}
+
+/// All that the request path knows about tokens at one moment.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    grants: HashMap<Mac, Arc<Grant>, foldhash::fast::RandomState>,
+    tenants: HashMap<i64, Arc<Tenant>>,
+    credentials: HashMap<i64, Arc<Credential>>,
+    left_out: Vec<LeftOut>,
+    vault_version: u64,
+}
+
+/// What a token gives.
+#[derive(Debug)]
+pub struct Grant {
+    /// The public id of the token.
+    pub token_id: String,
+    /// Whose it is.
+    pub tenant: Arc<Tenant>,
+    /// What it stands for upstream.
+    pub credential: Arc<Credential>,
+    /// What may be asked for.
+    pub scopes: Scopes,
+    /// The Unix time from which it is good.
+    pub not_before: Option<i64>,
+    /// The Unix time from which it is no longer good.
+    pub expires: Option<i64>,
+    /// The addresses that may present it; empty allows all.
+    pub addresses: Vec<IpNet>,
+    /// How a limited request is answered: the token's own way, else the tenant's.
+    pub limit_status: LimitStatus,
+}
+
+/// A tenant.
+#[derive(Debug)]
+pub struct Tenant {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The format of what the upstream would refuse for want of a clear one.
+    pub default_format: Format,
+    /// Its limiters.
+    pub limits: Arc<Limits>,
+    /// How a limited request is answered.
+    pub limit_status: LimitStatus,
+}
+
+/// An upstream credential, ready to be sent.
+pub struct Credential {
+    /// Its name.
+    pub name: String,
+    /// The upstream that it is for.
+    pub upstream: Arc<str>,
+    /// The value of `Authorization`, marked as sensitive.
+    pub authorization: HeaderValue,
+    /// What it was shown.
+    pub partition: Arc<Partition>,
+    /// How often its secret was changed, from one.
+    pub generation: i64,
+    origin: String,
+    sealed: Vec<u8>,
+    secret: UpstreamSecret,
+}
+
+/// Why a token that is known is not good at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotGood {
+    /// Too early.
+    #[error("the token is not good yet")]
+    NotYet,
+    /// Too late.
+    #[error("the token has expired")]
+    Expired,
+    /// From elsewhere.
+    #[error("the token is not good from this address")]
+    Address,
+}
+
+/// A record that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// What it is.
+    pub noun: Noun,
+    /// The name of a credential, or the public id of a token.
+    pub name: String,
+    /// Why.
+    pub why: WhyLeftOut,
+}
+
+/// Why a record cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WhyLeftOut {
+    /// Its secret does not open.
+    #[error(transparent)]
+    Secret(#[from] VaultRefusal),
+    /// It was made under another master key.
+    #[error("it was made under another master key (key id {0})")]
+    OtherKey(String),
+    /// It names what there is not; to ignore that might widen it.
+    #[error(transparent)]
+    Scope(#[from] UnknownName),
+    /// Its tenant is not there, which only a foreign hand can bring about.
+    #[error("its tenant is not in the store")]
+    Tenant,
+    /// Its credential is left out.
+    #[error("its credential is not usable")]
+    Credential,
+}
+
+/// A shorter secret would be found by chance all over a reply.
+const MASKED_MIN: usize = 8;
+
+impl Snapshot {
+    /// Builds the snapshot of what is in the store, with all of the previous one that still holds.
+    pub fn build(
+        records: &Records,
+        keyring: &Keyring,
+        surroundings: &Surroundings,
+        previous: &Self,
+    ) -> Self {
+        let tenants = records.tenants.iter().map(|record| (record.row, tenant(record, previous)));
+        let mut snapshot = Self { tenants: tenants.collect(), ..Self::default() };
+        let builder = Builder { keyring, surroundings, previous };
+        for record in &records.credentials {
+            match builder.credential(record) {
+                Ok(credential) => {
+                    snapshot.credentials.insert(record.row, credential);
+                }
+                Err(why) => snapshot.leave_out(Noun::Credential, &record.name, why.into()),
+            }
+        }
+        snapshot.grants.reserve(records.tokens.len());
+        for record in records.tokens.iter().filter(|record| record.revoked.is_none()) {
+            match builder.grant(record, &snapshot) {
+                Ok(grant) => {
+                    snapshot.grants.insert(record.mac, Arc::new(grant));
+                }
+                Err(why) => snapshot.leave_out(Noun::Token, &record.id, why),
+            }
+        }
+        let same_vault = snapshot.has_credentials_of(previous);
+        snapshot.vault_version = previous.vault_version + u64::from(!same_vault);
+        snapshot
+    }
+
+    /// What a token gives; none when there is no such token, or no longer.
+    pub fn find(&self, mac: &Mac) -> Option<&Arc<Grant>> {
+        self.grants.get(mac)
+    }
+
+    /// How many tokens it holds.
+    pub fn tokens(&self) -> usize {
+        self.grants.len()
+    }
+
+    /// The secrets of every credential of an upstream that are long enough to be masked.
+    pub fn upstream_secrets(&self, upstream: &str) -> impl Iterator<Item = &str> {
+        self.credentials
+            .values()
+            .filter(move |credential| *credential.upstream == *upstream)
+            .map(|credential| credential.secret.expose())
+            .filter(|secret| secret.len() >= MASKED_MIN)
+    }
+
+    /// A number that grows when any credential has changed since the previous snapshot.
+    pub fn vault_version(&self) -> u64 {
+        self.vault_version
+    }
+
+    /// What the store holds and the snapshot does not, except for revoked tokens.
+    pub fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
+    }
+
+    fn leave_out(&mut self, noun: Noun, name: &str, why: WhyLeftOut) {
+        self.left_out.push(LeftOut { noun, name: name.to_owned(), why });
+    }
+
+    fn has_credentials_of(&self, other: &Self) -> bool {
+        let kept = |(row, credential)| {
+            other.credentials.get(row).is_some_and(|other| Arc::ptr_eq(credential, other))
+        };
+        self.credentials.len() == other.credentials.len() && self.credentials.iter().all(kept)
+    }
+}
+
+impl Grant {
+    /// Whether the token is good now (a Unix time), from this address.
+    pub fn check(&self, now: i64, from: IpAddr) -> Result<(), NotGood> {
+        if self.not_before.is_some_and(|start| now < start) {
+            return Err(NotGood::NotYet);
+        }
+        if self.expires.is_some_and(|end| now >= end) {
+            return Err(NotGood::Expired);
+        }
+        let from = from.to_canonical();
+        if !self.addresses.is_empty() && !self.addresses.iter().any(|net| net.contains(&from)) {
+            return Err(NotGood::Address);
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credential")
+            .field("name", &self.name)
+            .field("upstream", &self.upstream)
+            .field("generation", &self.generation)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.noun.as_str(), self.name, self.why)
+    }
+}
+
+struct Builder<'a> {
+    keyring: &'a Keyring,
+    surroundings: &'a Surroundings,
+    previous: &'a Snapshot,
+}
+
+impl Builder<'_> {
+    fn credential(&self, record: &CredentialRecord) -> Result<Arc<Credential>, VaultRefusal> {
+        let no_upstream = || VaultRefusal::NoUpstream(record.upstream.clone());
+        let origin = (self.surroundings.origin)(&record.upstream).ok_or_else(no_upstream)?;
+        let before = self.previous.credentials.get(&record.row).filter(|before| {
+            let same = before.generation == record.generation && before.origin == origin;
+            same && *before.upstream == *record.upstream
+        });
+        if let Some(before) = before
+            && before.sealed == record.sealed
+            && before.name == record.name
+        {
+            return Ok(Arc::clone(before));
+        }
+        let vault = Vault { keyring: self.keyring, origin: &*self.surroundings.origin };
+        let secret = vault.open(record)?;
+        let partition = match before.filter(|before| before.secret == secret) {
+            Some(before) => Arc::clone(&before.partition),
+            None => (self.surroundings.partition)(&record.upstream).ok_or_else(no_upstream)?,
+        };
+        Ok(Arc::new(Credential {
+            name: record.name.clone(),
+            upstream: record.upstream.as_str().into(),
+            authorization: secret.authorization(),
+            partition,
+            generation: record.generation,
+            origin,
+            sealed: record.sealed.clone(),
+            secret,
+        }))
+    }
+
+    fn grant(&self, record: &TokenRecord, built: &Snapshot) -> Result<Grant, WhyLeftOut> {
+        if record.key_id != self.keyring.id().as_str() {
+            return Err(WhyLeftOut::OtherKey(record.key_id.clone()));
+        }
+        let credential = built.credentials.get(&record.credential).ok_or(WhyLeftOut::Credential)?;
+        let tenant = built.tenants.get(&record.tenant).ok_or(WhyLeftOut::Tenant)?;
+        let terms = &record.terms;
+        Ok(Grant {
+            token_id: record.id.clone(),
+            tenant: Arc::clone(tenant),
+            credential: Arc::clone(credential),
+            scopes: terms.scopes.resolve(&*self.surroundings.scope)?,
+            not_before: terms.not_before,
+            expires: terms.expires,
+            addresses: terms.addresses.clone(),
+            limit_status: terms.limit_status.unwrap_or(tenant.limit_status),
+        })
+    }
+}
+
+fn tenant(record: &TenantRecord, previous: &Snapshot) -> Arc<Tenant> {
+    let settings = &record.settings;
+    let limits = previous
+        .tenants
+        .get(&record.row)
+        .map(|before| &before.limits)
+        .filter(|limits| *limits.quotas() == settings.quotas)
+        .map_or_else(|| Arc::new(Limits::new(settings.quotas.clone())), Arc::clone);
+    Arc::new(Tenant {
+        name: record.name.as_str().into(),
+        default_format: settings.default_format,
+        limits,
+        limit_status: settings.limit_status,
+    })
+}
+
+#[cfg(test)]
+mod tests;

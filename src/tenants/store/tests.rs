@@ -1,0 +1,169 @@
+//! What the store keeps, refuses and survives.
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use super::*;
+use crate::{
+    auth::scopes::{Access, ScopeNames},
+    limit::{Quota, Quotas},
+    tenants::{
+        fixture::{Fixture, NOW, keyring, origin, secret},
+        record::{TenantSettings, TokenTerms},
+        secret::Vault,
+    },
+    vocabulary::Format,
+};
+
+#[test]
+fn a_new_store_is_its_owners_alone() {
+    let fixture = Fixture::new();
+    for name in ["store.db", "store.db-wal"] {
+        let mode = fs::metadata(fixture.folder.path().join(name)).expect("a file").permissions();
+        assert_eq!(mode.mode() & 0o777, 0o600, "{name}");
+    }
+}
+
+#[test]
+fn records_come_back_as_they_were_written() {
+    let mut fixture = Fixture::new();
+    fixture.add("acme", "a key");
+    let quotas = Quotas {
+        reads: Some(Quota { per_second: 10, burst: 20 }),
+        writes: Some(Quota { per_second: 1, burst: 1 }),
+        upstream_reads: None,
+    };
+    let limit_status = LimitStatus::Forbidden;
+    let settings = TenantSettings { default_format: Format::Xml, quotas, limit_status };
+    let terms = TokenTerms {
+        scopes: ScopeNames {
+            access: Access::ReadOnly,
+            allow: vec!["vms".to_owned(), "disks".to_owned()],
+            deny: vec!["volatile".to_owned()],
+        },
+        addresses: vec!["192.0.2.0/24".parse().expect("a range"), "::1/128".parse().expect("one")],
+        not_before: Some(NOW),
+        expires: Some(NOW + 60),
+        limit_status: Some(LimitStatus::TooManyRequests),
+    };
+    let Fixture { store, keyring, .. } = &mut fixture;
+    let (mac, key_id) = (keyring.mac(b"another"), keyring.id());
+    let (tenant, credential) = ("acme", "acme");
+    let token = NewToken { id: "2", tenant, credential, mac, key_id, terms: &terms, adopted: true };
+    store
+        .edit(NOW, |edit| {
+            edit.set_tenant("acme", &settings)?;
+            edit.add_token(&token)
+        })
+        .expect("written");
+    let records = store.records().expect("read");
+    assert_eq!(records.tenants[0].settings, settings);
+    assert_eq!((&records.tokens[1].terms, records.tokens[1].mac), (&terms, mac));
+    assert!(records.tokens[1].adopted && !records.tokens[0].adopted);
+    assert_eq!(records.credentials[0].generation, 1);
+    let sealed = &records.credentials[0].sealed;
+    assert!(!sealed.windows(7).any(|part| part == b"planted"), "the secret is not in the clear");
+}
+
+#[test]
+fn what_is_in_use_is_not_removed() {
+    let mut fixture = Fixture::new();
+    let id = fixture.add("acme", "a key");
+    let store = &mut fixture.store;
+    let error = store.edit(NOW, |edit| edit.remove_tenant("acme")).expect_err("in use");
+    let message = format!("the tenant \"acme\" is in use by the token {id}; revoke them first");
+    assert_eq!(error.to_string(), message);
+    let error = store.edit(NOW, |edit| edit.remove_credential("acme")).expect_err("in use");
+    assert!(matches!(error, StoreError::InUse { noun: Noun::Credential, .. }));
+    assert!(store.edit(NOW, |edit| edit.revoke_token(&id)).expect("revoked"));
+    assert!(!store.edit(NOW, |edit| edit.revoke_token(&id)).expect("revoked before"));
+    store
+        .edit(NOW, |edit| {
+            edit.remove_tenant("acme")?;
+            edit.remove_credential("acme")
+        })
+        .expect("removed");
+    let records = store.records().expect("read");
+    assert!(records.tokens.is_empty() && records.tenants.is_empty());
+}
+
+#[test]
+fn names_are_unique_known_and_plain() {
+    let mut fixture = Fixture::new();
+    fixture.add("acme", "a key");
+    let mut refused = |name: &str| fixture.try_add(name, "other").expect_err("refused").to_string();
+    assert_eq!(refused("acme"), "there is already a tenant \"acme\"");
+    for name in ["", "a b", "-x", "a\nb", &"x".repeat(65)] {
+        assert!(refused(name).contains("is no name for a tenant"), "{name}");
+    }
+    let settings = TenantSettings::default();
+    let error = fixture.store.edit(NOW, |edit| edit.set_tenant("nobody", &settings));
+    assert_eq!(error.expect_err("unknown").to_string(), "there is no tenant \"nobody\"");
+    let error = fixture.try_add("other", "a key").expect_err("the key is a token");
+    assert!(matches!(error, StoreError::TokenTaken { .. }));
+    assert_eq!(fixture.store.records().expect("read").tenants.len(), 1, "nothing half done");
+}
+
+#[test]
+fn a_rotation_is_a_new_generation() {
+    let mut fixture = Fixture::new();
+    fixture.add("acme", "a key");
+    let Fixture { store, keyring, .. } = &mut fixture;
+    let vault = Vault { keyring, origin: &origin };
+    let rotated = store.edit(NOW, |edit| edit.rotate_credential(&vault, "acme", &secret("new")));
+    assert_eq!(rotated.expect("rotated"), 2);
+    let record = &store.records().expect("read").credentials[0];
+    assert_eq!(vault.open(record).expect("opened"), secret("new"));
+}
+
+#[test]
+fn a_moved_secret_does_not_open() {
+    let mut fixture = Fixture::new();
+    fixture.add("a", "one");
+    fixture.add("b", "two");
+    let mut records = fixture.store.records().expect("read").credentials;
+    let vault = Vault { keyring: &fixture.keyring, origin: &origin };
+    let stolen = records[0].sealed.clone();
+    records[1].sealed = stolen;
+    assert!(vault.open(&records[0]).is_ok() && vault.open(&records[1]).is_err());
+    let elsewhere = |_: &str| Some("https://panel.example.com:8443".to_owned());
+    let moved = Vault { origin: &elsewhere, ..vault };
+    assert!(moved.open(&records[0]).is_err());
+    let other = keyring("cd");
+    assert!(Vault { keyring: &other, ..vault }.open(&records[0]).is_err());
+}
+
+#[test]
+fn a_token_that_is_never_good_is_refused() {
+    let mut fixture = Fixture::new();
+    fixture.add("acme", "a key");
+    let terms = TokenTerms { not_before: Some(NOW), expires: Some(NOW), ..TokenTerms::default() };
+    let Fixture { store, keyring, .. } = &mut fixture;
+    let error = store.edit(NOW, |edit| {
+        edit.add_token(&NewToken {
+            id: "x",
+            tenant: "acme",
+            credential: "acme",
+            mac: keyring.mac(b"x"),
+            key_id: keyring.id(),
+            terms: &terms,
+            adopted: false,
+        })
+    });
+    assert!(matches!(error, Err(StoreError::NeverGood)));
+}
+
+#[test]
+fn other_files_are_refused_by_name() {
+    let fixture = Fixture::new();
+    let folder = fixture.folder.path();
+    let refused = |name: &str| Store::open(&folder.join(name)).expect_err("refused").to_string();
+    fs::write(folder.join("text.db"), "no database".repeat(100)).expect("written");
+    assert!(refused("text.db").contains("text.db cannot be opened"));
+    assert!(refused("nowhere/store.db").contains("cannot be created"));
+    let foreign = Connection::open(folder.join("foreign.db")).expect("a database");
+    foreign.execute_batch("CREATE TABLE t (x)").expect("a table");
+    assert!(refused("foreign.db").contains("not a store of Tollgate"));
+    let later = schema::VERSION + 1;
+    fixture.store.connection.pragma_update(None, "user_version", later).expect("written");
+    assert!(refused("store.db").contains(&format!("has version {later}, and this program knows")));
+}
