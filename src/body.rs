@@ -26,7 +26,7 @@ pub struct Body {
     source: Source,
     /// Let go of when the body has ended or is dropped.
     held: Option<Box<dyn Any + Send>>,
-    permit: Option<crate::layers::shed::Permit>,
+    permit: Option<crate::limit::in_flight::Permit>,
 }
 
 /// Why a body breaks off. The client sees a reply that did not end.
@@ -84,7 +84,7 @@ impl Body {
     }
 
     /// Keeps a permit until the body has ended.
-    pub fn with_permit(mut self, permit: crate::layers::shed::Permit) -> Self {
+    pub fn with_permit(mut self, permit: crate::limit::in_flight::Permit) -> Self {
         self.permit = Some(permit);
         self
     }

@@ -20,7 +20,7 @@ use crate::{
         token::{Shape, shape},
     },
     cache::{coherence::Stamp, entry::Dependence, key::Key},
-    layers::invalidate::Touch,
+    cache::touch::Touch,
     net::server::ClientBody,
     record::Record,
     tenants::{

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
-    header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 
 use crate::{
@@ -59,6 +59,8 @@ pub enum Rejection {
         limited: Limited,
         /// What the token's client understands.
         status: LimitStatus,
+        /// The `RateLimit` and `RateLimit-Policy` headers.
+        shown: (HeaderValue, HeaderValue),
     },
     /// A write with a token that may only read.
     #[error("this token may only read")]
@@ -127,6 +129,12 @@ const CHALLENGE: HeaderValue =
 /// The header that tells the gateway's refusals from the upstream's.
 pub const ERROR_CODE: HeaderName = HeaderName::from_static("tollgate-error");
 
+/// What is left of a quota.
+pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+
+/// What the quota is.
+pub const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
 /// What a client should wait when no limiter knows better, in seconds.
 const SOON: HeaderValue = HeaderValue::from_static("1");
 
@@ -146,6 +154,10 @@ impl Rejection {
         headers.insert(ERROR_CODE, HeaderValue::from_static(terms.code));
         if let Some((name, value)) = terms.header {
             headers.insert(name, value);
+        }
+        if let Self::Limited { shown: (state, policy), .. } = self {
+            headers.insert(RATE_LIMIT, state);
+            headers.insert(RATE_LIMIT_POLICY, policy);
         }
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = terms.status;
@@ -173,7 +185,9 @@ impl Rejection {
         let with = |status, code, name, value| Terms { status, code, header: Some((name, value)) };
         match self {
             Self::Target(_) => plain(StatusCode::BAD_REQUEST, "bad_target"),
-            Self::MethodNotServed => plain(StatusCode::METHOD_NOT_ALLOWED, "method_not_served"),
+            Self::MethodNotServed => {
+                with(StatusCode::METHOD_NOT_ALLOWED, "method_not_served", ALLOW, SERVED)
+            }
             Self::Upgrade => plain(StatusCode::BAD_REQUEST, "upgrade_refused"),
             Self::Override(_) => plain(StatusCode::BAD_REQUEST, "bad_method_override"),
             Self::NoCredentials => {
@@ -226,6 +240,9 @@ impl Rejection {
         }
     }
 }
+
+const SERVED: HeaderValue =
+    HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 

@@ -1,7 +1,7 @@
 //! The cache: what may be kept, under which key, and for how long it is true.
 //!
 //! The deciding files (`coherence`, `flight`, `key`, `entry`, `status`) do no I/O, hold no clock
-//! and spawn nothing; `store` alone knows where entries live.
+//! and spawn nothing; `store` knows where entries live, `touch` ties a write to its epochs.
 
 pub mod coherence;
 pub mod entry;
@@ -10,6 +10,7 @@ pub mod key;
 pub mod partition;
 pub mod status;
 pub mod store;
+pub mod touch;
 
 #[cfg(test)]
 mod coherence_model;

@@ -3,6 +3,8 @@
 //! Each tenant's object has its own direct limiters (GCRA). A keyed limiter would have one quota
 //! for everybody and would keep every key it ever saw. Pure: no I/O, the clock is governor's.
 
+pub mod in_flight;
+
 use std::{num::NonZeroU32, time::Duration};
 
 use governor::{

@@ -1,0 +1,126 @@
+//! What the token may ask for: guarded routes, scopes, and the method that will really run.
+//!
+//! A POST whose body Rack may turn into another method is read here, within a bound, because it
+//! is judged as that method; only then is it known what it does. The body goes on byte for byte.
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use bytes::Bytes;
+use futures_util::future::Either;
+use http_body_util::BodyExt as _;
+use tower::{Layer, Service, layer::layer_fn};
+
+use super::{Answer, Step, always_ready, refuse};
+use crate::{
+    api::{method, routes::RouteTable},
+    call::{Call, Effect},
+    net::server::{ClientBody, ClientBodyError},
+    rejection::Rejection,
+};
+
+/// The service of this layer.
+#[derive(Clone)]
+pub struct Authorise<S> {
+    inner: S,
+    routes: Arc<RouteTable>,
+    policy: Policy,
+}
+
+/// What an operator decides about all tokens.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// Reads of routes that are not listed change nothing.
+    pub unlisted_reads_harmless: bool,
+    /// The largest body that is read for a method override.
+    pub max_inspected_body: u64,
+}
+
+/// The future of this layer.
+pub type Authorised<F> = Either<Step<F>, Pin<Box<dyn Future<Output = Result<Answer, Rejection>> + Send>>>;
+
+/// Judges calls by the routes and the token's scopes.
+pub fn layer<S>(
+    routes: Arc<RouteTable>,
+    policy: Policy,
+) -> impl Layer<S, Service = Authorise<S>> + Clone {
+    layer_fn(move |inner| Authorise { inner, routes: Arc::clone(&routes), policy })
+}
+
+impl<S> Service<Call> for Authorise<S>
+where
+    S: Service<Call, Response = Answer, Error = Rejection> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Answer;
+    type Error = Rejection;
+    type Future = Authorised<S::Future>;
+
+    always_ready!();
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        let request = &call.request;
+        if let Err(rejection) = self.judge(&call) {
+            return Either::Left(refuse(rejection));
+        }
+        if method::may_hide_override(&request.method, &request.headers) {
+            let mut this = self.clone();
+            return Either::Right(Box::pin(async move {
+                let call = this.reveal_override(call).await?;
+                this.judge(&call)?;
+                this.inner.call(call).await
+            }));
+        }
+        Either::Left(Either::Right(self.inner.call(call)))
+    }
+}
+
+impl<S> Authorise<S> {
+    fn judge(&self, call: &Call) -> Result<(), Rejection> {
+        let request = &call.request;
+        let scopes = &call.caller.grant().scopes;
+        if self.routes.is_guarded(&request.method, &request.target) {
+            return Err(Rejection::Guarded);
+        }
+        let (mask, writes) = match request.effect {
+            Effect::Read(listed) => (self.routes.route(listed.id).scope_mask(), false),
+            Effect::Write(touches) => (touches.own.bits(), true),
+            Effect::UnlistedRead => {
+                let own = self.routes.touches(&request.target).own;
+                (own.bits(), !self.policy.unlisted_reads_harmless)
+            }
+        };
+        if writes && !scopes.permits_writes() {
+            return Err(Rejection::ReadOnly);
+        }
+        if scopes.permits(mask) { Ok(()) } else { Err(Rejection::OutOfScope) }
+    }
+
+    async fn reveal_override(&self, mut call: Call) -> Result<Call, Rejection> {
+        let most = self.policy.max_inspected_body;
+        let request = &mut call.request;
+        let body = std::mem::replace(&mut request.body, ClientBody::empty());
+        let bytes = read_whole(body, most).await?;
+        if let Some(method) = method::body_override(&request.headers, &bytes)? {
+            if self.routes.is_guarded(&method, &request.target) {
+                return Err(Rejection::Guarded);
+            }
+        }
+        request.body = ClientBody::from_bytes(bytes);
+        Ok(call)
+    }
+}
+
+/// Reads a request's body within a bound.
+async fn read_whole(body: ClientBody, most: u64) -> Result<Bytes, Rejection> {
+    let collected = body.limited(most).collect().await;
+    collected.map(http_body_util::Collected::to_bytes).map_err(|error| of_body(&error, most))
+}
+
+/// The refusal for a body that did not arrive whole.
+fn of_body(error: &ClientBodyError, most: u64) -> Rejection {
+    match error {
+        ClientBodyError::Idle | ClientBodyError::Deadline => Rejection::BodyTimedOut,
+        ClientBodyError::TooLarge => Rejection::BodyTooLarge(most),
+        ClientBodyError::Broken(_) => Rejection::BodyBroken,
+    }
+}

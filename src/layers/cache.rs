@@ -1,0 +1,194 @@
+//! Answers reads from memory: a hit ends here.
+//!
+//! An entry is shown when it is young enough and its stamp is still current; both are a few loads.
+//! What is not found goes on as a miss with the stamp of this moment, which is before anything is
+//! sent for it.
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use futures_util::future::Either;
+use http::{
+    HeaderName, HeaderValue, Method, Response, StatusCode,
+    header::{AGE, CONTENT_LENGTH},
+};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use tower::{Layer, Service, layer::layer_fn};
+
+use super::{Answer, Step, always_ready};
+use crate::{
+    api::routes::{Listed, RouteTable},
+    body::Body,
+    cache::{
+        entry::{Config, Dependence, Entry, Representation, Stored},
+        key::Key,
+        status::CacheStatus,
+        store::Store,
+    },
+    call::{Effect, Exchange, Lookup, Miss},
+    clock::Clock,
+    metrics::Metrics,
+    net::server::ClientBody,
+    rejection::Rejection,
+    vocabulary::{Bypass, CacheOutcome},
+};
+
+/// The service of this layer.
+#[derive(Clone)]
+pub struct FromCache<S> {
+    inner: S,
+    shelf: Arc<Shelf>,
+}
+
+/// The entries, and the rules by which they are shown.
+pub struct Shelf {
+    /// The entries.
+    pub store: Store,
+    /// The routes.
+    pub routes: Arc<RouteTable>,
+    /// The lifetimes.
+    pub config: Config,
+    /// The time.
+    pub clock: Clock,
+    /// The series.
+    pub metrics: Arc<Metrics>,
+}
+
+/// The future of this layer.
+pub type Looked<F> = Either<Step<F>, Pin<Box<dyn Future<Output = Result<Answer, Rejection>> + Send>>>;
+
+/// What the cache did, for the client.
+pub static CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// Answers from the given shelf.
+pub fn layer<S>(shelf: Arc<Shelf>) -> impl Layer<S, Service = FromCache<S>> + Clone {
+    layer_fn(move |inner| FromCache { inner, shelf: Arc::clone(&shelf) })
+}
+
+impl<S> Service<Exchange> for FromCache<S>
+where
+    S: Service<Lookup, Response = Answer, Error = Rejection> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Answer;
+    type Error = Rejection;
+    type Future = Looked<S::Future>;
+
+    always_ready!();
+
+    fn call(&mut self, mut exchange: Exchange) -> Self::Future {
+        let request = &mut exchange.call.request;
+        if request.effect.is_write() || request.body.is_end_stream() {
+            return Either::Left(self.look(exchange));
+        }
+        // Some clients send `null` with every GET; Rails reads that as no parameters.
+        if request.body.size_hint().exact() != Some(NULL.len() as u64) {
+            return Either::Left(self.pass(exchange, Some(Bypass::Body)));
+        }
+        let body = std::mem::replace(&mut request.body, ClientBody::empty());
+        let mut this = self.clone();
+        Either::Right(Box::pin(async move {
+            let body = body.collect().await.map_err(|_| Rejection::BodyBroken)?.to_bytes();
+            if body == NULL {
+                this.look(exchange).await
+            } else {
+                exchange.call.request.body = ClientBody::from_bytes(body);
+                this.pass(exchange, Some(Bypass::Body)).await
+            }
+        }))
+    }
+}
+
+const NULL: &[u8] = b"null";
+
+impl<S> FromCache<S>
+where
+    S: Service<Lookup, Response = Answer, Error = Rejection>,
+{
+    fn look(&mut self, exchange: Exchange) -> Step<S::Future> {
+        let listed = match exchange.call.request.effect {
+            Effect::Read(listed) => listed,
+            Effect::UnlistedRead => return self.pass(exchange, Some(Bypass::Unlisted)),
+            Effect::Write(_) => return self.pass(exchange, None),
+        };
+        match self.shelf.find(&exchange, listed) {
+            Found::Answer(answer) => Either::Left(std::future::ready(Ok(answer))),
+            Found::Bypass(why) => self.pass(exchange, Some(why)),
+            Found::Nothing(key, dependence) => {
+                // Rule of coherence: the stamp is taken before anything is sent for it.
+                let partition = &exchange.call.caller.credential().partition;
+                let stamp = partition.stamp(dependence.families);
+                let miss = Miss { exchange, key, stamp, route: listed.id, dependence };
+                Either::Right(self.inner.call(Lookup::Miss(Box::new(miss))))
+            }
+        }
+    }
+
+    fn pass(&mut self, exchange: Exchange, why: Option<Bypass>) -> Step<S::Future> {
+        if why.is_some() {
+            exchange.call.request.record.notes().cache = CacheOutcome::Bypass;
+            self.shelf.metrics.cache_lookups.of(CacheOutcome::Bypass).inc();
+        }
+        Either::Right(self.inner.call(Lookup::Pass(Box::new(exchange), why)))
+    }
+}
+
+enum Found {
+    Answer(Answer),
+    Bypass(Bypass),
+    Nothing(Key, Dependence),
+}
+
+impl Shelf {
+    fn find(&self, exchange: &Exchange, listed: Listed) -> Found {
+        let route = self.routes.route(listed.id);
+        if self.config.lifetime(route.class).is_none() {
+            return Found::Bypass(Bypass::Never);
+        }
+        let dependence = Dependence { families: route.families, class: route.class };
+        let partition = &exchange.call.caller.credential().partition;
+        let key = Key::new(partition, exchange.ask.clone(), exchange.format);
+        let Some(stored) = self.store.get(&key) else { return Found::Nothing(key, dependence) };
+        match &*stored {
+            Stored::Uncacheable { .. } => Found::Bypass(Bypass::Marked),
+            Stored::Entry(entry) => {
+                let now = self.clock.now();
+                if entry.is_fresh(now) && partition.is_current(dependence.families, &entry.stamp) {
+                    Found::Answer(self.show(exchange, entry, now))
+                } else {
+                    Found::Nothing(key, dependence)
+                }
+            }
+        }
+    }
+
+    fn show(&self, exchange: &Exchange, entry: &Entry, now: u64) -> Answer {
+        let request = &exchange.call.request;
+        request.record.notes().cache = CacheOutcome::Hit;
+        self.metrics.cache_lookups.of(CacheOutcome::Hit).inc();
+        let known = entry.representation.is_known_to(&request.headers);
+        let mut answer = answer(&entry.representation, &request.method, known);
+        let headers = answer.headers_mut();
+        headers.insert(AGE, HeaderValue::from(entry.age(now)));
+        headers.insert(&CACHE_STATUS, CacheStatus::Hit.header());
+        answer
+    }
+}
+
+/// A representation as the reply to a request: whole, its head alone, or "you have it".
+pub fn answer(representation: &Representation, method: &Method, known: bool) -> Answer {
+    let mut answer = Response::new(Body::empty());
+    *answer.headers_mut() = representation.headers.clone();
+    if known {
+        *answer.status_mut() = StatusCode::NOT_MODIFIED;
+        return answer;
+    }
+    *answer.status_mut() = representation.status;
+    if *method == Method::HEAD {
+        let length = HeaderValue::from(representation.body.len());
+        answer.headers_mut().insert(CONTENT_LENGTH, length);
+    } else {
+        *answer.body_mut() = Body::from(representation.body.clone());
+    }
+    answer
+}

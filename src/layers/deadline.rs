@@ -1,0 +1,66 @@
+//! Ends a read that takes longer than a client waits.
+//!
+//! A write is not ended here: its own deadline is the upstream's, and to answer "too late" while
+//! it is still being applied would invite the client to send it again.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use futures_util::future::Either;
+use pin_project_lite::pin_project;
+use tokio::time::{Timeout, timeout};
+use tower::{Layer, Service, layer::layer_fn};
+
+use super::{Answer, always_ready};
+use crate::{api::method::is_read, call::Traced, rejection::Rejection};
+
+/// The service of this layer.
+#[derive(Clone)]
+pub struct Deadline<S> {
+    inner: S,
+    after: Duration,
+}
+
+pin_project! {
+    /// A read under its deadline.
+    pub struct Timed<F> {
+        #[pin]
+        inner: Timeout<F>,
+    }
+}
+
+/// Ends reads after so long.
+pub fn layer<S>(after: Duration) -> impl Layer<S, Service = Deadline<S>> + Clone {
+    layer_fn(move |inner| Deadline { inner, after })
+}
+
+impl<S> Service<Traced> for Deadline<S>
+where
+    S: Service<Traced, Response = Answer, Error = Rejection>,
+{
+    type Response = Answer;
+    type Error = Rejection;
+    type Future = Either<Timed<S::Future>, S::Future>;
+
+    always_ready!();
+
+    fn call(&mut self, request: Traced) -> Self::Future {
+        if is_read(&request.method) {
+            Either::Left(Timed { inner: timeout(self.after, self.inner.call(request)) })
+        } else {
+            Either::Right(self.inner.call(request))
+        }
+    }
+}
+
+impl<F: Future<Output = Result<Answer, Rejection>>> Future for Timed<F> {
+    type Output = Result<Answer, Rejection>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answered = ready!(self.project().inner.poll(cx));
+        Poll::Ready(answered.unwrap_or(Err(Rejection::DeadlineExceeded)))
+    }
+}

@@ -1,0 +1,56 @@
+//! The members of the request path, one layer a file; `gateway.rs` puts them in order.
+//!
+//! Every layer here is always ready: it bounds what is under way when it is called, not before, so
+//! `poll_ready` only passes the question on, and a clone needs no readiness of its own (that is
+//! why none is swapped with `mem::replace` before a future takes it). A clone is a pointer copy.
+//! What a layer can decide at once it decides in `call`, and its future is then
+//! [`Either`](futures_util::future::Either) that decision or the next layer's: a cache hit passes
+//! all of them without a box.
+
+pub mod authenticate;
+pub mod authorise;
+pub mod body_limit;
+pub mod cache;
+pub mod coalesce;
+pub mod deadline;
+pub mod invalidate;
+pub mod negotiate;
+pub mod observe;
+pub mod rate_limit;
+pub mod request_id;
+pub mod respond;
+pub mod shed;
+pub mod target;
+pub mod upstream;
+
+use std::future::Ready;
+
+use futures_util::future::Either;
+use http::Response;
+
+use crate::{body::Body, rejection::Rejection};
+
+/// What a call is answered with.
+pub type Answer = Response<Body>;
+
+/// A decision of a layer, or the future of the next.
+pub type Step<F> = Either<Ready<Result<Answer, Rejection>>, F>;
+
+/// Refuses at once.
+fn refuse<F>(rejection: Rejection) -> Step<F> {
+    Either::Left(std::future::ready(Err(rejection)))
+}
+
+/// Declares `poll_ready` of a layer: it is as ready as the next one.
+macro_rules! always_ready {
+    () => {
+        fn poll_ready(
+            &mut self,
+            cx: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Result<(), Self::Error>> {
+            self.inner.poll_ready(cx)
+        }
+    };
+}
+
+use always_ready;

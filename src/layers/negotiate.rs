@@ -1,0 +1,89 @@
+//! Decides which format is answered, and how the upstream is asked for it.
+
+use futures_util::future::Either;
+use http::{header::ACCEPT, uri::PathAndQuery};
+use std::sync::Arc;
+use tower::{Layer, Service, layer::layer_fn};
+
+use super::{Answer, Step, always_ready, refuse};
+use crate::{
+    api::{
+        format::negotiate,
+        routes::{Route, RouteTable},
+        target::{Target, TargetError},
+    },
+    call::{Call, Effect, Exchange},
+    rejection::Rejection,
+    vocabulary::{Closed as _, Format},
+};
+
+/// The service of this layer.
+#[derive(Clone)]
+pub struct Negotiate<S> {
+    inner: S,
+    routes: Arc<RouteTable>,
+}
+
+/// Negotiates by the routes and the tenant's default format.
+pub fn layer<S>(routes: Arc<RouteTable>) -> impl Layer<S, Service = Negotiate<S>> + Clone {
+    layer_fn(move |inner| Negotiate { inner, routes: Arc::clone(&routes) })
+}
+
+impl<S> Service<Call> for Negotiate<S>
+where
+    S: Service<Exchange, Response = Answer, Error = Rejection>,
+{
+    type Response = Answer;
+    type Error = Rejection;
+    type Future = Step<S::Future>;
+
+    always_ready!();
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        match self.exchange(call) {
+            Ok(exchange) => Either::Right(self.inner.call(exchange)),
+            Err(rejection) => refuse(rejection),
+        }
+    }
+}
+
+impl<S> Negotiate<S> {
+    fn exchange(&self, call: Call) -> Result<Exchange, Rejection> {
+        let request = &call.request;
+        let accept = request.headers.get(ACCEPT).and_then(|v| v.to_str().ok());
+        let default = call.caller.grant().tenant.default_format;
+        let wished = negotiate(&request.target, accept, default);
+        let as_it_is = || request.target.path_and_query().clone();
+        let (ask, format) = match request.effect {
+            Effect::Read(listed) => {
+                let route = self.routes.route(listed.id);
+                if route.as_is {
+                    (as_it_is(), None)
+                } else {
+                    let format = wished?;
+                    (with_suffix(&request.target, route, format)?, Some(format))
+                }
+            }
+            Effect::Write(_) => (as_it_is(), Some(wished?)),
+            // It may have a format that is none of ours (a CSV, a download): the upstream's to say.
+            Effect::UnlistedRead => (as_it_is(), wished.ok()),
+        };
+        request.record.notes().format = format;
+        Ok(Exchange { call, ask, format, touch: None })
+    }
+}
+
+/// The target with an explicit suffix, so that nothing else can decide the format upstream.
+fn with_suffix(
+    target: &Target,
+    route: &Route,
+    format: Format,
+) -> Result<PathAndQuery, TargetError> {
+    if target.suffix().is_some() {
+        return Ok(target.path_and_query().clone());
+    }
+    let (before, behind) = target.path().split_at(route.suffix_place(target.path()));
+    let query = target.query().map(|q| format!("?{q}")).unwrap_or_default();
+    let text = format!("{before}.{}{behind}{query}", format.as_str());
+    text.parse().map_err(|_| TargetError::NotAPath)
+}

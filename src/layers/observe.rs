@@ -1,0 +1,137 @@
+//! Counts, times and logs every reply, whoever gave it; so it stands outside all that may answer.
+//!
+//! A request whose client went away before there was a reply is recorded too, with the status 499
+//! that is customary for it.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::SystemTime,
+};
+
+use http::StatusCode;
+use http_body::Body as _;
+use pin_project_lite::pin_project;
+use tower::{Layer, Service, layer::layer_fn};
+
+use super::{Answer, always_ready};
+use crate::{
+    api::routes::RouteTable,
+    call::Traced,
+    metrics::{Metrics, Raised},
+    record::Record,
+    telemetry::{AccessLog, Line, QueryNames},
+};
+
+/// The service of this layer.
+#[derive(Clone)]
+pub struct Observe<S> {
+    inner: S,
+    observer: Arc<Observer>,
+}
+
+/// Where requests are written down.
+pub struct Observer {
+    /// The series.
+    pub metrics: Arc<Metrics>,
+    /// The access log.
+    pub log: AccessLog,
+    /// The routes, for their templates.
+    pub routes: Arc<RouteTable>,
+}
+
+pin_project! {
+    /// The future of this layer.
+    pub struct Observed<F> {
+        #[pin]
+        inner: F,
+        open: Open,
+    }
+}
+
+/// A request that has not been written down yet.
+struct Open {
+    record: Option<Arc<Record>>,
+    observer: Arc<Observer>,
+    _in_flight: Raised,
+}
+
+/// Observes with the given observer.
+pub fn layer<S>(observer: Arc<Observer>) -> impl Layer<S, Service = Observe<S>> + Clone {
+    layer_fn(move |inner| Observe { inner, observer: Arc::clone(&observer) })
+}
+
+impl<S> Service<Traced> for Observe<S>
+where
+    S: Service<Traced, Response = Answer, Error = Infallible>,
+{
+    type Response = Answer;
+    type Error = Infallible;
+    type Future = Observed<S::Future>;
+
+    always_ready!();
+
+    fn call(&mut self, request: Traced) -> Self::Future {
+        let open = Open {
+            record: Some(Arc::clone(&request.record)),
+            observer: Arc::clone(&self.observer),
+            _in_flight: Metrics::raise(&self.observer.metrics.in_flight),
+        };
+        Observed { inner: self.inner.call(request), open }
+    }
+}
+
+impl<F: Future<Output = Result<Answer, Infallible>>> Future for Observed<F> {
+    type Output = Result<Answer, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let Ok(answer) = ready!(this.inner.poll(cx));
+        if let Some(record) = this.open.record.take() {
+            let bytes = answer.body().size_hint().exact();
+            this.open.observer.write(&record, answer.status(), bytes);
+        }
+        Poll::Ready(Ok(answer))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if let Some(record) = self.record.take() {
+            let gone = StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST);
+            self.observer.write(&record, gone, None);
+        }
+    }
+}
+
+impl Observer {
+    fn write(&self, record: &Record, status: StatusCode, bytes: Option<u64>) {
+        let notes = record.notes();
+        let duration = record.started.elapsed();
+        let route = notes.route.map(|id| self.routes.route(id));
+        let class = route.map(|r| r.class);
+        self.metrics.requests.of(&record.method, status, notes.cache).inc();
+        self.metrics.durations.of(class, notes.cache).observe(duration.as_secs_f64());
+        let query = notes.target.as_ref().and_then(|t| t.query()).unwrap_or_default();
+        self.log.record(&Line {
+            time: SystemTime::now(),
+            request_id: record.id.as_str(),
+            client: record.client,
+            protocol: record.protocol,
+            method: record.method.as_str(),
+            route: route.map(|r| &*r.template),
+            query: QueryNames::new(query),
+            format: notes.format,
+            status: status.as_u16(),
+            cache: notes.cache,
+            class,
+            tenant: notes.grant.as_ref().map(|g| &*g.tenant.name),
+            token: notes.grant.as_ref().map(|g| g.token_id.as_str()),
+            rejection: notes.rejection,
+            bytes,
+            duration,
+        });
+    }
+}

@@ -1,0 +1,93 @@
+//! Parses and canonicalizes once, or refuses: below this layer nobody looks at a raw URL.
+
+use std::sync::Arc;
+
+use futures_util::future::Either;
+use http::{Method, header::UPGRADE};
+use tower::{Layer, Service, layer::layer_fn};
+
+use super::{Answer, Step, always_ready, refuse};
+use crate::{
+    api::{
+        method::{self, is_read},
+        routes::{RouteTable, Touches},
+        target::Target,
+    },
+    call::{Aimed, Effect, Traced},
+    rejection::Rejection,
+};
+
+/// The service of this layer.
+#[derive(Clone)]
+pub struct Aim<S> {
+    inner: S,
+    routes: Arc<RouteTable>,
+    max_target: usize,
+}
+
+/// Judges targets by the routes; a target has at most so many bytes.
+pub fn layer<S>(
+    routes: Arc<RouteTable>,
+    max_target: usize,
+) -> impl Layer<S, Service = Aim<S>> + Clone {
+    layer_fn(move |inner| Aim { inner, routes: Arc::clone(&routes), max_target })
+}
+
+impl<S> Service<Traced> for Aim<S>
+where
+    S: Service<Aimed, Response = Answer, Error = Rejection>,
+{
+    type Response = Answer;
+    type Error = Rejection;
+    type Future = Step<S::Future>;
+
+    always_ready!();
+
+    fn call(&mut self, request: Traced) -> Self::Future {
+        match self.aim(request) {
+            Ok(aimed) => Either::Right(self.inner.call(aimed)),
+            Err(rejection) => refuse(rejection),
+        }
+    }
+}
+
+impl<S> Aim<S> {
+    fn aim(&self, request: Traced) -> Result<Aimed, Rejection> {
+        let Traced { record, method, uri, version, headers, body } = request;
+        if method == Method::CONNECT || method == Method::TRACE {
+            return Err(Rejection::MethodNotServed);
+        }
+        if headers.contains_key(UPGRADE) {
+            return Err(Rejection::Upgrade);
+        }
+        let target = Target::canonicalize(&uri, &headers, version, self.max_target)?;
+        let method = method::header_override(&method, &headers)?.unwrap_or(method);
+        let effect = self.effect(&method, &target);
+        let mut notes = record.notes();
+        notes.target = Some(target.path_and_query().clone());
+        if let Effect::Read(listed) = effect {
+            notes.route = Some(listed.id);
+        }
+        drop(notes);
+        Ok(Aimed { record, method, target, effect, headers, body })
+    }
+
+    fn effect(&self, method: &Method, target: &Target) -> Effect {
+        if !is_read(method) {
+            return Effect::Write(self.routes.touches(target));
+        }
+        match self.routes.read(target) {
+            // Rails finds a resource by an id like this, so it is no other one; but a spelling
+            // that is not canonical must not have an entry of its own.
+            Some(listed) if listed.odd => Effect::Write(self.routes.touches(target)),
+            Some(listed) => Effect::Read(listed),
+            None if self.routes.has_effect(target) => Effect::Write(self.routes.touches(target)),
+            None => Effect::UnlistedRead,
+        }
+    }
+}
+
+/// What an unlisted read may change: nobody knows, so everything that its caller sees.
+pub fn unlisted_touches(routes: &RouteTable, target: &Target) -> Touches {
+    Touches { own: routes.touches(target).own, all: routes.families().all() }
+}
