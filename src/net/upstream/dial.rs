@@ -5,6 +5,7 @@ use std::{
     io,
     net::SocketAddr,
     path::{Path, PathBuf},
+    pin::Pin,
     sync::Arc,
     time::Duration,
 };
@@ -23,7 +24,7 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use super::{
-    RequestBody,
+    BoxError, RequestBody,
     config::Config,
     link::Link,
     origin::{Host, Origin, Scheme},
@@ -58,6 +59,10 @@ pub enum TlsSetupError {
     #[error("cannot set up TLS")]
     Settings(#[from] rustls::Error),
 }
+
+/// A connection in the making.
+pub(super) type Dialing<'a, B> =
+    Pin<Box<dyn Future<Output = Result<Link<B>, LeaseError>> + Send + 'a>>;
 
 /// Makes connections to one upstream.
 pub(super) struct Dialer {
@@ -96,7 +101,19 @@ impl Dialer {
     }
 
     /// Makes a connection within the deadline.
-    pub(super) async fn dial<B: RequestBody>(&self) -> Result<Link<B>, LeaseError> {
+    ///
+    /// Boxed, as it is rare and its future would be the largest part of every request's.
+    pub(super) fn dial<B: RequestBody>(&self) -> Dialing<'_, B>
+    where
+        B::Error: Into<BoxError>,
+    {
+        Box::pin(self.link())
+    }
+
+    async fn link<B: RequestBody>(&self) -> Result<Link<B>, LeaseError>
+    where
+        B::Error: Into<BoxError>,
+    {
         let deadline = Instant::now() + self.patience;
         let stream = timeout_at(deadline, self.stream(deadline))
             .await

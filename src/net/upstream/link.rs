@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use super::{
-    RequestBody,
+    BoxError, RequestBody,
     alarm::Alarm,
     wire::{Heard, Stream, Wire},
 };
@@ -63,18 +63,16 @@ impl<B: RequestBody> Link<B> {
         http: &http1::Builder,
         retire_at: Instant,
         open: Raised,
-    ) -> hyper::Result<Self> {
+    ) -> hyper::Result<Self>
+    where
+        B::Error: Into<BoxError>,
+    {
         let heard = Heard::default();
         let io = TokioIo::new(Wire::new(stream, heard.clone()));
         let (sender, connection) = http.handshake(io).await?;
         let (held, let_go) = oneshot::channel();
         tokio::spawn(drive(connection, let_go, open));
         Ok(Self { sender, alarm: Alarm::default(), heard, retire_at, _held: held })
-    }
-
-    /// Whether it is open and not too old.
-    pub(super) fn is_usable(&self, now: Instant) -> bool {
-        now < self.retire_at && !self.sender.is_closed()
     }
 
     /// Waits for the moment that the end of the last exchange takes; false if it does not end.
@@ -97,6 +95,13 @@ impl<B: RequestBody> Link<B> {
             Poll::Pending => self.alarm.poll(deadline, cx).map(|()| Err(SendError::TimedOut)),
         })
         .await
+    }
+}
+
+impl<B> Link<B> {
+    /// Whether it is open and not too old.
+    pub(super) fn is_usable(&self, now: Instant) -> bool {
+        now < self.retire_at && !self.sender.is_closed()
     }
 
     /// Ready when `at` has passed.
@@ -137,7 +142,9 @@ async fn drive<B: RequestBody>(
     connection: http1::Connection<TokioIo<Wire>, B>,
     let_go: oneshot::Receiver<Infallible>,
     _open: Raised,
-) {
+) where
+    B::Error: Into<BoxError>,
+{
     let mut connection = pin!(connection);
     tokio::select! {
         biased;

@@ -30,6 +30,9 @@ mod pool;
 mod reply;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 pub use config::{Config, Invalid};
 pub use dial::TlsSetupError;
 pub use exchange::{UpstreamError, never};
@@ -41,12 +44,10 @@ pub use reply::{ReplyBody, ReplyBodyError};
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What can be the body of a request to an upstream.
-pub trait RequestBody:
-    http_body::Body<Data = bytes::Bytes, Error: Into<BoxError>> + Send + Unpin + 'static
-{
-}
+///
+/// Its error must be convertible into a [`BoxError`] too, but only [`Upstream::new`] asks for that:
+/// asked for by every method, it would keep the futures of a body whose error *is* a `BoxError`
+/// from being `Send` in the eyes of the compiler.
+pub trait RequestBody: http_body::Body<Data = bytes::Bytes> + Send + Unpin + 'static {}
 
-impl<T> RequestBody for T where
-    T: http_body::Body<Data = bytes::Bytes, Error: Into<BoxError>> + Send + Unpin + 'static
-{
-}
+impl<T: http_body::Body<Data = bytes::Bytes> + Send + Unpin + 'static> RequestBody for T {}

@@ -16,10 +16,10 @@ use tokio::{
 };
 
 use super::{
-    RequestBody,
+    BoxError, RequestBody,
     budget::RetryBudget,
     config::Config,
-    dial::{Dialer, TlsSetupError},
+    dial::{Dialer, Dialing, TlsSetupError},
     link::{Link, SendError},
     origin::Origin,
 };
@@ -29,6 +29,7 @@ use crate::metrics::Metrics;
 pub struct Upstream<B> {
     origin: Origin,
     dialer: Dialer,
+    dial: fn(&Dialer) -> Dialing<'_, B>,
     slots: Arc<Semaphore>,
     waiters: Semaphore,
     idle: Mutex<VecDeque<Idle<B>>>,
@@ -81,13 +82,17 @@ impl<B: RequestBody> Upstream<B> {
         origin: Origin,
         config: Config,
         metrics: Arc<Metrics>,
-    ) -> Result<Arc<Self>, TlsSetupError> {
+    ) -> Result<Arc<Self>, TlsSetupError>
+    where
+        B::Error: Into<BoxError>,
+    {
         let dialer = Dialer::new(&origin, &config, &metrics)?;
         let every = (config.idle_timeout / 4).clamp(SWEEP_EVERY.0, SWEEP_EVERY.1);
         Ok(Arc::new_cyclic(|this| Self {
             host_header: origin.host_header(),
             origin,
             dialer,
+            dial: Dialer::dial,
             slots: Arc::new(Semaphore::new(count(config.max_connections))),
             waiters: Semaphore::new(count(config.max_waiting)),
             idle: Mutex::default(),
@@ -102,18 +107,12 @@ impl<B: RequestBody> Upstream<B> {
         }))
     }
 
-    /// Where it is.
-    pub fn origin(&self) -> &Origin {
-        &self.origin
-    }
-
     /// Waits for a slot, then takes an idle connection or makes one.
     pub(super) async fn lease(self: &Arc<Self>) -> Result<Lease<B>, LeaseError> {
         let slot = self.slot().await?;
         let (link, reused) = match self.take_idle().await {
             Some(link) => (link, true),
-            // Boxed, as it is rare and its future would be the largest part of every request's.
-            None => (Box::pin(self.dialer.dial()).await?, false),
+            None => ((self.dial)(&self.dialer).await?, false),
         };
         Ok(Lease { upstream: Arc::clone(self), link, reused, _slot: slot })
     }
@@ -138,6 +137,13 @@ impl<B: RequestBody> Upstream<B> {
                 return Some(idle.link);
             }
         }
+    }
+}
+
+impl<B> Upstream<B> {
+    /// Where it is.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     fn put_back(&self, link: Link<B>) {
@@ -185,16 +191,6 @@ impl<B> fmt::Debug for Upstream<B> {
 }
 
 impl<B: RequestBody> Lease<B> {
-    /// Whether the connection had idled, so that the upstream may have closed it meanwhile.
-    pub(super) fn is_reused(&self) -> bool {
-        self.reused
-    }
-
-    /// The connection.
-    pub(super) fn link(&mut self) -> &mut Link<B> {
-        &mut self.link
-    }
-
     /// Sends a request and waits for the head of its reply.
     pub(super) async fn send(
         &mut self,
@@ -205,9 +201,21 @@ impl<B: RequestBody> Lease<B> {
 
     /// Makes a new connection in the place of this one, in the same slot.
     pub(super) async fn renew(&mut self) -> Result<(), LeaseError> {
-        self.link = Box::pin(self.upstream.dialer.dial()).await?;
+        self.link = (self.upstream.dial)(&self.upstream.dialer).await?;
         self.reused = false;
         Ok(())
+    }
+}
+
+impl<B> Lease<B> {
+    /// Whether the connection had idled, so that the upstream may have closed it meanwhile.
+    pub(super) fn is_reused(&self) -> bool {
+        self.reused
+    }
+
+    /// The connection.
+    pub(super) fn link(&mut self) -> &mut Link<B> {
+        &mut self.link
     }
 
     /// How long the body of a reply may be silent.
@@ -222,7 +230,7 @@ impl<B: RequestBody> Lease<B> {
 }
 
 /// Closes idle connections in time, for as long as the pool lives.
-async fn sweep<B: RequestBody>(upstream: Weak<Upstream<B>>, every: Duration) {
+async fn sweep<B>(upstream: Weak<Upstream<B>>, every: Duration) {
     loop {
         sleep(every).await;
         let Some(upstream) = upstream.upgrade() else { return };

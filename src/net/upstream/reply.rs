@@ -11,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::{RequestBody, pool::Lease};
+use super::pool::Lease;
 
 /// The body of an upstream's reply, streamed.
 ///
@@ -34,7 +34,7 @@ pub enum ReplyBodyError {
     Broken(#[source] hyper::Error),
 }
 
-impl<B: RequestBody> ReplyBody<B> {
+impl<B> ReplyBody<B> {
     pub(super) fn new(incoming: Incoming, lease: Lease<B>) -> Self {
         let mut body = Self { incoming, lease: Some(lease), silent_since: None };
         body.free_if_ended();
@@ -59,7 +59,8 @@ impl<B: RequestBody> ReplyBody<B> {
     }
 }
 
-impl<B: RequestBody> Body for ReplyBody<B> {
+// No bound on `B`: a body that is `Send` for every `B` stays so where `B` holds a trait object.
+impl<B> Body for ReplyBody<B> {
     type Data = Bytes;
     type Error = ReplyBodyError;
 
