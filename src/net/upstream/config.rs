@@ -58,6 +58,12 @@ pub enum Invalid {
         /// Which one.
         key: &'static str,
     },
+    /// Too far away for a clock to add.
+    #[error("must be at most 365d")]
+    TooLong {
+        /// Which one.
+        key: &'static str,
+    },
     /// Smaller than the HTTP/1.1 reader needs.
     #[error("must be at least 8KiB")]
     ReadBuffer,
@@ -65,6 +71,9 @@ pub enum Invalid {
 
 /// The least that hyper accepts as a buffer.
 const LEAST_BUFFER: ByteSize = ByteSize::kib(8);
+
+/// No deadline is further away; an instant cannot take just any duration.
+const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 
 impl Config {
     /// Checks every setting; the origin if all are well, else all that is wrong.
@@ -76,18 +85,26 @@ impl Config {
         {
             wrong.push(Invalid::PlainHttp);
         }
-        let positive = [
-            ("connect_timeout", self.connect_timeout.is_zero()),
-            ("reply_timeout", self.reply_timeout.is_zero()),
-            ("body_idle_timeout", self.body_idle_timeout.is_zero()),
-            ("max_connections", self.max_connections == 0),
-            ("idle_timeout", self.idle_timeout.is_zero()),
-            ("max_connection_age", self.max_connection_age.is_zero()),
-            ("max_reply_head", self.max_reply_head.0 == 0),
+        let durations = [
+            ("connect_timeout", self.connect_timeout),
+            ("reply_timeout", self.reply_timeout),
+            ("body_idle_timeout", self.body_idle_timeout),
+            ("idle_timeout", self.idle_timeout),
+            ("max_connection_age", self.max_connection_age),
         ];
-        wrong.extend(
-            positive.iter().filter(|(_, zero)| *zero).map(|(key, _)| Invalid::Zero { key }),
-        );
+        for (key, duration) in durations {
+            if duration.is_zero() {
+                wrong.push(Invalid::Zero { key });
+            } else if duration > LONGEST {
+                wrong.push(Invalid::TooLong { key });
+            }
+        }
+        if self.max_connections == 0 {
+            wrong.push(Invalid::Zero { key: "max_connections" });
+        }
+        if self.max_reply_head.0 == 0 {
+            wrong.push(Invalid::Zero { key: "max_reply_head" });
+        }
         if self.read_buffer < LEAST_BUFFER {
             wrong.push(Invalid::ReadBuffer);
         }
@@ -103,7 +120,7 @@ impl Invalid {
     pub fn key(&self) -> &'static str {
         match self {
             Self::Url(_) | Self::PlainHttp => "url",
-            Self::Zero { key } => key,
+            Self::Zero { key } | Self::TooLong { key } => key,
             Self::ReadBuffer => "read_buffer",
         }
     }
@@ -137,10 +154,14 @@ mod tests {
         let config = Config {
             max_connections: 0,
             reply_timeout: Duration::ZERO,
+            idle_timeout: Duration::MAX,
             read_buffer: ByteSize::kib(4),
             ..at("http://panel.example")
         };
         let keys: Vec<_> = config.validate().expect_err("wrong").iter().map(Invalid::key).collect();
-        assert_eq!(keys, ["url", "reply_timeout", "max_connections", "read_buffer"]);
+        assert_eq!(
+            keys,
+            ["url", "reply_timeout", "idle_timeout", "max_connections", "read_buffer"]
+        );
     }
 }

@@ -17,7 +17,7 @@ use super::{
     *,
 };
 
-/// An origin that closes its first connection on command and serves the second.
+/// An origin that closes its first connection on command, and serves a second one or accepts none.
 struct Closing {
     address: SocketAddr,
     close: mpsc::Sender<()>,
@@ -27,6 +27,10 @@ struct Closing {
 
 impl Closing {
     async fn start() -> Self {
+        Self::accepting(true).await
+    }
+
+    async fn accepting(a_second: bool) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let address = listener.local_addr().expect("an address");
         let (close, on_close) = mpsc::channel();
@@ -37,10 +41,11 @@ impl Closing {
             let mut first = BufReader::new(first);
             answer(&mut first);
             on_close.recv().expect("a command");
+            let listener = a_second.then_some(listener);
             bell.write_all(b"!").expect("somebody listens");
             drop(first);
             closing.send(()).expect("the test waits");
-            let Ok((second, _)) = listener.accept() else { return };
+            let Some(Ok((second, _))) = listener.map(|l| l.accept()) else { return };
             let mut second = BufReader::new(second);
             while answer(&mut second) {}
         });
@@ -120,6 +125,34 @@ async fn a_read_on_a_connection_that_had_idled_is_sent_again() {
     assert_eq!(text(reply).await.expect("a body"), "ok");
     assert_eq!(client.hooked.load(SeqCst), 1);
     assert_eq!(client.count(UpstreamCause::Retry, UpstreamOutcome::Success), 1);
+}
+
+#[tokio::test]
+async fn a_second_failure_does_not_hide_what_the_first_one_may_have_done() {
+    let origin = Closing::accepting(false).await;
+    let client = origin.client(|_| {}).await;
+    origin.close_unseen();
+    let error = client.send_or_replay(get(), || Some(get())).await.expect_err("no reply");
+    assert!(matches!(error, UpstreamError::Broken(_)), "{error:?}");
+    assert_eq!(client.count(UpstreamCause::Retry, UpstreamOutcome::ConnectFailed), 1);
+
+    let mut origin = Closing::accepting(false).await;
+    let client = origin.client(|_| {}).await;
+    origin.close_seen_late().await;
+    let error = client.send(post()).await.expect_err("no reply");
+    assert!(matches!(error, UpstreamError::NoConnection(_)), "{error:?}");
+    assert!(error.provably_not_sent());
+}
+
+#[tokio::test]
+async fn a_connection_seen_to_be_closed_is_passed_over() {
+    let origin = Closing::start().await;
+    let client = origin.client(|_| {}).await;
+    origin.close_unseen();
+    until(|| client.metrics.upstream_connections.get() == 0).await;
+    let reply = client.send(post()).await.expect("a reply");
+    assert_eq!(text(reply).await.expect("a body"), "ok");
+    assert_eq!(client.count(UpstreamCause::Pass, UpstreamOutcome::Success), 2);
 }
 
 #[tokio::test]
