@@ -148,6 +148,8 @@ closed! {
         Broken => "broken",
         /// No slot became free within the bound.
         Saturated => "saturated",
+        /// Its caller left, or failed to deliver the request's body, before a reply.
+        Abandoned => "abandoned",
     }
 }
 
