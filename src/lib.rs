@@ -5,5 +5,6 @@
 pub mod cache;
 pub mod limit;
 pub mod metrics;
+pub mod net;
 pub mod settings;
 pub mod vocabulary;
