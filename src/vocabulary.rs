@@ -214,8 +214,12 @@ closed! {
         MaxAge => "max_age",
         /// Nothing was asked for too long.
         Idle => "idle",
+        /// The client no longer answered pings.
+        Unresponsive => "unresponsive",
         /// The client broke the protocol.
         Protocol => "protocol",
+        /// A reply broke off after its head had been sent.
+        Aborted => "aborted",
         /// The process is ending.
         Drained => "drained",
     }

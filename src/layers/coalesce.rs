@@ -1,0 +1,457 @@
+//! Equal misses become one fetch, in a task of its own.
+//!
+//! The first reader of a miss leads: it pays the tenant's upstream quota and starts the task, and
+//! may then leave like any other. Everybody who joined shares the outcome, an error too. What
+//! turns out to be too large to keep is streamed to one of them; the others fetch it themselves,
+//! and a marker keeps the next readers from queueing for it.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use http::{
+    HeaderValue, Method, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_LENGTH, ETAG, VARY},
+};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use tokio::sync::{Notify, watch};
+use tokio_util::task::TaskTracker;
+use tower::{Layer, Service, layer::layer_fn};
+
+use super::{
+    Answer,
+    cache::{CACHE_STATUS, Shelf, answer},
+};
+use crate::{
+    body::Body,
+    cache::{
+        coherence::Stamp,
+        entry::{Candidate, Entry, Representation, Stored, strong_tag},
+        flight::{Flights, Join},
+        key::Key,
+        status::CacheStatus,
+    },
+    call::{Exchange, Lookup, Miss, Outbound},
+    clock::millis,
+    metrics::Metrics,
+    rejection::Rejection,
+    tenants::snapshot::Credential,
+    transcode::locked::says_locked,
+    vocabulary::{Bypass, CacheOutcome, Decision, InvalidationCause, Limiter, NotStored},
+};
+
+/// The service of this layer.
+#[derive(Clone)]
+pub struct Coalesce<S> {
+    inner: S,
+    hangar: Arc<Hangar>,
+}
+
+/// The fetches under way, and where they put what they bring.
+pub struct Hangar {
+    flights: Mutex<Flights<Key, Arc<Flight>>>,
+    shelf: Arc<Shelf>,
+    tasks: TaskTracker,
+    fetch_timeout: Duration,
+}
+
+/// One fetch, as those see it who wait for it.
+struct Flight {
+    outcome: watch::Receiver<Option<Outcome>>,
+    /// Kept until the leader's task takes it.
+    teller: Mutex<Option<watch::Sender<Option<Outcome>>>>,
+    /// For a flight that waits for its turn: the stamp of its start.
+    started: OnceLock<Stamp>,
+    turn: Notify,
+}
+
+/// What a fetch brought.
+#[derive(Clone)]
+enum Outcome {
+    /// A representation that everybody may be shown.
+    Shared(Arc<Representation>, Option<NotStored>),
+    /// Too large to hold: the first to take it streams it, the others fetch it themselves.
+    Streamed(Arc<Mutex<Option<Answer>>>),
+    /// Nothing.
+    Refused(Rejection),
+}
+
+/// What a leader's task takes with it: nothing of the request but what the key says.
+struct Fetch {
+    key: Key,
+    credential: Arc<Credential>,
+    stamp: Stamp,
+    dependence: crate::cache::entry::Dependence,
+    /// What a transaction that is under way on the same resource may change.
+    neighbors: crate::api::families::FamilySet,
+}
+
+/// Ends a flight whatever becomes of its task.
+struct Landing {
+    hangar: Arc<Hangar>,
+    key: Key,
+    credential: Arc<Credential>,
+    families: crate::api::families::FamilySet,
+    id: u64,
+}
+
+type Answered = Pin<Box<dyn Future<Output = Result<Answer, Rejection>> + Send>>;
+
+/// Coalesces in the given hangar.
+pub fn layer<S>(hangar: Arc<Hangar>) -> impl Layer<S, Service = Coalesce<S>> + Clone {
+    layer_fn(move |inner| Coalesce { inner, hangar: Arc::clone(&hangar) })
+}
+
+impl<S> Service<Lookup> for Coalesce<S>
+where
+    S: Service<Outbound, Response = Answer, Error = Rejection> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Answer;
+    type Error = Rejection;
+    type Future = Answered;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Rejection>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, lookup: Lookup) -> Answered {
+        let mut this = self.clone();
+        match lookup {
+            Lookup::Pass(exchange, why) => Box::pin(async move { this.pass(exchange, why).await }),
+            Lookup::Miss(miss) => Box::pin(async move { this.fetch(*miss).await }),
+        }
+    }
+}
+
+impl<S> Coalesce<S>
+where
+    S: Service<Outbound, Response = Answer, Error = Rejection> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    async fn pass(
+        &mut self,
+        exchange: Box<Exchange>,
+        why: Option<Bypass>,
+    ) -> Result<Answer, Rejection> {
+        if why.is_some() {
+            self.hangar.charge(&exchange)?;
+        }
+        let status = why.map_or(CacheStatus::Write, CacheStatus::Bypass);
+        let mut answer = self.inner.call(Outbound::Forward(exchange)).await?;
+        answer.headers_mut().insert(&CACHE_STATUS, status.header());
+        Ok(answer)
+    }
+
+    async fn fetch(&mut self, miss: Miss) -> Result<Answer, Rejection> {
+        let (flight, collapsed) = self.board(&miss)?;
+        let metrics = &self.hangar.shelf.metrics;
+        let outcome = if collapsed { CacheOutcome::Collapsed } else { CacheOutcome::Miss };
+        metrics.cache_lookups.of(outcome).inc();
+        miss.exchange.call.request.record.notes().cache = outcome;
+        if collapsed {
+            metrics.collapsed_reads.inc();
+        }
+        let mut outcome = flight.outcome.clone();
+        // A task that panicked has told nothing and dropped its end.
+        let told = outcome.wait_for(Option::is_some).await.ok().and_then(|o| o.clone());
+        match told.unwrap_or(Outcome::Refused(Rejection::Panicked)) {
+            Outcome::Refused(rejection) => Err(rejection),
+            Outcome::Shared(representation, not_stored) => {
+                Ok(show(&miss.exchange, &representation, collapsed, not_stored))
+            }
+            Outcome::Streamed(slot) => {
+                let taken = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+                match taken {
+                    Some(answer) if miss.exchange.call.request.method == Method::GET => Ok(answer),
+                    _ => self.pass(Box::new(miss.exchange), Some(Bypass::Marked)).await,
+                }
+            }
+        }
+    }
+
+    /// Joins a flight, or starts one.
+    fn board(&self, miss: &Miss) -> Result<(Arc<Flight>, bool), Rejection> {
+        let mut flights = self.hangar.flights();
+        let (id, flight, waits) = match flights.join(&miss.key, &miss.stamp, Flight::new) {
+            Join::Share(flight) => return Ok((flight, true)),
+            Join::Lead(id, flight) => (id, flight, false),
+            Join::LeadNext(id, flight) => (id, flight, true),
+        };
+        // Under the lock, so that nobody can join a flight that its leader cannot pay for.
+        if let Err(rejection) = self.hangar.charge(&miss.exchange) {
+            flights.finish(&miss.key, id, || miss.stamp.clone());
+            return Err(rejection);
+        }
+        drop(flights);
+        let fetch = Fetch::of(miss, &self.hangar.shelf);
+        let landing = Landing {
+            hangar: Arc::clone(&self.hangar),
+            key: fetch.key.clone(),
+            credential: Arc::clone(&fetch.credential),
+            families: fetch.dependence.families,
+            id,
+        };
+        let run = run(self.inner.clone(), landing, fetch, Arc::clone(&flight), waits);
+        self.hangar.tasks.spawn(run);
+        Ok((flight, false))
+    }
+}
+
+/// The task of a flight.
+async fn run<S>(mut inner: S, landing: Landing, mut fetch: Fetch, flight: Arc<Flight>, waits: bool)
+where
+    S: Service<Outbound, Response = Answer, Error = Rejection>,
+{
+    let Some(teller) = flight.take_teller() else { return };
+    let hangar = Arc::clone(&landing.hangar);
+    let _under_way = Metrics::raise(&hangar.shelf.metrics.flights);
+    let fly = async {
+        if waits {
+            fetch.stamp = flight.wait_for_turn().await;
+        }
+        let fill = Outbound::Fill {
+            key: fetch.key.clone(),
+            credential: Arc::clone(&fetch.credential),
+        };
+        match inner.call(fill).await {
+            Ok(answer) => hangar.receive(&fetch, answer).await,
+            Err(rejection) => Outcome::Refused(rejection),
+        }
+    };
+    let flown = tokio::time::timeout(hangar.fetch_timeout, fly).await;
+    let outcome = flown.unwrap_or(Outcome::Refused(Rejection::UpstreamTimedOut));
+    // First the flight ends, then it is told: who comes now finds the entry, or fetches anew.
+    drop(landing);
+    teller.send_replace(Some(outcome));
+}
+
+impl Hangar {
+    /// A hangar whose fetches fill a shelf; none takes longer than `fetch_timeout`.
+    pub fn new(shelf: Arc<Shelf>, tasks: TaskTracker, fetch_timeout: Duration) -> Self {
+        let flights = Mutex::new(Flights::new(shelf.config.max_fetches_per_key));
+        Self { flights, shelf, tasks, fetch_timeout }
+    }
+
+    fn flights(&self) -> MutexGuard<'_, Flights<Key, Arc<Flight>>> {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Charges the tenant's quota of reads that go upstream.
+    fn charge(&self, exchange: &Exchange) -> Result<(), Rejection> {
+        let grant = exchange.call.caller.grant();
+        let Some(limit) = grant.tenant.limits.upstream_reads() else { return Ok(()) };
+        let limiter = Limiter::UpstreamReads;
+        match limit.check() {
+            Ok(_) => {
+                self.shelf.metrics.limiter.of(limiter, Decision::Allowed).inc();
+                Ok(())
+            }
+            Err(limited) => {
+                self.shelf.metrics.limiter.of(limiter, Decision::Limited).inc();
+                let shown = (limit.state(0), limit.policy());
+                Err(Rejection::Limited { limiter, limited, status: grant.limit_status, shown })
+            }
+        }
+    }
+
+    /// Reads a reply whole, if it may be held, and keeps it, if it may be kept.
+    async fn receive(&self, fetch: &Fetch, answer: Answer) -> Outcome {
+        let (parts, mut body) = answer.into_parts();
+        let format = fetch.key.format();
+        let candidate = Candidate { status: parts.status, headers: &parts.headers, format };
+        let refusal = candidate.refusal();
+        if parts.status == StatusCode::FORBIDDEN {
+            // What the credential may see has changed behind our back.
+            fetch.credential.partition.own().touch(fetch.dependence.families);
+            self.shelf.metrics.invalidations.of(InvalidationCause::Forbidden).inc();
+        }
+        let held = match hold(&mut body, self.shelf.config.max_entry.get()).await {
+            Ok(Held::Whole(bytes)) => bytes,
+            Ok(Held::TooLarge(read)) => {
+                self.mark(fetch);
+                let mut headers = parts.headers.clone();
+                let status = CacheStatus::Miss {
+                    collapsed: false,
+                    not_stored: Some(NotStored::TooLarge),
+                };
+                headers.insert(&CACHE_STATUS, status.header());
+                let mut answer = Answer::new(body.behind(read));
+                *answer.status_mut() = parts.status;
+                *answer.headers_mut() = headers;
+                return Outcome::Streamed(Arc::new(Mutex::new(Some(answer))));
+            }
+            Err(rejection) => return Outcome::Refused(rejection),
+        };
+        let (representation, not_stored) = self.judge(fetch, parts, held, refusal);
+        let representation = Arc::new(representation);
+        if not_stored.is_none() {
+            self.keep(fetch, &representation);
+        } else if matches!(not_stored, Some(NotStored::NoStore)) {
+            self.mark(fetch);
+        }
+        Outcome::Shared(representation, not_stored)
+    }
+
+    /// Whether a reply may be kept, and as what it is shown.
+    fn judge(
+        &self,
+        fetch: &Fetch,
+        parts: http::response::Parts,
+        body: Bytes,
+        refusal: Option<NotStored>,
+    ) -> (Representation, Option<NotStored>) {
+        let mut headers = parts.headers;
+        if refusal.is_none() {
+            headers.insert(ETAG, strong_tag(&body));
+            headers.insert(CACHE_CONTROL, REVALIDATE);
+            headers.insert(VARY, BY_CALLER);
+        }
+        let partition = &fetch.credential.partition;
+        let families = fetch.dependence.families;
+        if fetch.key.format().is_some_and(|format| says_locked(format, &body)) {
+            // It changes again when its transaction ends, and so does what hangs on it.
+            let until = self.shelf.clock.after(self.shelf.config.settle_window);
+            partition.own().unsettle(families.union(fetch.neighbors), until);
+        }
+        let not_stored = refusal.or_else(|| {
+            if !partition.is_settled(families, self.shelf.clock.now()) {
+                Some(NotStored::Unsettled)
+            } else if !partition.is_current(families, &fetch.stamp) {
+                Some(NotStored::Overtaken)
+            } else {
+                None
+            }
+        });
+        (Representation { status: parts.status, headers, body }, not_stored)
+    }
+
+    fn keep(&self, fetch: &Fetch, representation: &Arc<Representation>) {
+        let Some(lifetime) = self.shelf.config.lifetime(fetch.dependence.class) else { return };
+        let stored_at = self.shelf.clock.now();
+        let entry = Entry {
+            representation: Representation::clone(representation),
+            stamp: fetch.stamp.clone(),
+            stored_at,
+            fresh_until: stored_at.saturating_add(millis(lifetime)),
+        };
+        self.shelf.store.insert(fetch.key.clone(), Arc::new(Stored::Entry(entry)));
+    }
+
+    fn mark(&self, fetch: &Fetch) {
+        let lifetime = millis(self.shelf.config.uncacheable_lifetime);
+        let marker = Arc::new(Stored::Uncacheable { lifetime });
+        self.shelf.store.insert(fetch.key.clone(), marker);
+    }
+}
+
+impl Flight {
+    fn new() -> Arc<Self> {
+        let (teller, outcome) = watch::channel(None);
+        let teller = Mutex::new(Some(teller));
+        Arc::new(Self { outcome, teller, started: OnceLock::new(), turn: Notify::new() })
+    }
+
+    fn take_teller(&self) -> Option<watch::Sender<Option<Outcome>>> {
+        self.teller.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    async fn wait_for_turn(&self) -> Stamp {
+        loop {
+            if let Some(stamp) = self.started.get() {
+                return stamp.clone();
+            }
+            self.turn.notified().await;
+        }
+    }
+}
+
+impl Fetch {
+    fn of(miss: &Miss, shelf: &Shelf) -> Self {
+        Self {
+            key: miss.key.clone(),
+            credential: Arc::clone(miss.exchange.call.caller.credential()),
+            stamp: miss.stamp.clone(),
+            dependence: miss.dependence,
+            neighbors: shelf.routes.touches(&miss.exchange.call.request.target).all,
+        }
+    }
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        let restamp = || self.credential.partition.stamp(self.families);
+        let next = self.hangar.flights().finish(&self.key, self.id, restamp);
+        if let Some((flight, stamp)) = next {
+            // Set once: a flight gets its turn once.
+            drop(flight.started.set(stamp));
+            flight.turn.notify_one();
+        }
+    }
+}
+
+enum Held {
+    Whole(Bytes),
+    /// What was read until it was known.
+    TooLarge(Bytes),
+}
+
+const REVALIDATE: HeaderValue =
+    HeaderValue::from_static("private, max-age=0, must-revalidate");
+
+const BY_CALLER: HeaderValue = HeaderValue::from_static("Authorization, Accept");
+
+/// Reads a body up to a bound.
+async fn hold(body: &mut Body, most: usize) -> Result<Held, Rejection> {
+    if body.size_hint().exact().is_some_and(|n| n > most as u64) {
+        return Ok(Held::TooLarge(Bytes::new()));
+    }
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| match error {
+            crate::body::BodyError::Upstream(_) => Rejection::UpstreamBroken,
+            crate::body::BodyError::Mask(_) => Rejection::Unmaskable,
+        })?;
+        let Ok(data) = frame.into_data() else { continue };
+        // Most bodies come in one piece, which then needs no copy.
+        if first.is_empty() && rest.is_empty() {
+            first = data;
+        } else {
+            if rest.is_empty() {
+                rest.extend_from_slice(&std::mem::take(&mut first));
+            }
+            rest.extend_from_slice(&data);
+        }
+        if first.len().max(rest.len()) > most {
+            let read = if rest.is_empty() { first } else { rest.freeze() };
+            return Ok(Held::TooLarge(read));
+        }
+    }
+    // What is kept must not hold on to a read buffer that is larger than itself.
+    Ok(Held::Whole(if rest.is_empty() { Bytes::copy_from_slice(&first) } else { rest.freeze() }))
+}
+
+fn show(
+    exchange: &Exchange,
+    representation: &Representation,
+    collapsed: bool,
+    not_stored: Option<NotStored>,
+) -> Answer {
+    let request = &exchange.call.request;
+    let known = representation.status == StatusCode::OK
+        && representation.is_known_to(&request.headers);
+    let mut answer = answer(representation, &request.method, known);
+    let status = CacheStatus::Miss { collapsed, not_stored };
+    answer.headers_mut().insert(&CACHE_STATUS, status.header());
+    answer.headers_mut().remove(CONTENT_LENGTH).filter(|_| request.method == Method::HEAD).map(
+        |length| answer.headers_mut().insert(CONTENT_LENGTH, length),
+    );
+    answer
+}
