@@ -19,8 +19,8 @@ use crate::{
         presented::Presented,
         token::{Shape, shape},
     },
-    cache::{coherence::Stamp, entry::Dependence, key::Key},
     cache::touch::Touch,
+    cache::{coherence::Stamp, entry::Dependence, key::Key},
     net::server::ClientBody,
     record::Record,
     tenants::{

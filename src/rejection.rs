@@ -123,8 +123,7 @@ struct Terms {
 }
 
 /// The realm that clients of the upstream expect, byte for byte.
-const CHALLENGE: HeaderValue =
-    HeaderValue::from_static("Basic realm=\"OnApp API Authentication\"");
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"OnApp API Authentication\"");
 
 /// The header that tells the gateway's refusals from the upstream's.
 pub const ERROR_CODE: HeaderName = HeaderName::from_static("tollgate-error");

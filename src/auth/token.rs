@@ -112,6 +112,13 @@ impl fmt::Debug for Token {
     }
 }
 
+impl Default for Environment {
+    /// The word of an installation that has no test beside it.
+    fn default() -> Self {
+        Self("live".to_owned())
+    }
+}
+
 impl Environment {
     /// Takes a short word of lower-case letters.
     pub fn parse(word: &str) -> Result<Self, BadEnvironment> {

@@ -22,6 +22,12 @@ use crate::{
 #[derive(Clone)]
 pub struct Authorise<S> {
     inner: S,
+    judge: Judge,
+}
+
+/// Who decides.
+#[derive(Clone)]
+struct Judge {
     routes: Arc<RouteTable>,
     policy: Policy,
 }
@@ -36,14 +42,16 @@ pub struct Policy {
 }
 
 /// The future of this layer.
-pub type Authorised<F> = Either<Step<F>, Pin<Box<dyn Future<Output = Result<Answer, Rejection>> + Send>>>;
+pub type Authorised<F> =
+    Either<Step<F>, Pin<Box<dyn Future<Output = Result<Answer, Rejection>> + Send>>>;
 
 /// Judges calls by the routes and the token's scopes.
 pub fn layer<S>(
     routes: Arc<RouteTable>,
     policy: Policy,
 ) -> impl Layer<S, Service = Authorise<S>> + Clone {
-    layer_fn(move |inner| Authorise { inner, routes: Arc::clone(&routes), policy })
+    let judge = Judge { routes, policy };
+    layer_fn(move |inner| Authorise { inner, judge: judge.clone() })
 }
 
 impl<S> Service<Call> for Authorise<S>
@@ -59,22 +67,20 @@ where
 
     fn call(&mut self, call: Call) -> Self::Future {
         let request = &call.request;
-        if let Err(rejection) = self.judge(&call) {
+        if let Err(rejection) = self.judge.judge(&call) {
             return Either::Left(refuse(rejection));
         }
         if method::may_hide_override(&request.method, &request.headers) {
-            let mut this = self.clone();
+            let (judge, mut inner) = (self.judge.clone(), self.inner.clone());
             return Either::Right(Box::pin(async move {
-                let call = this.reveal_override(call).await?;
-                this.judge(&call)?;
-                this.inner.call(call).await
+                inner.call(judge.reveal_override(call).await?).await
             }));
         }
         Either::Left(Either::Right(self.inner.call(call)))
     }
 }
 
-impl<S> Authorise<S> {
+impl Judge {
     fn judge(&self, call: &Call) -> Result<(), Rejection> {
         let request = &call.request;
         let scopes = &call.caller.grant().scopes;

@@ -55,7 +55,8 @@ pub struct Shelf {
 }
 
 /// The future of this layer.
-pub type Looked<F> = Either<Step<F>, Pin<Box<dyn Future<Output = Result<Answer, Rejection>> + Send>>>;
+pub type Looked<F> =
+    Either<Step<F>, Pin<Box<dyn Future<Output = Result<Answer, Rejection>> + Send>>>;
 
 /// What the cache did, for the client.
 pub static CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");

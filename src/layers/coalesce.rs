@@ -216,10 +216,8 @@ where
         if waits {
             fetch.stamp = flight.wait_for_turn().await;
         }
-        let fill = Outbound::Fill {
-            key: fetch.key.clone(),
-            credential: Arc::clone(&fetch.credential),
-        };
+        let fill =
+            Outbound::Fill { key: fetch.key.clone(), credential: Arc::clone(&fetch.credential) };
         match inner.call(fill).await {
             Ok(answer) => hangar.receive(&fetch, answer).await,
             Err(rejection) => Outcome::Refused(rejection),
@@ -277,10 +275,8 @@ impl Hangar {
             Ok(Held::TooLarge(read)) => {
                 self.mark(fetch);
                 let mut headers = parts.headers.clone();
-                let status = CacheStatus::Miss {
-                    collapsed: false,
-                    not_stored: Some(NotStored::TooLarge),
-                };
+                let status =
+                    CacheStatus::Miss { collapsed: false, not_stored: Some(NotStored::TooLarge) };
                 headers.insert(&CACHE_STATUS, status.header());
                 let mut answer = Answer::new(body.behind(read));
                 *answer.status_mut() = parts.status;
@@ -402,8 +398,7 @@ enum Held {
     TooLarge(Bytes),
 }
 
-const REVALIDATE: HeaderValue =
-    HeaderValue::from_static("private, max-age=0, must-revalidate");
+const REVALIDATE: HeaderValue = HeaderValue::from_static("private, max-age=0, must-revalidate");
 
 const BY_CALLER: HeaderValue = HeaderValue::from_static("Authorization, Accept");
 
@@ -445,13 +440,15 @@ fn show(
     not_stored: Option<NotStored>,
 ) -> Answer {
     let request = &exchange.call.request;
-    let known = representation.status == StatusCode::OK
-        && representation.is_known_to(&request.headers);
+    let known =
+        representation.status == StatusCode::OK && representation.is_known_to(&request.headers);
     let mut answer = answer(representation, &request.method, known);
     let status = CacheStatus::Miss { collapsed, not_stored };
     answer.headers_mut().insert(&CACHE_STATUS, status.header());
-    answer.headers_mut().remove(CONTENT_LENGTH).filter(|_| request.method == Method::HEAD).map(
-        |length| answer.headers_mut().insert(CONTENT_LENGTH, length),
-    );
+    answer
+        .headers_mut()
+        .remove(CONTENT_LENGTH)
+        .filter(|_| request.method == Method::HEAD)
+        .map(|length| answer.headers_mut().insert(CONTENT_LENGTH, length));
     answer
 }

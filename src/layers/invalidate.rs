@@ -143,9 +143,9 @@ async fn conclude(
 fn settlement(status: StatusCode, format: Option<Format>, body: &Bytes) -> Settlement {
     let goes_on = match status {
         StatusCode::CREATED | StatusCode::ACCEPTED => true,
-        StatusCode::BAD_GATEWAY
-        | StatusCode::SERVICE_UNAVAILABLE
-        | StatusCode::GATEWAY_TIMEOUT => true,
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+            true
+        }
         _ => format.is_some_and(|format| says_locked(format, body)),
     };
     if goes_on { Settlement::Open } else { Settlement::Settled }

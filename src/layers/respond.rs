@@ -1,24 +1,31 @@
 //! The one place where a refusal becomes HTTP, and where a panic becomes a refusal.
 //!
 //! The format of a refusal is decided here, before anything is refused, from what was sent, valid
-//! or not. A panic is caught so that a bug costs one request and not its connection.
+//! or not. A panic is caught so that a bug costs one request and not its connection. The health
+//! path is answered here too: it is about the process, not about anybody's request.
 
 use std::{
     convert::Infallible,
+    future::Ready,
     panic::AssertUnwindSafe,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use futures_util::future::{CatchUnwind, FutureExt as _};
-use http::{HeaderName, header::ACCEPT};
+use bytes::Bytes;
+use futures_util::future::{CatchUnwind, Either, FutureExt as _};
+use http::{
+    HeaderName, HeaderValue, Response,
+    header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE},
+};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service, layer::layer_fn};
 
 use super::Answer;
 use crate::{
     api::format::{ErrorFormat, error_format},
+    body::Body,
     call::Traced,
     metrics::Metrics,
     record::Record,
@@ -30,6 +37,7 @@ use crate::{
 pub struct Respond<S> {
     inner: S,
     metrics: Arc<Metrics>,
+    health_path: Arc<str>,
 }
 
 pin_project! {
@@ -45,9 +53,17 @@ pin_project! {
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Answers refusals, and counts them.
-pub fn layer<S>(metrics: Arc<Metrics>) -> impl Layer<S, Service = Respond<S>> + Clone {
-    layer_fn(move |inner| Respond { inner, metrics: Arc::clone(&metrics) })
+/// Answers refusals, and counts them; answers the health path.
+pub fn layer<S>(
+    metrics: Arc<Metrics>,
+    health_path: String,
+) -> impl Layer<S, Service = Respond<S>> + Clone {
+    let health_path: Arc<str> = health_path.into();
+    layer_fn(move |inner| Respond {
+        inner,
+        metrics: Arc::clone(&metrics),
+        health_path: Arc::clone(&health_path),
+    })
 }
 
 impl<S> Service<Traced> for Respond<S>
@@ -56,20 +72,23 @@ where
 {
     type Response = Answer;
     type Error = Infallible;
-    type Future = Responding<S::Future>;
+    type Future = Either<Ready<Result<Answer, Infallible>>, Responding<S::Future>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Traced) -> Self::Future {
+        if request.uri.path() == &*self.health_path {
+            return Either::Left(std::future::ready(Ok(healthy())));
+        }
         let accept = request.headers.get(ACCEPT).and_then(|v| v.to_str().ok());
-        Responding {
+        Either::Right(Responding {
             format: error_format(request.uri.path(), accept),
             record: Arc::clone(&request.record),
             metrics: Arc::clone(&self.metrics),
             inner: AssertUnwindSafe(self.inner.call(request)).catch_unwind(),
-        }
+        })
     }
 }
 
@@ -88,4 +107,12 @@ impl<F: Future<Output = Result<Answer, Rejection>>> Future for Responding<F> {
         answer.headers_mut().insert(&REQUEST_ID, this.record.id.header());
         Poll::Ready(Ok(answer))
     }
+}
+
+fn healthy() -> Answer {
+    let mut answer = Response::new(Body::from(Bytes::from_static(b"ok\n")));
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
 }

@@ -23,17 +23,16 @@ use std::{
 use arc_swap::ArcSwap;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
-    header::{self, ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT},
+    header::{
+        self, ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT,
+    },
 };
 use tokio::sync::Mutex;
 use tower::Service;
 
 use super::Answer;
 use crate::{
-    api::{
-        method::is_read,
-        routes::RouteTable,
-    },
+    api::{method::is_read, routes::RouteTable},
     body::{Body, UpstreamBody},
     cache::{coherence::Epochs, key::Key},
     call::{Effect, Exchange, Outbound},
@@ -87,7 +86,7 @@ type Answered = Pin<Box<dyn Future<Output = Result<Answer, Rejection>> + Send>>;
 /// Headers of a client that are passed on.
 static PASSED_ON: [HeaderName; 9] = [
     header::ACCEPT_LANGUAGE, // Rails translates messages by it
-    header::CONTENT_TYPE,    // says what the body is
+    CONTENT_TYPE,            // says what the body is
     header::IF_MATCH,        // conditions are the upstream's to judge where we keep nothing
     header::IF_NONE_MATCH,
     header::IF_MODIFIED_SINCE,
@@ -104,7 +103,7 @@ static KEPT_BACK: [HeaderName; 6] = [
     HeaderName::from_static("x-powered-by"),
     HeaderName::from_static("x-runtime"),
     HeaderName::from_static("x-request-id"), // ours is the name of the request
-    CONTENT_LENGTH, // framed anew: a masked body has another length
+    CONTENT_LENGTH,                          // framed anew: a masked body has another length
 ];
 
 const TOLLGATE: HeaderValue =
@@ -417,4 +416,3 @@ fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
-

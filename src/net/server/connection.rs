@@ -23,14 +23,8 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Arrival, Front,
-    activity::Activity,
-    admission::Admitted,
-    after,
-    body::Patience,
-    exchange::Door,
-    stall::StallGuard,
-    transport::Transport,
+    Arrival, Front, activity::Activity, admission::Admitted, after, body::Patience, exchange::Door,
+    stall::StallGuard, transport::Transport,
 };
 use crate::{
     metrics::Metrics,

@@ -75,7 +75,8 @@ fn one_framing_is_declared_once() {
 
 #[test]
 fn a_length_is_digits() {
-    for value in ["¦+1", "¦-1", "1¦,1", "1 ¦1", "¦\r\n", "0¦x10", "1¦.0", "1844674407370955161¦6"] {
+    for value in ["¦+1", "¦-1", "1¦,1", "1 ¦1", "¦\r\n", "0¦x10", "1¦.0", "1844674407370955161¦6"]
+    {
         refused(&format!("GET / HTTP/1.1\r\nContent-Length: {value}\r\n\r\n"));
     }
     let most = format!("GET / HTTP/1.1\r\nContent-Length: {}\r\n\r\n", u64::MAX);
@@ -84,7 +85,8 @@ fn a_length_is_digits() {
 
 #[test]
 fn the_only_coding_is_chunked() {
-    for value in ["¦gzip", "¦gzip, chunked", "chunked¦, chunked", "chunked¦;a", "chunke¦\r\n"] {
+    for value in ["¦gzip", "¦gzip, chunked", "chunked¦, chunked", "chunked¦;a", "chunke¦\r\n"]
+    {
         refused(&format!("GET / HTTP/1.1\r\nTransfer-Encoding: {value}\r\n\r\n"));
     }
     for value in ["¦\r\n", "chunk ¦ed", "chunked ¦x", "¦\"chunked\""] {
@@ -114,7 +116,8 @@ fn chunks_are_strict() {
     let chunked = |rest: &str| {
         refused(&format!("PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{rest}"));
     };
-    for size in ["¦\r\n", "¦;a\r\n", "¦-1", "¦ 1", "1¦ \r\n", "0¦x1", "¦g", "0000000000000000¦0"] {
+    for size in ["¦\r\n", "¦;a\r\n", "¦-1", "¦ 1", "1¦ \r\n", "0¦x1", "¦g", "0000000000000000¦0"]
+    {
         chunked(size);
     }
     chunked("1¦\nx\r\n");

@@ -1,0 +1,239 @@
+//! The configuration: every part's own section, composed, and read from one file.
+//!
+//! `config/tollgate.toml` is its documentation; a test proves that it says what the defaults are.
+//! Every problem is reported at once, each with its line and its key.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    admin,
+    api::routes::{OperatorRoute, RouteTable, class_named},
+    auth::{failures, token::Environment},
+    cache::entry,
+    gateway,
+    net::{
+        server, tls,
+        upstream::{self, Origin},
+    },
+    settings::{Problem, Problems, Section, Table},
+    telemetry, tenants,
+    vocabulary::RouteClass,
+};
+
+/// Variables that override a key begin with this: `TOLLGATE__SERVER__LISTEN`.
+const PREFIX: &str = "TOLLGATE";
+
+/// Everything that an operator can set, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The data listener.
+    pub server: server::Config,
+    /// Its certificate.
+    pub tls: tls::Config,
+    /// The request path.
+    pub gateway: gateway::Config,
+    /// The cache.
+    pub cache: entry::Config,
+    /// The store.
+    pub tenants: tenants::Config,
+    /// The word in new tokens.
+    pub environment: Environment,
+    /// The count of failed tokens.
+    pub failed_tokens: failures::Config,
+    /// The admin listener.
+    pub admin: admin::Config,
+    /// The process's own log.
+    pub log: telemetry::LogConfig,
+    /// The access log.
+    pub access_log: telemetry::AccessConfig,
+    /// The upstreams by name.
+    pub upstreams: BTreeMap<String, Upstream>,
+    /// The operator's routes.
+    pub routes: Vec<OperatorRoute>,
+}
+
+/// One upstream.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// Its settings.
+    pub config: upstream::Config,
+    /// Where it is.
+    pub origin: Origin,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{}: {source}; name another with --config", path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file says something wrong.
+    #[error("{}", lines(path, problems))]
+    Wrong {
+        /// Which file.
+        path: PathBuf,
+        /// All that is wrong.
+        problems: Vec<Problem>,
+    },
+}
+
+crate::section! {
+    /// A route of the operator's, written `[[routes]]`.
+    pub struct RouteConfig {
+        /// The pattern of its path.
+        pub pattern: String = String::new(),
+        /// Which lifetime it has: `static`, `inventory`, `volatile` or `never`.
+        pub class: String = "inventory".to_owned(),
+        /// The families that it depends on.
+        pub families: Vec<String> = Vec::new(),
+        /// Ask for it as the client wrote it, without a format suffix, and show it unmasked.
+        pub as_is: bool = false,
+    }
+}
+
+const SECTIONS: [&str; 11] = [
+    "server",
+    "tls",
+    "gateway",
+    "cache",
+    "tenants",
+    "failed_tokens",
+    "admin",
+    "log",
+    "access_log",
+    "upstreams",
+    "routes",
+];
+
+impl Config {
+    /// Reads a file and the environment.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        Self::parse(&text, std::env::vars())
+            .map_err(|problems| ConfigError::Wrong { path: path.to_owned(), problems })
+    }
+
+    /// Reads a document and variables that override it.
+    pub fn parse(
+        text: &str,
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, Vec<Problem>> {
+        let mut problems = Problems::default();
+        let mut root = Table::parse(text, &mut problems);
+        if !problems.is_empty() {
+            return Err(problems.iter().cloned().collect());
+        }
+        root.override_from(PREFIX, variables);
+        let tenants: tenants::Config = root.take_section("tenants", &mut problems);
+        let word = &tenants.token_environment;
+        let environment = Environment::parse(word)
+            .map_err(|e| problems.add(None, "tenants.token_environment", &e.to_string()))
+            .ok();
+        let config = Self {
+            environment: environment.unwrap_or_default(),
+            server: root.take_section("server", &mut problems),
+            tls: root.take_section("tls", &mut problems),
+            gateway: root.take_section("gateway", &mut problems),
+            cache: root.take_section("cache", &mut problems),
+            failed_tokens: root.take_section("failed_tokens", &mut problems),
+            admin: root.take_section("admin", &mut problems),
+            log: root.take_section("log", &mut problems),
+            access_log: root.take_section("access_log", &mut problems),
+            upstreams: upstreams(&mut root, &mut problems),
+            routes: routes(&mut root, &mut problems),
+            tenants,
+        };
+        root.finish(&SECTIONS, &mut problems);
+        config.validate(&mut problems);
+        if problems.is_empty() { Ok(config) } else { Err(problems.iter().cloned().collect()) }
+    }
+
+    /// What no single key can say.
+    fn validate(&self, problems: &mut Problems) {
+        self.admin.validate(problems);
+        self.log.validate(problems);
+        self.access_log.validate(problems);
+        if let Err(error) = RouteTable::new(&self.routes) {
+            problems.add(None, "routes", &error.to_string());
+        }
+        let url = self.gateway.public_url.as_deref();
+        if url.is_some_and(|u| !u.starts_with("https://") || u.ends_with('/')) {
+            let message = "expected https://HOST[:PORT] without a slash at the end";
+            problems.add(None, "gateway.public_url", message);
+        }
+        if !self.gateway.health_path.starts_with('/') {
+            problems.add(None, "gateway.health_path", "expected a path that begins with \"/\"");
+        }
+        let quarter = self.cache.capacity.0 / 4;
+        if self.cache.max_entry.0 > quarter {
+            let message = "one entry may be at most a quarter of cache.capacity";
+            problems.add(None, "cache.max_entry", message);
+        }
+    }
+}
+
+fn upstreams(root: &mut Table, problems: &mut Problems) -> BTreeMap<String, Upstream> {
+    let mut found = BTreeMap::new();
+    let Some(mut table) = root.take_table("upstreams", problems) else {
+        problems.add(None, "upstreams", "at least one is needed: [upstreams.NAME] with its url");
+        return found;
+    };
+    for name in table.names() {
+        let origin = table.origin(Some(&name));
+        let Some(section) = table.take_table(&name, problems) else { continue };
+        let config = upstream::Config::read(section, problems);
+        match config.validate() {
+            Ok(at) => {
+                found.insert(name, Upstream { config, origin: at });
+            }
+            Err(wrong) => {
+                for invalid in wrong {
+                    let key = format!("upstreams.{name}.{}", invalid.key());
+                    problems.add(Some(origin.clone()), &key, &invalid.to_string());
+                }
+            }
+        }
+    }
+    found
+}
+
+fn routes(root: &mut Table, problems: &mut Problems) -> Vec<OperatorRoute> {
+    let tables = root.take_tables("routes", problems);
+    let read = |table: Table| {
+        let origin = table.origin(None);
+        let route = RouteConfig::read(table, problems);
+        let class = class_named(&route.class).unwrap_or_else(|| {
+            let message = format!(
+                "unknown class \"{}\"; known are static, inventory, volatile and never",
+                route.class
+            );
+            problems.add(Some(origin), "routes.class", &message);
+            RouteClass::Never
+        });
+        OperatorRoute {
+            pattern: route.pattern,
+            class,
+            families: route.families,
+            as_is: route.as_is,
+        }
+    };
+    tables.into_iter().map(read).collect()
+}
+
+fn lines(path: &Path, problems: &[Problem]) -> String {
+    let lines = problems.iter().map(|p| format!("{}: {p}", path.display()));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! The reference configuration is the documentation; here it is held against the defaults.
+
+use super::*;
+
+const REFERENCE: &str = include_str!("../../config/tollgate.toml");
+
+fn parse(text: &str) -> Result<Config, Vec<String>> {
+    Config::parse(text, std::iter::empty())
+        .map_err(|problems| problems.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn the_reference_says_what_the_defaults_are() {
+    let config = parse(REFERENCE).expect("the reference is valid");
+    assert_eq!(config.server, server::Config::default());
+    assert_eq!(config.tls, tls::Config::default());
+    assert_eq!(config.gateway, gateway::Config::default());
+    assert_eq!(config.cache, entry::Config::default());
+    assert_eq!(config.tenants, tenants::Config::default());
+    assert_eq!(config.failed_tokens, failures::Config::default());
+    assert_eq!(config.admin, admin::Config::default());
+    assert_eq!(config.log, telemetry::LogConfig::default());
+    assert_eq!(config.access_log, telemetry::AccessConfig::default());
+    let main = config.upstreams.get("main").expect("an upstream");
+    let url = main.config.url.clone();
+    assert_eq!(main.config, upstream::Config { url, ..upstream::Config::default() });
+}
+
+#[test]
+fn the_reference_names_every_key() {
+    let keys = [
+        ("server", server::Config::KEYS),
+        ("tls", tls::Config::KEYS),
+        ("gateway", gateway::Config::KEYS),
+        ("cache", entry::Config::KEYS),
+        ("tenants", tenants::Config::KEYS),
+        ("failed_tokens", failures::Config::KEYS),
+        ("admin", admin::Config::KEYS),
+        ("log", telemetry::LogConfig::KEYS),
+        ("access_log", telemetry::AccessConfig::KEYS),
+        ("upstreams.main", upstream::Config::KEYS),
+        ("routes", RouteConfig::KEYS),
+    ];
+    for (section, keys) in keys {
+        for key in keys {
+            // A key without a default is shown commented out.
+            let shown = [format!("\n{key} = "), format!("\n# {key} = ")];
+            let named = shown.iter().any(|line| REFERENCE.contains(line));
+            assert!(named, "config/tollgate.toml does not name {section}.{key}");
+        }
+    }
+}
+
+#[test]
+fn every_problem_is_reported_at_once() {
+    let problems = parse(
+        "[server]\nlisten = 1\n[upstreams.a]\nurl = \"ftp://x\"\n[[routes]]\npattern = \"x\"\nclass = \"y\"\n[cach]\n",
+    )
+    .expect_err("all of it is wrong");
+    let text = problems.join("\n");
+    for expected in [
+        "line 2: server.listen",
+        "upstreams.a.url",
+        "routes.class",
+        "did you mean \"cache\"",
+        "pattern \"x\"",
+    ] {
+        assert!(text.contains(expected), "{expected} is not in:\n{text}");
+    }
+}
+
+#[test]
+fn an_upstream_is_needed() {
+    let problems = parse("").expect_err("there is none");
+    assert!(problems[0].contains("[upstreams.NAME]"), "{problems:?}");
+}

@@ -1,0 +1,123 @@
+//! The request path: every layer, outermost first, with the reason for its place.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use tower::{Service, ServiceBuilder};
+
+use crate::{
+    api::routes::RouteTable,
+    layers::{
+        Answer,
+        authenticate::{self, Gatekeeper},
+        authorise, body_limit,
+        cache::{self, Shelf},
+        coalesce::{self, Hangar},
+        deadline,
+        invalidate::{self, Rules},
+        negotiate,
+        observe::{self, Observer},
+        rate_limit, request_id, respond, shed, target,
+        upstream::{self, Sites},
+    },
+    net::server::Arrival,
+    settings::ByteSize,
+};
+
+crate::section! {
+    /// The request path.
+    pub struct Config {
+        /// The address that clients know, such as `https://cloud.example.com`; the upstream's own
+        /// is replaced by it in replies. Without it, locations become relative.
+        pub public_url: Option<String> = None,
+        /// Where the data listener answers 200 without a token, for load balancers.
+        pub health_path: String = "/tollgate/health".to_owned(),
+        /// Requests under way at once; further ones are refused with 503.
+        pub max_requests: usize = 8192,
+        /// How long a client waits for a read. Writes wait as long as the upstream may.
+        pub read_timeout: Duration = Duration::from_secs(70),
+        /// How long a fetch that fills the cache may take, its body included.
+        pub fetch_timeout: Duration = Duration::from_secs(120),
+        /// The largest body of a request.
+        pub max_body: ByteSize = ByteSize::mib(16),
+        /// The largest form body that is read to see which method it stands for.
+        pub max_inspected_body: ByteSize = ByteSize::mib(1),
+        /// The longest path with its query.
+        pub max_target: ByteSize = ByteSize::kib(8),
+        /// The longest single text of a reply that is searched for secrets; a reply with a longer
+        /// one is not shown.
+        pub max_masked_text: ByteSize = ByteSize::mib(1),
+        /// Whether reads of routes that are not listed change nothing. If not, they count as
+        /// writes of their partition and need a token that may write.
+        pub unlisted_reads_harmless: bool = false,
+    }
+}
+
+/// What the layers share.
+#[derive(Clone)]
+pub struct Shared {
+    /// The settings of the path.
+    pub config: Config,
+    /// Tells this process from others in request ids.
+    pub seed: u64,
+    /// The routes.
+    pub routes: Arc<RouteTable>,
+    /// Where requests are written down.
+    pub observer: Arc<Observer>,
+    /// Who is let in.
+    pub gatekeeper: Arc<Gatekeeper>,
+    /// What writes touch.
+    pub rules: Arc<Rules>,
+    /// The entries.
+    pub shelf: Arc<Shelf>,
+    /// The fetches.
+    pub hangar: Arc<Hangar>,
+    /// The upstreams.
+    pub sites: Arc<Sites>,
+}
+
+/// The way of a request, from anybody's bytes to the upstream and back.
+pub fn request_path(
+    shared: &Shared,
+) -> impl Service<Arrival, Response = Answer, Error = Infallible, Future: Send>
++ Clone
++ Send
++ Sync
++ 'static {
+    let Shared { config, seed, routes, observer, gatekeeper, rules, shelf, hangar, sites } = shared;
+    let metrics = &observer.metrics;
+    let policy = authorise::Policy {
+        unlisted_reads_harmless: config.unlisted_reads_harmless,
+        max_inspected_body: config.max_inspected_body.0,
+    };
+    ServiceBuilder::new()
+        // First, so that everything below can name the request.
+        .layer(request_id::layer(*seed))
+        // Outside of all that may answer, so that no reply goes unrecorded.
+        .layer(observe::layer(Arc::clone(observer)))
+        // The one place where a refusal becomes HTTP, in a format decided before any refusal.
+        .layer(respond::layer(Arc::clone(metrics), config.health_path.clone()))
+        // Bounds, before work is done for a stranger: how many,
+        .layer(shed::layer(config.max_requests))
+        // how long,
+        .layer(deadline::layer(config.read_timeout))
+        // how much.
+        .layer(body_limit::layer(config.max_body.0))
+        // One canonical target for policy, cache key and upstream, or a refusal.
+        .layer(target::layer(Arc::clone(routes), config.max_target.get()))
+        // The trust boundary: below it there is a caller, by type.
+        .layer(authenticate::layer(Arc::clone(gatekeeper)))
+        // Before anything that can be refused for free, so that refusals have a price.
+        .layer(rate_limit::layer(Arc::clone(metrics)))
+        // Scopes and guarded routes, for the method that will really run.
+        .layer(authorise::layer(Arc::clone(routes), policy))
+        // Which format is answered; the cache keeps each one by itself.
+        .layer(negotiate::layer(Arc::clone(routes)))
+        // Around everything that a write does, so that no outcome escapes it.
+        .layer(invalidate::layer(Arc::clone(rules)))
+        // Fresh hits end here.
+        .layer(cache::layer(Arc::clone(shelf)))
+        // Equal misses become one fetch.
+        .layer(coalesce::layer(Arc::clone(hangar)))
+        // The leaf: credential in, traces out.
+        .service(upstream::service(Arc::clone(sites)))
+}

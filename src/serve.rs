@@ -1,0 +1,290 @@
+//! The whole process: from a configuration to a drained end.
+//!
+//! Listeners and the shutdown are arguments, so that a test brings a free port and its own signal.
+
+use std::{collections::HashMap, io, sync::Arc, time::Duration};
+
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    admin::{self, Admin, Condition, Readiness},
+    api::routes::{RouteError, RouteTable},
+    auth::{
+        failures::FailedTokens,
+        keyring::{self, Keyring, VaultError},
+    },
+    cache::{coherence::Epochs, partition::Partition, store::Store},
+    clock::Clock,
+    config::Config,
+    gateway::{Shared, request_path},
+    layers::{
+        authenticate::Gatekeeper,
+        cache::Shelf,
+        coalesce::Hangar,
+        invalidate::Rules,
+        observe::Observer,
+        upstream::{Site, Sites},
+    },
+    metrics::Metrics,
+    net::{
+        server,
+        tls::Tls,
+        upstream::{TlsSetupError, Upstream},
+    },
+    telemetry::{AccessLog, AccessLogError},
+    tenants::{directory::Directory, snapshot::Surroundings, store::StoreError},
+};
+
+/// A process that is ready to serve.
+pub struct Process {
+    config: Config,
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+    shared: Shared,
+    directory: Arc<Directory>,
+    tls: Arc<Tls>,
+    tasks: TaskTracker,
+}
+
+/// Where it listens.
+pub struct Listeners {
+    /// For clients.
+    pub data: TcpListener,
+    /// For operators.
+    pub admin: TcpListener,
+}
+
+/// Why a process cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The routes of the configuration do not fit together.
+    #[error(transparent)]
+    Routes(#[from] RouteError),
+    /// The store of tenants.
+    #[error("the store of tenants cannot be opened")]
+    Store(#[from] StoreError),
+    /// The trust in an upstream.
+    #[error("upstream {name}")]
+    Upstream {
+        /// Which one.
+        name: String,
+        /// Why.
+        source: TlsSetupError,
+    },
+    /// The access log.
+    #[error(transparent)]
+    AccessLog(#[from] AccessLogError),
+    /// The system gives no random numbers.
+    #[error(transparent)]
+    Random(#[from] VaultError),
+    /// The thread that watches the certificate.
+    #[error("cannot listen")]
+    Listen(#[from] io::Error),
+}
+
+/// How often moka does the work that it puts off, and gauges are brought up to date.
+const HOUSEKEEPING: Duration = Duration::from_millis(500);
+
+impl Process {
+    /// Puts all parts together. Must be called within a tokio runtime.
+    pub fn new(
+        config: Config,
+        keyring: Keyring,
+        tls: Arc<Tls>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, StartError> {
+        let routes = Arc::new(RouteTable::new(&config.routes)?);
+        let clock = Clock::start();
+        let tasks = TaskTracker::new();
+        let by_name = sites(&config, &routes, &metrics)?;
+        let surroundings = surroundings(&by_name, &routes);
+        let directory = Arc::new(Directory::open(
+            &config.tenants,
+            keyring,
+            surroundings,
+            Arc::clone(&metrics),
+        )?);
+        let seed = keyring::random::<8>()?;
+        let shelf = Arc::new(Shelf {
+            store: Store::new(config.cache.capacity, metrics.cache_evictions.clone()),
+            routes: Arc::clone(&routes),
+            config: config.cache.clone(),
+            clock,
+            metrics: Arc::clone(&metrics),
+        });
+        let shared = Shared {
+            config: config.gateway.clone(),
+            seed: u64::from_ne_bytes(*seed),
+            observer: Arc::new(Observer {
+                metrics: Arc::clone(&metrics),
+                log: AccessLog::start(&config.access_log, metrics.access_log_dropped.clone())?,
+                routes: Arc::clone(&routes),
+            }),
+            gatekeeper: Arc::new(Gatekeeper {
+                directory: Arc::clone(&directory),
+                failures: FailedTokens::new(&config.failed_tokens),
+                metrics: Arc::clone(&metrics),
+            }),
+            rules: Arc::new(Rules {
+                routes: Arc::clone(&routes),
+                settle_window: config.cache.settle_window,
+                unlisted_reads_harmless: config.gateway.unlisted_reads_harmless,
+                clock,
+                metrics: Arc::clone(&metrics),
+                tasks: tasks.clone(),
+            }),
+            hangar: Arc::new(Hangar::new(
+                Arc::clone(&shelf),
+                tasks.clone(),
+                config.gateway.fetch_timeout,
+            )),
+            shelf,
+            sites: Arc::new(Sites {
+                by_name,
+                directory: Arc::clone(&directory),
+                routes: Arc::clone(&routes),
+                public_url: config.gateway.public_url.clone(),
+                max_masked_token: config.gateway.max_masked_text.get(),
+                max_request_body: config.gateway.max_body.0,
+                metrics: Arc::clone(&metrics),
+            }),
+            routes,
+        };
+        let readiness = Arc::new(Readiness::new());
+        Ok(Self { config, metrics, readiness, shared, directory, tls, tasks })
+    }
+
+    /// What the layers share, for those who drive the path without sockets.
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// The tenants in force.
+    pub fn directory(&self) -> &Arc<Directory> {
+        &self.directory
+    }
+
+    /// The certificate in force.
+    pub fn tls(&self) -> &Arc<Tls> {
+        &self.tls
+    }
+
+    /// Opens the file of the access log anew, for whoever rotates it.
+    pub fn reopen_logs(&self) {
+        self.shared.observer.log.reopen();
+    }
+
+    /// Serves until the shutdown, and returns when all that was begun has ended or the bound of
+    /// the drain has passed. The admin listener ends last, so that the drain can be watched.
+    pub async fn run(self: Arc<Self>, listeners: Listeners, shutdown: CancellationToken) {
+        let background = CancellationToken::new();
+        let watches = self.watches(&background);
+        self.readiness.set(Condition::Tenants, true);
+        self.readiness.set(Condition::Certificate, true);
+        let admin = tokio::spawn(admin::serve(
+            listeners.admin,
+            self.config.admin.clone(),
+            self.admin(),
+            background.clone().cancelled_owned(),
+        ));
+        self.readiness.serving();
+        let accepting = CancellationToken::new();
+        let serving = server::serve(
+            listeners.data,
+            Arc::clone(&self.tls),
+            Arc::new(self.config.server.clone()),
+            Arc::clone(&self.metrics),
+            request_path(&self.shared),
+            accepting.clone(),
+        );
+        let drained = async {
+            shutdown.cancelled().await;
+            // First whoever balances the load is told; then the door closes.
+            self.readiness.draining();
+            tokio::time::sleep(self.config.server.drain_notice).await;
+            accepting.cancel();
+        };
+        tokio::join!(serving, drained);
+        self.tasks.close();
+        // Writes go on without their clients; they have their own deadline, and this is the last.
+        if tokio::time::timeout(self.config.server.drain_timeout, self.tasks.wait()).await.is_err()
+        {
+            tracing::warn!(open = self.tasks.len(), "writes or fetches did not end in time");
+        }
+        background.cancel();
+        for watch in watches.into_iter().chain([admin]) {
+            drop(watch.await);
+        }
+    }
+
+    fn watches(&self, shutdown: &CancellationToken) -> Vec<JoinHandle<()>> {
+        let directory = Arc::clone(&self.directory).watch(shutdown.clone());
+        let certificate = Arc::clone(&self.tls).watch(shutdown.clone());
+        let housekeeping = housekeep(Arc::clone(&self.shared.shelf), shutdown.clone());
+        vec![
+            tokio::spawn(directory),
+            tokio::spawn(async move {
+                if let Err(error) = certificate.await {
+                    tracing::error!(%error, "the certificate is not watched; SIGHUP reloads it");
+                }
+            }),
+            tokio::spawn(housekeeping),
+        ]
+    }
+
+    fn admin(&self) -> Admin {
+        let shelf = Arc::clone(&self.shared.shelf);
+        Admin {
+            metrics: Arc::clone(&self.metrics),
+            readiness: Arc::clone(&self.readiness),
+            before_scrape: Arc::new(move |metrics| gauge(&shelf, metrics)),
+        }
+    }
+}
+
+async fn housekeep(shelf: Arc<Shelf>, shutdown: CancellationToken) {
+    let mut ticks = tokio::time::interval(HOUSEKEEPING);
+    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        let shelf = Arc::clone(&shelf);
+        drop(tokio::task::spawn_blocking(move || shelf.store.housekeep()).await);
+    }
+}
+
+fn gauge(shelf: &Shelf, metrics: &Metrics) {
+    let gauge = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    metrics.cache_entries.set(gauge(shelf.store.entries()));
+    metrics.cache_bytes.set(gauge(shelf.store.bytes()));
+}
+
+fn sites(
+    config: &Config,
+    routes: &RouteTable,
+    metrics: &Arc<Metrics>,
+) -> Result<HashMap<String, Arc<Site>>, StartError> {
+    let mut by_name = HashMap::new();
+    for (name, upstream) in &config.upstreams {
+        let pool =
+            Upstream::new(upstream.origin.clone(), upstream.config.clone(), Arc::clone(metrics))
+                .map_err(|source| StartError::Upstream { name: name.clone(), source })?;
+        let epochs = Arc::new(Epochs::new(routes.families().len()));
+        by_name.insert(name.clone(), Arc::new(Site::new(name, pool, epochs)));
+    }
+    Ok(by_name)
+}
+
+/// What the snapshot asks of the rest of the program.
+fn surroundings(by_name: &HashMap<String, Arc<Site>>, routes: &Arc<RouteTable>) -> Surroundings {
+    let origins = by_name.clone();
+    let sites = by_name.clone();
+    let families = routes.families().len();
+    let routes = Arc::clone(routes);
+    Surroundings {
+        origin: Box::new(move |name| origins.get(name).map(|site| site.origin().to_owned())),
+        partition: Box::new(move |name| {
+            let epochs = Arc::clone(sites.get(name)?.epochs());
+            Some(Arc::new(Partition::new(families, epochs)))
+        }),
+        scope: Box::new(move |name| routes.scope_bit(name)),
+    }
+}
