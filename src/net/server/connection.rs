@@ -23,14 +23,8 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Arrival, Front,
-    activity::Activity,
-    admission::Admitted,
-    after,
-    body::Patience,
-    exchange::Door,
-    stall::StallGuard,
-    transport::Transport,
+    Arrival, Front, activity::Activity, admission::Admitted, after, body::Patience, exchange::Door,
+    stall::StallGuard, transport::Transport,
 };
 use crate::{
     metrics::Metrics,
@@ -187,7 +181,11 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
         let end = match event {
             Event::Ended(Ok(())) => return leaving.unwrap_or(ConnectionEnd::Closed),
             Event::Ended(Err(_)) if activity.is_stalled() => return ConnectionEnd::WriteStalled,
-            Event::Ended(Err(error)) => return broken(&error),
+            Event::Ended(Err(error)) => {
+                let end = broken(&error);
+                // A client that is told to go may just hang up.
+                return leaving.filter(|_| end == ConnectionEnd::Closed).unwrap_or(end);
+            }
             Event::Shutdown | Event::Abort => Some(ConnectionEnd::Drained),
             Event::Timer if now >= last => Some(ConnectionEnd::MaxAge),
             Event::Timer => due().filter(|(at, _)| *at <= now).map(|(_, end)| end),

@@ -39,8 +39,8 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{admission::Admission, exchange::StreamExecutor};
 pub use self::body::{ClientBody, ClientBodyError};
+use self::{admission::Admission, exchange::StreamExecutor};
 use super::tls::Tls;
 use crate::{metrics::Metrics, settings::ByteSize, vocabulary::Protocol};
 
@@ -185,14 +185,8 @@ pub async fn serve<S, B>(
         };
         // A token of its own: polling a shared one would make all connections meet at its lock.
         let shutdown = shutdown.child_token();
-        let connection = connection::serve(
-            Arc::clone(&front),
-            tcp,
-            peer,
-            admitted,
-            service.clone(),
-            shutdown,
-        );
+        let connection =
+            connection::serve(Arc::clone(&front), tcp, peer, admitted, service.clone(), shutdown);
         front.tasks.spawn(connection);
     }
     drop(listener);
@@ -224,10 +218,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 /// Errors that a connection brought along when it was taken from the queue.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
-    )
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
 /// A moment after another; a wait too long to be represented is one that nobody sees the end of.

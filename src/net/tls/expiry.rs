@@ -86,8 +86,7 @@ fn days_since_1970(year: u64, month: u64, day: u64) -> Option<u64> {
     let year = if month < 3 { year - 1 } else { year };
     let month_from_march = (month + 9) % 12;
     let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
-    (year * 365 + year / 4 - year / 100 + year / 400 + day_of_year)
-        .checked_sub(FROM_YEAR_0_TO_1970)
+    (year * 365 + year / 4 - year / 100 + year / 400 + day_of_year).checked_sub(FROM_YEAR_0_TO_1970)
 }
 
 #[cfg(test)]

@@ -244,8 +244,7 @@ impl ResolvesServerCert for Current {
 impl Source {
     fn read(&self, provider: &CryptoProvider) -> Result<Checked, TlsError> {
         let read = |path: &Path| {
-            fs::read(path)
-                .map_err(|source| TlsError::Unreadable { path: path.to_owned(), source })
+            fs::read(path).map_err(|source| TlsError::Unreadable { path: path.to_owned(), source })
         };
         let key = zeroize::Zeroizing::new(read(&self.key)?);
         check(&read(&self.certificate)?, &key, provider, SystemTime::now())

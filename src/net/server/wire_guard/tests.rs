@@ -50,6 +50,17 @@ fn unfinished_messages_say_what_they_wait_for() {
 }
 
 #[test]
+fn whole_messages_are_counted() {
+    let post = b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi\r\n";
+    let mut guard = WireGuard::new();
+    let counts: Vec<_> = [&post[..], post, b"POST / HTTP/1.1\r\n", b"\n"]
+        .into_iter()
+        .map(|bytes| (guard.inspect(bytes).is_ok(), guard.complete()))
+        .collect();
+    assert_eq!(counts, [(true, 1), (true, 2), (true, 2), (false, 2)]);
+}
+
+#[test]
 fn only_crlf_ends_a_line() {
     refused("¦\nGET / HTTP/1.1\r\n\r\n");
     refused("\r¦GET / HTTP/1.1\r\n\r\n");
@@ -75,7 +86,8 @@ fn one_framing_is_declared_once() {
 
 #[test]
 fn a_length_is_digits() {
-    for value in ["¦+1", "¦-1", "1¦,1", "1 ¦1", "¦\r\n", "0¦x10", "1¦.0", "1844674407370955161¦6"] {
+    for value in ["¦+1", "¦-1", "1¦,1", "1 ¦1", "¦\r\n", "0¦x10", "1¦.0", "1844674407370955161¦6"]
+    {
         refused(&format!("GET / HTTP/1.1\r\nContent-Length: {value}\r\n\r\n"));
     }
     let most = format!("GET / HTTP/1.1\r\nContent-Length: {}\r\n\r\n", u64::MAX);
@@ -84,7 +96,8 @@ fn a_length_is_digits() {
 
 #[test]
 fn the_only_coding_is_chunked() {
-    for value in ["¦gzip", "¦gzip, chunked", "chunked¦, chunked", "chunked¦;a", "chunke¦\r\n"] {
+    for value in ["¦gzip", "¦gzip, chunked", "chunked¦, chunked", "chunked¦;a", "chunke¦\r\n"]
+    {
         refused(&format!("GET / HTTP/1.1\r\nTransfer-Encoding: {value}\r\n\r\n"));
     }
     for value in ["¦\r\n", "chunk ¦ed", "chunked ¦x", "¦\"chunked\""] {
@@ -114,7 +127,8 @@ fn chunks_are_strict() {
     let chunked = |rest: &str| {
         refused(&format!("PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{rest}"));
     };
-    for size in ["¦\r\n", "¦;a\r\n", "¦-1", "¦ 1", "1¦ \r\n", "0¦x1", "¦g", "0000000000000000¦0"] {
+    for size in ["¦\r\n", "¦;a\r\n", "¦-1", "¦ 1", "1¦ \r\n", "0¦x1", "¦g", "0000000000000000¦0"]
+    {
         chunked(size);
     }
     chunked("1¦\nx\r\n");
