@@ -224,7 +224,7 @@ fn ended(
 fn broken(error: &hyper::Error) -> ConnectionEnd {
     tracing::debug!(error = error as &dyn Error, "connection broke");
     let http2 = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
-    if error.is_parse() || http2.is_some_and(|error| error.is_library()) {
+    if error.is_parse() || http2.is_some_and(h2::Error::is_library) {
         ConnectionEnd::Protocol
     } else if error.is_timeout() {
         ConnectionEnd::Unresponsive
