@@ -30,6 +30,10 @@ pub(super) struct Activity {
     /// The socket takes no more bytes; the stall deadline of the writing side runs.
     writing: AtomicBool,
     stalled: AtomicBool,
+    /// Requests that have begun.
+    begun: AtomicU64,
+    /// HTTP/1.1 only: requests of which all has come.
+    complete: AtomicU64,
 }
 
 /// What has to come next from the client while no request is in flight.
@@ -46,7 +50,11 @@ pub(super) enum Awaits {
 
 /// A request in flight, until its reply was handed over or it was abandoned.
 #[derive(Debug)]
-pub(super) struct Exchange(Arc<Activity>);
+pub(super) struct Exchange {
+    activity: Arc<Activity>,
+    /// Which request of the connection it is, from one.
+    ordinal: u64,
+}
 
 impl Activity {
     pub(super) fn new(now: Instant) -> Arc<Self> {
@@ -57,6 +65,8 @@ impl Activity {
             in_flight: AtomicU32::new(0),
             writing: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
+            begun: AtomicU64::new(0),
+            complete: AtomicU64::new(0),
         })
     }
 
@@ -80,7 +90,13 @@ impl Activity {
     /// A request begins.
     pub(super) fn begin(self: &Arc<Self>) -> Exchange {
         self.in_flight.fetch_add(1, Relaxed);
-        Exchange(Arc::clone(self))
+        let ordinal = self.begun.fetch_add(1, Relaxed) + 1;
+        Exchange { activity: Arc::clone(self), ordinal }
+    }
+
+    /// Of how many requests all has come.
+    pub(super) fn set_complete(&self, requests: u64) {
+        self.complete.store(requests, Relaxed);
     }
 
     /// Whether the socket is full.
@@ -119,10 +135,19 @@ impl Activity {
     }
 }
 
+impl Exchange {
+    /// HTTP/1.1 only: whether a part of the request is still to come, behind which no other
+    /// request can be found unless it is read.
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.activity.complete.load(Relaxed) < self.ordinal
+    }
+}
+
 impl Drop for Exchange {
     fn drop(&mut self) {
-        if self.0.in_flight.fetch_sub(1, Relaxed) == 1 {
-            self.0.since.store(self.0.age(Instant::now()), Relaxed);
+        let activity = &self.activity;
+        if activity.in_flight.fetch_sub(1, Relaxed) == 1 {
+            activity.since.store(activity.age(Instant::now()), Relaxed);
         }
     }
 }

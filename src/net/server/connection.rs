@@ -179,9 +179,7 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
         .await;
         let now = Instant::now();
         let end = match event {
-            Event::Ended(Ok(())) => return leaving.unwrap_or(ConnectionEnd::Closed),
-            Event::Ended(Err(_)) if activity.is_stalled() => return ConnectionEnd::WriteStalled,
-            Event::Ended(Err(error)) => return broken(&error),
+            Event::Ended(result) => return ended(result, activity, leaving),
             Event::Shutdown | Event::Abort => Some(ConnectionEnd::Drained),
             Event::Timer if now >= last => Some(ConnectionEnd::MaxAge),
             Event::Timer => due().filter(|(at, _)| *at <= now).map(|(_, end)| end),
@@ -207,11 +205,26 @@ fn is_gentle(end: ConnectionEnd) -> bool {
     matches!(end, ConnectionEnd::Drained | ConnectionEnd::MaxAge | ConnectionEnd::Idle)
 }
 
+/// Why a connection is over that hyper has ended.
+fn ended(
+    result: hyper::Result<()>,
+    activity: &Activity,
+    leaving: Option<ConnectionEnd>,
+) -> ConnectionEnd {
+    let end = match result {
+        Ok(()) => ConnectionEnd::Closed,
+        Err(_) if activity.is_stalled() => ConnectionEnd::WriteStalled,
+        Err(error) => broken(&error),
+    };
+    // A client that is told to go may as well hang up.
+    leaving.filter(|_| end == ConnectionEnd::Closed).unwrap_or(end)
+}
+
 /// Why a connection broke, as hyper tells it.
 fn broken(error: &hyper::Error) -> ConnectionEnd {
     tracing::debug!(error = error as &dyn Error, "connection broke");
     let http2 = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
-    if error.is_parse() || http2.is_some_and(|error| error.is_library()) {
+    if error.is_parse() || http2.is_some_and(h2::Error::is_library) {
         ConnectionEnd::Protocol
     } else if error.is_timeout() {
         ConnectionEnd::Unresponsive

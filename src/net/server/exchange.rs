@@ -11,6 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::{HeaderValue, header::CONNECTION};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
@@ -46,6 +47,7 @@ pin_project! {
         service: F,
         // Moves on into the reply.
         exchange: Option<Exchange>,
+        protocol: Protocol,
         piece: usize,
     }
 }
@@ -115,6 +117,7 @@ where
         Answering {
             service: self.service.clone().oneshot(arrival),
             exchange: Some(self.activity.begin()),
+            protocol: self.protocol,
             piece: self.piece,
         }
     }
@@ -128,8 +131,12 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let Ok(response) = ready!(this.service.poll(cx));
+        let Ok(mut response) = ready!(this.service.poll(cx));
         let exchange = this.exchange.take().expect("a future is not polled after it is ready");
+        if *this.protocol == Protocol::Http1 && exchange.is_unfinished() {
+            // hyper will close, but says so only when it knows already.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         let piece = *this.piece;
         Poll::Ready(Ok(response.map(|body| Reply { body, rest: Bytes::new(), piece, exchange })))
     }

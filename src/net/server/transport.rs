@@ -89,17 +89,18 @@ impl<T> Transport<T> {
             return;
         }
         match &mut self.inlet {
-            Inlet::Judged(guard) => match guard.inspect(received) {
-                Ok(()) => self.activity.await_next(match guard.part() {
-                    Part::Head => Awaits::Head,
-                    Part::Between | Part::Body => Awaits::Request,
-                }),
-                Err(offset) => {
+            Inlet::Judged(guard) => {
+                let judged = guard.inspect(received);
+                self.activity.set_complete(guard.complete());
+                self.activity.await_next(match guard.part() {
+                    Part::Head if judged.is_ok() => Awaits::Head,
+                    Part::Head | Part::Between | Part::Body => Awaits::Request,
+                });
+                if let Err(offset) = judged {
                     buf.set_filled(start + offset);
-                    self.activity.await_next(Awaits::Request);
                     self.inlet = Inlet::Poisoned(poison(buf, 0));
                 }
-            },
+            }
             Inlet::Opening(missing) if received.len() < *missing => {
                 *missing -= received.len();
                 self.activity.await_next(Awaits::Head);

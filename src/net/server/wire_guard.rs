@@ -24,6 +24,8 @@ pub(super) struct WireGuard {
     name_len: usize,
     /// How much of the chunk extensions that one body may have is used up.
     extensions: usize,
+    /// Messages of which at least one byte has come.
+    begun: u64,
 }
 
 /// Which part of a message the stream stands in.
@@ -83,7 +85,7 @@ enum Framing {
     Chunked,
 }
 
-/// What the byte at which a step stopped turned out to be.
+/// The offset of a byte that must not be believed.
 struct Violation(usize);
 
 const CONTENT_LENGTH: &[u8] = b"content-length";
@@ -123,6 +125,7 @@ impl WireGuard {
             name: [0; LONGEST_NAME],
             name_len: 0,
             extensions: 0,
+            begun: 0,
         }
     }
 
@@ -137,6 +140,11 @@ impl WireGuard {
             }
         }
         Ok(())
+    }
+
+    /// How many messages have come whole.
+    pub(super) fn complete(&self) -> u64 {
+        self.begun - u64::from(self.part() != Part::Between)
     }
 
     /// Where the stream stands.
@@ -223,6 +231,7 @@ impl WireGuard {
             _ => {
                 self.head = Head::default();
                 self.extensions = 0;
+                self.begun += 1;
                 self.state = State::RequestLine;
                 Ok(0)
             }

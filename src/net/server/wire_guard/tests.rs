@@ -50,6 +50,17 @@ fn unfinished_messages_say_what_they_wait_for() {
 }
 
 #[test]
+fn whole_messages_are_counted() {
+    let post = b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi\r\n";
+    let mut guard = WireGuard::new();
+    let counts: Vec<_> = [&post[..], post, b"POST / HTTP/1.1\r\n", b"\n"]
+        .into_iter()
+        .map(|bytes| (guard.inspect(bytes).is_ok(), guard.complete()))
+        .collect();
+    assert_eq!(counts, [(true, 1), (true, 2), (true, 2), (false, 2)]);
+}
+
+#[test]
 fn only_crlf_ends_a_line() {
     refused("¦\nGET / HTTP/1.1\r\n\r\n");
     refused("\r¦GET / HTTP/1.1\r\n\r\n");
