@@ -1,1 +1,5 @@
-fn main() {}
+//! The one integration test binary: whole processes of Tollgate in front of scripted origins.
+#![expect(unreachable_pub, reason = "`pub` marks what the harness offers to scenarios")]
+
+mod harness;
+mod scenarios;
