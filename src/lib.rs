@@ -3,6 +3,7 @@
 //! `gateway.rs` is the request path; ARCHITECTURE.md is the map.
 
 pub mod cache;
+pub mod demo;
 pub mod limit;
 pub mod metrics;
 pub mod settings;
