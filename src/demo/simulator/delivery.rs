@@ -31,11 +31,11 @@ pub(crate) fn replaced(fault: &Fault, target: &str) -> Option<Reply> {
 /// The response; what the fault changes is changed here, and the gate stands in the body.
 pub(crate) fn deliver(
     mut reply: Reply,
-    fault: Option<Fault>,
+    fault: Option<&Fault>,
     gate: Option<Arc<Hold>>,
     ending: &Ending,
 ) -> Response<Outgoing> {
-    match &fault {
+    match fault {
         Some(Fault::Status { status, applied: true }) => reply = Reply::of_web_server(*status),
         Some(Fault::NoStore) => reply.set(header::CACHE_CONTROL, "no-store"),
         Some(Fault::ContentType(value)) => reply.set(header::CONTENT_TYPE, value),
@@ -45,8 +45,8 @@ pub(crate) fn deliver(
         _ => {}
     }
     let body = match gate {
-        Some(gate) => held_body(reply.body, gate),
-        None => body(reply.body, fault.as_ref(), ending),
+        Some(gate) => held_body(&reply.body, gate),
+        None => body(reply.body, fault, ending),
     };
     let mut response = Response::new(body);
     *response.status_mut() = reply.status;
@@ -83,7 +83,7 @@ fn broken(body: &Bytes, length: Option<usize>, pause: Step) -> Outgoing {
     Outgoing::new([Step::Piece(half), pause, Step::BreakOff], length)
 }
 
-fn held_body(body: Bytes, gate: Arc<Hold>) -> Outgoing {
+fn held_body(body: &Bytes, gate: Arc<Hold>) -> Outgoing {
     let (length, middle) = (body.len(), body.len() / 2);
     let rest = body.slice(middle..);
     let wait = Step::Wait(Box::pin(async move { gate.pass().await }));

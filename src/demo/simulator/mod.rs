@@ -137,8 +137,7 @@ impl Simulator {
         let addr = listener.local_addr()?;
         let scheme = if options.tls.is_some() { "https" } else { "http" };
         let secrets = Secrets::random().map_err(io::Error::other)?;
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-        let unix = i64::try_from(unix).unwrap_or(0);
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut panel = Panel::new(Instant::now(), unix, secrets);
         panel.jobs.duration = options.job_duration;
         seed::fill(&mut panel, &options);
@@ -242,7 +241,7 @@ impl Simulator {
         self.shared.rules.clear();
     }
 
-    /// Every request so far, in order of arrival; the last hundred thousand of them.
+    /// Every request so far, in order of arrival; the last fifty thousand of them.
     pub fn seen(&self) -> Vec<Seen> {
         self.shared.journal.all()
     }

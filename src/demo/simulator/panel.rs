@@ -1,6 +1,7 @@
 //! The panel's state: tables of records, accounts, and a clock that never repeats itself.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -69,7 +70,7 @@ struct Table {
 
 struct Clock {
     started: Instant,
-    started_unix: i64,
+    started_unix: Duration,
     now: i64,
 }
 
@@ -142,21 +143,21 @@ impl Record {
 
 impl Panel {
     /// An empty one, at this moment on both clocks.
-    pub(crate) fn new(started: Instant, started_unix: i64, secrets: Secrets) -> Self {
+    pub(crate) fn new(started: Instant, started_unix: Duration, secrets: Secrets) -> Self {
         Self {
             jobs: Jobs::default(),
             secrets,
             tables: Default::default(),
             accounts: BTreeMap::new(),
             identifiers: HashMap::new(),
-            clock: Clock { started, started_unix, now: started_unix },
+            clock: Clock { started, started_unix, now: seconds(started_unix) },
         }
     }
 
     /// Sets the clock of what is done next.
     pub(crate) fn set_now(&mut self, now: Instant) {
-        let passed = now.saturating_duration_since(self.clock.started).as_secs();
-        self.clock.now = self.clock.started_unix + i64::try_from(passed).unwrap_or(0);
+        let passed = now.saturating_duration_since(self.clock.started);
+        self.clock.now = seconds(self.clock.started_unix + passed);
     }
 
     /// Sets the clock back for what is done next.
@@ -321,4 +322,8 @@ impl Panel {
 
 fn range(index: &BTreeSet<(u64, u64)>, key: u64) -> Vec<u64> {
     index.range((key, 0)..=(key, u64::MAX)).map(|(_, id)| *id).collect()
+}
+
+fn seconds(since_1970: Duration) -> i64 {
+    i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX)
 }

@@ -106,6 +106,7 @@ const ROUTES: &[Route] = &[
     admin("GET", "users/:id/suspend", users::suspend),
     admin("GET", "users/:id/activate_user", users::activate),
     row("GET", "users/:id/virtual_machines", users::machines),
+    row("GET", "users/:id/payments", users::payments),
     row("POST", "users/:id/make_new_api_key", users::make_new_api_key),
     row("GET", "users/:id/user_api_keys", users::api_keys),
     row("POST", "users/:id/user_api_keys/generate", users::generate_api_key),

@@ -211,7 +211,7 @@ async fn work(
         }
         other => {
             let gate = shared.rules.hold(method, target, Stage::InBody);
-            Ok(deliver(reply, other, gate, &ending))
+            Ok(deliver(reply, other.as_ref(), gate, &ending))
         }
     }
 }

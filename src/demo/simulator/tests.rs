@@ -319,6 +319,69 @@ async fn an_unchanged_read_is_a_304() {
 }
 
 #[tokio::test]
+async fn a_part_that_changes_changes_its_machine() {
+    let panel = quick().await;
+    let before = ask(&panel, "alice", "GET /virtual_machines/1.json").await;
+    let disk = r#"{"disk":{"disk_size":7}}"#;
+    let made = tell(&panel, "alice", "POST /virtual_machines/1/disks.json", disk).await;
+    assert_eq!((made.status, made.field("built")), (201, "false".to_owned()));
+    panel.settle_all();
+    let after = ask(&panel, "alice", "GET /virtual_machines/1.json").await;
+    assert_eq!([&before, &after].map(|m| m.field("total_disk_size")), ["11", "18"]);
+    let line = format!("GET /settings/disks/{}.json", made.field("id"));
+    assert_eq!(ask(&panel, "alice", &line).await.field("built"), "true");
+    let rules = "/virtual_machines/1/firewall_rules";
+    for port in ["80", "443"] {
+        let rule = format!("{{\"firewall_rule\":{{\"port\":\"{port}\"}}}}");
+        tell(&panel, "alice", &format!("POST {rules}.json"), &rule).await;
+    }
+    let first = ask(&panel, "alice", &format!("GET {rules}.json")).await.field("id");
+    ask(&panel, "alice", &format!("DELETE {rules}/{first}.json")).await;
+    let left = ask(&panel, "alice", &format!("GET {rules}.json")).await;
+    assert_eq!((left.field("port"), left.field("position")), ("\"80\"".into(), "1".into()));
+}
+
+#[tokio::test]
+async fn a_machine_changes_hands() {
+    let panel = quick().await;
+    let xml = "<user_id type=\"integer\">2</user_id>";
+    let admin = panel.user("admin").expect("the administrator");
+    let headers = format!("{}Content-Type: text/xml\r\n", basic(&admin.login, &admin.password));
+    let line = "POST /virtual_machines/1/change_owner.json";
+    assert_eq!(ask(&panel, "alice", line).await.status, 403);
+    assert_eq!(send(&panel, line, &headers, xml).await.field("user_id"), "2");
+    assert_eq!(ask(&panel, "alice", "GET /virtual_machines/1.json").await.status, 404);
+    assert_eq!(ask(&panel, "bob", "GET /virtual_machines/1/disks.json").await.field("id"), "1");
+    let bobs = ask(&panel, "bob", "GET /users/2/virtual_machines.json").await;
+    assert_eq!(bobs.field("id"), "1");
+}
+
+#[tokio::test]
+async fn reads_with_effects_and_new_keys() {
+    let panel = quick().await;
+    let old = panel.user("bob").expect("bob");
+    let changed = ask(&panel, "bob", "POST /users/2/make_new_api_key.json").await;
+    let new = panel.user("bob").expect("bob");
+    assert_ne!(new.api_key, old.api_key);
+    assert_eq!(changed.field("api_key"), format!("\"{}\"", new.api_key));
+    let further = ask(&panel, "bob", "POST /users/2/user_api_keys/generate.json").await;
+    let key = further.field("api_key").trim_matches('"').to_owned();
+    let profile = async |key: &str| {
+        send(&panel, "GET /profile.json", &basic(&old.email, key), "").await.status
+    };
+    assert_eq!([profile(&old.api_key).await, profile(&key).await], [401, 200]);
+    let suspended = ask(&panel, "admin", "GET /users/2/suspend.json").await;
+    assert_eq!((suspended.status, suspended.field("status")), (200, "\"suspended\"".into()));
+    assert_eq!(profile(&key).await, 401);
+    ask(&panel, "admin", "GET /users/2/activate_user.json").await;
+    assert_eq!(profile(&key).await, 200);
+    let console = async || {
+        ask(&panel, "alice", "GET /virtual_machines/1/console.json").await.field("remote_key")
+    };
+    assert_ne!(console().await, console().await);
+}
+
+#[tokio::test]
 async fn what_was_asked_is_remembered() {
     let panel = quick().await;
     tell(&panel, "bob", "PUT /users/2.json?a=%41", r#"{"user":{"first_name":"B"}}"#).await;

@@ -100,6 +100,23 @@ pub(crate) fn activate(call: &mut Call<'_>) -> Outcome {
     call.show(Kind::User, id)
 }
 
+/// One payment, made when the user was.
+pub(crate) fn payments(call: &mut Call<'_>) -> Outcome {
+    let id = call.user()?;
+    let user = call.visible(Kind::User, id)?;
+    let made = user.fields.integer("created_at");
+    let payment = Object::from([
+        ("amount", Value::decimal("109.50")),
+        ("created_at", Value::Time(made)),
+        ("id", id.into()),
+        ("invoice_number", format!("{id:05}").into()),
+        ("payed_at", Value::Date(made)),
+        ("updated_at", Value::Time(made)),
+        ("user_id", id.into()),
+    ]);
+    Ok(Answer::ok("payments", Value::List(vec![Value::Model("payment", payment)])))
+}
+
 /// Answers the whole user, with the new key in it; the old one is worth nothing any more.
 pub(crate) fn make_new_api_key(call: &mut Call<'_>) -> Outcome {
     let id = call.user()?;

@@ -42,7 +42,8 @@ impl Writer {
         match value {
             Value::Null => self.open(name, " nil=\"true\"/>\n"),
             Value::Boolean(flag) => {
-                self.leaf(name, "boolean", if *flag { "true" } else { "false" })
+                let text = if *flag { "true" } else { "false" };
+                self.leaf(name, "boolean", text);
             }
             Value::Integer(number) => self.leaf(name, "integer", &number.to_string()),
             Value::Float(number) => self.leaf(name, "float", &float(*number)),
