@@ -68,12 +68,9 @@ async fn ask(
             why: "its upstream is not configured".to_owned(),
         });
     };
-    let pool = Upstream::new(
-        settings.origin.clone(),
-        settings.config.clone(),
-        Arc::new(Metrics::new()),
-    )
-    .map_err(|source| StartError::Upstream { name: upstream.to_owned(), source })?;
+    let pool =
+        Upstream::new(settings.origin.clone(), settings.config.clone(), Arc::new(Metrics::new()))
+            .map_err(|source| StartError::Upstream { name: upstream.to_owned(), source })?;
     let mut request = Request::new(ClientBody::empty());
     *request.uri_mut() = http::Uri::from_static("/profile.json");
     request.headers_mut().insert(AUTHORIZATION, authorization);

@@ -82,9 +82,8 @@ impl Default for Options {
 impl Demo {
     /// Starts the panel and prepares everything else. Must be called within a tokio runtime.
     pub async fn start(options: Options) -> Result<Self, Failure> {
-        let panel = Simulator::start(options.panel)
-            .await
-            .map_err(|e| failed("the simulated panel")(&e))?;
+        let panel =
+            Simulator::start(options.panel).await.map_err(|e| failed("the simulated panel")(&e))?;
         let folder = tempfile::Builder::new()
             .prefix("tollgate-demo-")
             .tempdir()
@@ -94,15 +93,14 @@ impl Demo {
             .map_err(|e| failed("its certificate")(&e))?;
         let listeners =
             Listeners { data: bind(options.data).await?, admin: bind(options.admin).await? };
-        let address = |listener: &TcpListener| {
-            listener.local_addr().map_err(|e| failed("its address")(&e))
-        };
+        let address =
+            |listener: &TcpListener| listener.local_addr().map_err(|e| failed("its address")(&e));
         let (data, admin) = (address(&listeners.data)?, address(&listeners.admin)?);
         let url = format!("https://{}", local(data));
         let config = config(&url, &panel.url(), folder.path())?;
-        let keyring = Keyring::derive(&MasterKey::parse(&MasterKey::generate()?).map_err(
-            |e| failed("its master key")(&e),
-        )?);
+        let keyring = Keyring::derive(
+            &MasterKey::parse(&MasterKey::generate()?).map_err(|e| failed("its master key")(&e))?,
+        );
         let tenants = fill(&config, &keyring, &panel)?;
         let metrics = Arc::new(Metrics::new());
         let (pem, key) = (certificate.certificate.as_bytes(), certificate.key.as_bytes());
@@ -172,8 +170,11 @@ async fn bind(wished: SocketAddr) -> Result<TcpListener, Failure> {
     }
     let any = SocketAddr::new(wished.ip(), 0);
     let config = server::Config { listen: any, ..server::Config::default() };
-    server::listen(&config)
-        .map_err(|source| Failure::Listen { address: any, key: "nothing else", source })
+    server::listen(&config).map_err(|source| Failure::Listen {
+        address: any,
+        key: "nothing else",
+        source,
+    })
 }
 
 fn config(url: &str, upstream: &str, folder: &Path) -> Result<Config, Failure> {
@@ -201,7 +202,8 @@ fn fill(config: &Config, keyring: &Keyring, panel: &Simulator) -> Result<Vec<Ten
     store.edit(now, |edit| -> Result<(), Failure> {
         for (i, user) in users.iter().enumerate() {
             let reads = if i == 2 { TIGHT } else { GENEROUS };
-            let quotas = Quotas { reads: Some(reads), writes: Some(GENEROUS), upstream_reads: None };
+            let quotas =
+                Quotas { reads: Some(reads), writes: Some(GENEROUS), upstream_reads: None };
             let settings = TenantSettings { quotas, ..TenantSettings::default() };
             let secret = UpstreamSecret::new(SecretKind::Key, &user.email, &user.api_key)?;
             let token = Token::mint(&config.environment, &*keyring::random()?);
