@@ -402,7 +402,7 @@ fn item(path: &str, value: toml::de::DeValue<'_>, origin: &Origin, text: &str) -
         }
         other => {
             let spanned = serde_spanned(other);
-            Item::Value(spanned.unwrap_or_else(|e| toml::Value::String(e)))
+            Item::Value(spanned.unwrap_or_else(toml::Value::String))
         }
     }
 }
@@ -466,6 +466,7 @@ fn edit_distance(a: &str, b: &str) -> usize {
 }
 
 #[cfg(test)]
+#[expect(unreachable_pub, reason = "the macro declares what is public")]
 mod tests {
     use super::*;
 
