@@ -22,10 +22,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::task::TaskTracker;
 use tower::{Layer, Service, layer::layer_fn};
 
-use super::{
-    Answer,
-    cache::{CACHE_STATUS, Shelf, answer},
-};
+use super::{Answer, reply};
 use crate::{
     body::{Body, BodyError, Read},
     cache::{
@@ -33,7 +30,8 @@ use crate::{
         entry::{Candidate, Entry, Representation, Stored, strong_tag},
         flight::{Flights, Join},
         key::Key,
-        status::CacheStatus,
+        shelf::Shelf,
+        status::{CACHE_STATUS, CacheStatus},
     },
     call::{Exchange, Lookup, Miss, Outbound},
     clock::millis,
@@ -403,7 +401,7 @@ fn show(
     let request = &exchange.call.request;
     let known =
         representation.status == StatusCode::OK && representation.is_known_to(&request.headers);
-    let mut answer = answer(representation, &request.method, known);
+    let mut answer = reply(representation, &request.method, known);
     let status = CacheStatus::Miss { collapsed, not_stored };
     answer.headers_mut().insert(&CACHE_STATUS, status.header());
     answer
