@@ -6,11 +6,11 @@ use tower::{Service, ServiceBuilder};
 
 use crate::{
     api::routes::RouteTable,
+    cache::shelf::Shelf,
     layers::{
         Answer,
         authenticate::{self, Gatekeeper},
-        authorise, body_limit,
-        cache::{self, Shelf},
+        authorise, body_limit, cache,
         coalesce::{self, Hangar},
         deadline,
         invalidate::{self, Rules},

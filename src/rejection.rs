@@ -178,10 +178,11 @@ impl Rejection {
         }
     }
 
-    #[expect(clippy::too_many_lines, reason = "one table of every refusal")]
     fn terms(&self) -> Terms {
         let plain = |status, code| Terms { status, code, header: None };
         let with = |status, code, name, value| Terms { status, code, header: Some((name, value)) };
+        let stranger = |code| with(StatusCode::UNAUTHORIZED, code, WWW_AUTHENTICATE, CHALLENGE);
+        let busy = |code| with(StatusCode::SERVICE_UNAVAILABLE, code, RETRY_AFTER, SOON);
         match self {
             Self::Target(_) => plain(StatusCode::BAD_REQUEST, "bad_target"),
             Self::MethodNotServed => {
@@ -189,18 +190,12 @@ impl Rejection {
             }
             Self::Upgrade => plain(StatusCode::BAD_REQUEST, "upgrade_refused"),
             Self::Override(_) => plain(StatusCode::BAD_REQUEST, "bad_method_override"),
-            Self::NoCredentials => {
-                with(StatusCode::UNAUTHORIZED, "no_credentials", WWW_AUTHENTICATE, CHALLENGE)
-            }
+            Self::NoCredentials => stranger("no_credentials"),
             Self::Presented(PresentError::Disagree) => {
                 plain(StatusCode::BAD_REQUEST, "conflicting_credentials")
             }
-            Self::Presented(PresentError::Undecodable) => {
-                with(StatusCode::UNAUTHORIZED, "bad_credentials", WWW_AUTHENTICATE, CHALLENGE)
-            }
-            Self::Token(_) => {
-                with(StatusCode::UNAUTHORIZED, "invalid_token", WWW_AUTHENTICATE, CHALLENGE)
-            }
+            Self::Presented(PresentError::Undecodable) => stranger("bad_credentials"),
+            Self::Token(_) => stranger("invalid_token"),
             Self::FailedTokens(limited) => with(
                 StatusCode::TOO_MANY_REQUESTS,
                 "too_many_failed_tokens",
@@ -222,14 +217,10 @@ impl Rejection {
                 with(StatusCode::REQUEST_TIMEOUT, "body_timed_out", CONNECTION, CLOSE)
             }
             Self::BodyBroken => plain(StatusCode::BAD_REQUEST, "body_broken"),
-            Self::Overloaded => {
-                with(StatusCode::SERVICE_UNAVAILABLE, "overloaded", RETRY_AFTER, SOON)
-            }
+            Self::Overloaded => busy("overloaded"),
             Self::DeadlineExceeded => plain(StatusCode::GATEWAY_TIMEOUT, "deadline_exceeded"),
             Self::NoUpstream => plain(StatusCode::BAD_GATEWAY, "no_upstream"),
-            Self::UpstreamSaturated => {
-                with(StatusCode::SERVICE_UNAVAILABLE, "upstream_saturated", RETRY_AFTER, SOON)
-            }
+            Self::UpstreamSaturated => busy("upstream_saturated"),
             Self::UpstreamUnreachable => plain(StatusCode::BAD_GATEWAY, "upstream_unreachable"),
             Self::UpstreamTimedOut => plain(StatusCode::GATEWAY_TIMEOUT, "upstream_timed_out"),
             Self::UpstreamBroken => plain(StatusCode::BAD_GATEWAY, "upstream_broken"),

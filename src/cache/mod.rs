@@ -8,6 +8,7 @@ pub mod entry;
 pub mod flight;
 pub mod key;
 pub mod partition;
+pub mod shelf;
 pub mod status;
 pub mod store;
 pub mod touch;

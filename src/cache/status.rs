@@ -1,6 +1,6 @@
 //! `Cache-Status` (RFC 9211): what the cache did, in the one header made for it.
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 
 use crate::vocabulary::{Bypass, Closed as _, NotStored};
 
@@ -21,6 +21,9 @@ pub enum CacheStatus {
     /// Not a read.
     Write,
 }
+
+/// Its name; a static, because a constant would be made anew for every reply.
+pub static CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 impl CacheStatus {
     /// The header's value.

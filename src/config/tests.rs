@@ -42,13 +42,26 @@ fn the_reference_names_every_key() {
         ("routes", RouteConfig::KEYS),
     ];
     for (section, keys) in keys {
+        let text = section_of(section);
         for key in keys {
             // A key without a default is shown commented out.
             let shown = [format!("\n{key} = "), format!("\n# {key} = ")];
-            let named = shown.iter().any(|line| REFERENCE.contains(line));
+            let named = shown.iter().any(|line| text.contains(line));
             assert!(named, "config/tollgate.toml does not name {section}.{key}");
         }
     }
+}
+
+#[test]
+fn what_the_reference_shows_commented_out_is_valid_too() {
+    let uncomment = |line: &'static str| {
+        let shown = line.strip_prefix("# ");
+        let code = shown.filter(|s| s.starts_with("[[") || s.split(' ').nth(1) == Some("="));
+        code.unwrap_or(line)
+    };
+    let text: Vec<_> = REFERENCE.lines().map(uncomment).collect();
+    let config = parse(&text.join("\n")).expect("the reference is valid with all of its keys");
+    assert!(config.gateway.public_url.is_some() && config.routes.len() == 1);
 }
 
 #[test]
@@ -73,4 +86,12 @@ fn every_problem_is_reported_at_once() {
 fn an_upstream_is_needed() {
     let problems = parse("").expect_err("there is none");
     assert!(problems[0].contains("[upstreams.NAME]"), "{problems:?}");
+}
+
+/// The lines of a section, up to the next.
+fn section_of(name: &str) -> &'static str {
+    let heads = [format!("\n[{name}]\n"), format!("\n# [[{name}]]\n")];
+    let start = heads.iter().find_map(|head| REFERENCE.find(head).map(|at| at + head.len() - 1));
+    let text = &REFERENCE[start.expect("config/tollgate.toml lacks a section")..];
+    text.find("\n[").map_or(text, |end| &text[..end])
 }

@@ -7,27 +7,21 @@
 use std::{future::Future, pin::Pin, sync::Arc};
 
 use futures_util::future::Either;
-use http::{
-    HeaderName, HeaderValue, Method, Response, StatusCode,
-    header::{AGE, CONTENT_LENGTH},
-};
+use http::{HeaderValue, header::AGE};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tower::{Layer, Service, layer::layer_fn};
 
-use super::{Answer, Step, always_ready};
+use super::{Answer, Step, always_ready, reply};
 use crate::{
-    api::routes::{Listed, RouteTable},
-    body::Body,
+    api::routes::Listed,
     cache::{
-        entry::{Config, Dependence, Entry, Representation, Stored},
+        entry::{Dependence, Entry, Stored},
         key::Key,
-        status::CacheStatus,
-        store::Store,
+        shelf::Shelf,
+        status::{CACHE_STATUS, CacheStatus},
     },
     call::{Effect, Exchange, Lookup, Miss},
-    clock::Clock,
-    metrics::Metrics,
     net::server::ClientBody,
     rejection::Rejection,
     vocabulary::{Bypass, CacheOutcome},
@@ -40,26 +34,9 @@ pub struct FromCache<S> {
     shelf: Arc<Shelf>,
 }
 
-/// The entries, and the rules by which they are shown.
-pub struct Shelf {
-    /// The entries.
-    pub store: Store,
-    /// The routes.
-    pub routes: Arc<RouteTable>,
-    /// The lifetimes.
-    pub config: Config,
-    /// The time.
-    pub clock: Clock,
-    /// The series.
-    pub metrics: Arc<Metrics>,
-}
-
 /// The future of this layer.
 pub type Looked<F> =
     Either<Step<F>, Pin<Box<dyn Future<Output = Result<Answer, Rejection>> + Send>>>;
-
-/// What the cache did, for the client.
-pub static CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// Answers from the given shelf.
 pub fn layer<S>(shelf: Arc<Shelf>) -> impl Layer<S, Service = FromCache<S>> + Clone {
@@ -112,7 +89,7 @@ where
             Effect::UnlistedRead => return self.pass(exchange, Some(Bypass::Unlisted)),
             Effect::Write(_) => return self.pass(exchange, None),
         };
-        match self.shelf.find(&exchange, listed) {
+        match find(&self.shelf, &exchange, listed) {
             Found::Answer(answer) => Either::Left(std::future::ready(Ok(answer))),
             Found::Bypass(why) => self.pass(exchange, Some(why)),
             Found::Nothing(key, dependence) => {
@@ -134,62 +111,43 @@ where
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "moved once, at once; a hit is worth no box")]
 enum Found {
     Answer(Answer),
     Bypass(Bypass),
     Nothing(Key, Dependence),
 }
 
-impl Shelf {
-    fn find(&self, exchange: &Exchange, listed: Listed) -> Found {
-        let route = self.routes.route(listed.id);
-        if self.config.lifetime(route.class).is_none() {
-            return Found::Bypass(Bypass::Never);
-        }
-        let dependence = Dependence { families: route.families, class: route.class };
-        let partition = &exchange.call.caller.credential().partition;
-        let key = Key::new(partition, exchange.ask.clone(), exchange.format);
-        let Some(stored) = self.store.get(&key) else { return Found::Nothing(key, dependence) };
-        match &*stored {
-            Stored::Uncacheable { .. } => Found::Bypass(Bypass::Marked),
-            Stored::Entry(entry) => {
-                let now = self.clock.now();
-                if entry.is_fresh(now) && partition.is_current(dependence.families, &entry.stamp) {
-                    Found::Answer(self.show(exchange, entry, now))
-                } else {
-                    Found::Nothing(key, dependence)
-                }
+fn find(shelf: &Shelf, exchange: &Exchange, listed: Listed) -> Found {
+    let route = shelf.routes.route(listed.id);
+    if shelf.config.lifetime(route.class).is_none() {
+        return Found::Bypass(Bypass::Never);
+    }
+    let dependence = Dependence { families: route.families, class: route.class };
+    let partition = &exchange.call.caller.credential().partition;
+    let key = Key::new(partition, exchange.ask.clone(), exchange.format);
+    let Some(stored) = shelf.store.get(&key) else { return Found::Nothing(key, dependence) };
+    match &*stored {
+        Stored::Uncacheable { .. } => Found::Bypass(Bypass::Marked),
+        Stored::Entry(entry) => {
+            let now = shelf.clock.now();
+            if entry.is_fresh(now) && partition.is_current(dependence.families, &entry.stamp) {
+                Found::Answer(show(shelf, exchange, entry, now))
+            } else {
+                Found::Nothing(key, dependence)
             }
         }
     }
-
-    fn show(&self, exchange: &Exchange, entry: &Entry, now: u64) -> Answer {
-        let request = &exchange.call.request;
-        request.record.notes().cache = CacheOutcome::Hit;
-        self.metrics.cache_lookups.of(CacheOutcome::Hit).inc();
-        let known = entry.representation.is_known_to(&request.headers);
-        let mut answer = answer(&entry.representation, &request.method, known);
-        let headers = answer.headers_mut();
-        headers.insert(AGE, HeaderValue::from(entry.age(now)));
-        headers.insert(&CACHE_STATUS, CacheStatus::Hit.header());
-        answer
-    }
 }
 
-/// A representation as the reply to a request: whole, its head alone, or "you have it".
-pub fn answer(representation: &Representation, method: &Method, known: bool) -> Answer {
-    let mut answer = Response::new(Body::empty());
-    *answer.headers_mut() = representation.headers.clone();
-    if known {
-        *answer.status_mut() = StatusCode::NOT_MODIFIED;
-        return answer;
-    }
-    *answer.status_mut() = representation.status;
-    if *method == Method::HEAD {
-        let length = HeaderValue::from(representation.body.len());
-        answer.headers_mut().insert(CONTENT_LENGTH, length);
-    } else {
-        *answer.body_mut() = Body::from(representation.body.clone());
-    }
+fn show(shelf: &Shelf, exchange: &Exchange, entry: &Entry, now: u64) -> Answer {
+    let request = &exchange.call.request;
+    request.record.notes().cache = CacheOutcome::Hit;
+    shelf.metrics.cache_lookups.of(CacheOutcome::Hit).inc();
+    let known = entry.representation.is_known_to(&request.headers);
+    let mut answer = reply(&entry.representation, &request.method, known);
+    let headers = answer.headers_mut();
+    headers.insert(AGE, HeaderValue::from(entry.age(now)));
+    headers.insert(&CACHE_STATUS, CacheStatus::Hit.header());
     answer
 }

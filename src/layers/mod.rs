@@ -26,9 +26,9 @@ pub mod upstream;
 use std::future::Ready;
 
 use futures_util::future::Either;
-use http::Response;
+use http::{HeaderValue, Method, Response, StatusCode, header::CONTENT_LENGTH};
 
-use crate::{body::Body, rejection::Rejection};
+use crate::{body::Body, cache::entry::Representation, rejection::Rejection};
 
 /// What a call is answered with.
 pub type Answer = Response<Body>;
@@ -39,6 +39,24 @@ pub type Step<F> = Either<Ready<Result<Answer, Rejection>>, F>;
 /// Refuses at once.
 fn refuse<F>(rejection: Rejection) -> Step<F> {
     Either::Left(std::future::ready(Err(rejection)))
+}
+
+/// A representation as the reply to a request: whole, its head alone, or "you have it".
+fn reply(representation: &Representation, method: &Method, known: bool) -> Answer {
+    let mut answer = Response::new(Body::empty());
+    *answer.headers_mut() = representation.headers.clone();
+    if known {
+        *answer.status_mut() = StatusCode::NOT_MODIFIED;
+        return answer;
+    }
+    *answer.status_mut() = representation.status;
+    if *method == Method::HEAD {
+        let length = HeaderValue::from(representation.body.len());
+        answer.headers_mut().insert(CONTENT_LENGTH, length);
+    } else {
+        *answer.body_mut() = Body::from(representation.body.clone());
+    }
+    answer
 }
 
 /// Declares `poll_ready` of a layer: it is as ready as the next one.

@@ -314,6 +314,10 @@ mod tests {
         text.lines().map(|l| serde_json::from_str(l).expect("a line is JSON")).collect()
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "waits for a thread, which has no clock to pause"
+    )]
     fn until(done: impl Fn() -> bool) {
         let start = Instant::now();
         while !done() {

@@ -1,12 +1,6 @@
 //! A store in a folder of its own, with keys and one upstream, for tests.
 
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{path::PathBuf, sync::Arc};
 
 use tempfile::TempDir;
 
@@ -21,12 +15,14 @@ use crate::{
         keyring::{Keyring, MasterKey},
         token::public_id,
     },
-    cache::partition::Partition,
+    cache::{coherence::Epochs, partition::Partition},
 };
 
 pub(crate) const ORIGIN: &str = "https://panel.example.com:443";
 pub(crate) const NOW: i64 = 1_800_000_000;
 pub(crate) const SECRET: &str = "planted-upstream-secret";
+
+const FAMILIES: usize = 2;
 
 pub(crate) struct Fixture {
     pub(crate) folder: TempDir,
@@ -93,11 +89,11 @@ pub(crate) fn scope(name: &str) -> Option<u64> {
 }
 
 pub(crate) fn surroundings() -> Surroundings {
-    let next = AtomicU64::new(1);
+    let upstream = Arc::new(Epochs::new(FAMILIES));
     Surroundings {
         origin: Box::new(origin),
         partition: Box::new(move |_| {
-            Some(Arc::new(Partition::new(next.fetch_add(1, Ordering::Relaxed))))
+            Some(Arc::new(Partition::new(FAMILIES, Arc::clone(&upstream))))
         }),
         scope: Box::new(scope),
     }

@@ -1,3 +1,5 @@
+//! Certificates made for a test, and what a handshake over them shows.
+
 use std::os::unix::fs::symlink;
 
 use rcgen::{CertificateParams, KeyPair};

@@ -1,3 +1,5 @@
+//! A connection's bytes, and what the guard says of them.
+
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::*;
