@@ -8,6 +8,8 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use smallvec::SmallVec;
 
 use crate::{
     net::{
@@ -38,6 +40,14 @@ pub enum BodyError {
     /// It could not be masked, so it is not shown.
     #[error(transparent)]
     Mask(#[from] MaskError),
+}
+
+/// What reading a body up to a bound gives.
+pub enum Read {
+    /// All of it.
+    Whole(Bytes),
+    /// It is longer: the same body, with what was read in front of the rest.
+    Longer(Body),
 }
 
 #[derive(Default)]
@@ -71,10 +81,23 @@ impl Body {
         Self { source, ..Self::default() }
     }
 
-    /// The same body behind bytes that were read from it.
-    pub fn behind(mut self, read: Bytes) -> Self {
-        self.source = Source::Chained(read, Box::new(self.source));
-        self
+    /// Reads it, if it is not longer than so many bytes.
+    pub async fn read_up_to(mut self, most: usize) -> Result<Read, BodyError> {
+        if self.size_hint().lower() > most as u64 {
+            return Ok(Read::Longer(self));
+        }
+        let mut pieces: SmallVec<[Bytes; 4]> = SmallVec::new();
+        let mut length = 0;
+        while let Some(frame) = self.frame().await.transpose()? {
+            let Ok(data) = frame.into_data() else { continue };
+            length += data.len();
+            pieces.push(data);
+            if length > most {
+                self.source = Source::Chained(joined(&pieces), Box::new(self.source));
+                return Ok(Read::Longer(self));
+            }
+        }
+        Ok(Read::Whole(joined(&pieces)))
     }
 
     /// Keeps something until the body has ended.
@@ -186,4 +209,9 @@ impl Masked {
             }
         }
     }
+}
+
+/// One piece of memory of exactly its length: what is kept must not hold on to read buffers.
+fn joined(pieces: &[Bytes]) -> Bytes {
+    pieces.concat().into()
 }

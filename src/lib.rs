@@ -11,6 +11,7 @@ pub mod call;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod demo;
 pub mod gateway;
 pub mod layers;
 pub mod limit;

@@ -1,3 +1,6 @@
-//! The scenarios, in one binary: on few cores one link instead of ten.
+//! The one integration test binary: whole processes of Tollgate in front of scripted origins.
+#![expect(unreachable_pub, reason = "`pub` marks what the harness offers to scenarios")]
 
+mod harness;
+mod scenarios;
 mod tidy;

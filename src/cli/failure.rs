@@ -1,12 +1,17 @@
 //! Why a command failed, with the exit code that says so to scripts.
 
-use std::{error::Error, fmt::Write, io, path::PathBuf};
+use std::{error::Error, fmt::Write, io, net::SocketAddr, path::PathBuf};
 
 use super::exit::Exit;
 use crate::{
     auth::{keyring::VaultError, scopes::UnknownName},
+    config::ConfigError,
+    net::tls::TlsError,
+    serve::StartError,
+    telemetry::LogError,
     tenants::{
         import::{ImportError, LineProblem},
+        master_key::NoMasterKey,
         secret::{BadSecret, VaultRefusal},
         store::StoreError,
     },
@@ -66,6 +71,50 @@ pub enum Failure {
     /// The answer cannot be written.
     #[error("the answer cannot be written")]
     Output(#[source] io::Error),
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// There is no master key.
+    #[error(transparent)]
+    MasterKey(#[from] NoMasterKey),
+    /// The certificate cannot be used.
+    #[error("the certificate cannot be used")]
+    Tls(#[from] TlsError),
+    /// The log cannot be set up.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The process cannot start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}; name another with {key}")]
+    Listen {
+        /// Which address.
+        address: SocketAddr,
+        /// Where it is configured.
+        key: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// The system refuses what every process needs.
+    #[error("the system refuses: {what}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// The upstream does not take a credential.
+    #[error("the upstream does not take the credential {name}: {why}")]
+    Refused {
+        /// Which one.
+        name: String,
+        /// What it said.
+        why: String,
+    },
+    /// The demo's own parts cannot be put together.
+    #[error("the demo cannot start: {0}")]
+    Demo(String),
 }
 
 impl Failure {
@@ -97,6 +146,14 @@ impl Failure {
             Self::Unreadable { source, .. } => of_file(source, Exit::NoInput),
             Self::CannotCreate { source, .. } => of_file(source, Exit::CantCreate),
             Self::NoVariable(_) => Exit::NoInput,
+            Self::Config(ConfigError::Unreadable { source, .. }) => of_file(source, Exit::NoInput),
+            Self::Config(ConfigError::Wrong { .. })
+            | Self::MasterKey(_)
+            | Self::Tls(_)
+            | Self::Log(_)
+            | Self::Start(_) => Exit::Config,
+            Self::Listen { .. } | Self::Refused { .. } => Exit::Unavailable,
+            Self::System { .. } | Self::Demo(_) => Exit::Software,
         }
     }
 

@@ -13,15 +13,20 @@ use crate::{
     tenants::{secret::Vault, store::Store},
 };
 
+pub mod check;
 pub mod credential;
+pub mod dispatch;
 pub mod exit;
 pub mod failure;
 pub mod import;
 pub mod input;
 pub mod master_key;
 pub mod output;
+pub mod probe;
+pub mod serve;
 pub mod tenant;
 pub mod token;
+pub mod upstream;
 
 #[cfg(test)]
 mod tests;

@@ -13,20 +13,18 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{
     HeaderValue, Method, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_LENGTH, ETAG, VARY},
+    header::{CACHE_CONTROL, ETAG, VARY},
 };
-use http_body::Body as _;
-use http_body_util::BodyExt as _;
 use tokio::sync::{Notify, watch};
 use tokio_util::task::TaskTracker;
 use tower::{Layer, Service, layer::layer_fn};
 
 use super::{Answer, reply};
 use crate::{
-    body::Body,
+    body::{Body, BodyError, Read},
     cache::{
         coherence::Stamp,
         entry::{Candidate, Entry, Representation, Stored, strong_tag},
@@ -259,7 +257,7 @@ impl Hangar {
 
     /// Reads a reply whole, if it may be held, and keeps it, if it may be kept.
     async fn receive(&self, fetch: &Fetch, answer: Answer) -> Outcome {
-        let (parts, mut body) = answer.into_parts();
+        let (parts, body) = answer.into_parts();
         let format = fetch.key.format();
         let candidate = Candidate { status: parts.status, headers: &parts.headers, format };
         let refusal = candidate.refusal();
@@ -268,20 +266,11 @@ impl Hangar {
             fetch.credential.partition.own().touch(fetch.dependence.families);
             self.shelf.metrics.invalidations.of(InvalidationCause::Forbidden).inc();
         }
-        let held = match hold(&mut body, self.shelf.config.max_entry.get()).await {
-            Ok(Held::Whole(bytes)) => bytes,
-            Ok(Held::TooLarge(read)) => {
-                self.mark(fetch);
-                let mut headers = parts.headers.clone();
-                let status =
-                    CacheStatus::Miss { collapsed: false, not_stored: Some(NotStored::TooLarge) };
-                headers.insert(&CACHE_STATUS, status.header());
-                let mut answer = Answer::new(body.behind(read));
-                *answer.status_mut() = parts.status;
-                *answer.headers_mut() = headers;
-                return Outcome::Streamed(Arc::new(Mutex::new(Some(answer))));
-            }
-            Err(rejection) => return Outcome::Refused(rejection),
+        let held = match body.read_up_to(self.shelf.config.max_entry.get()).await {
+            Ok(Read::Whole(bytes)) => bytes,
+            Ok(Read::Longer(body)) => return self.stream(fetch, parts, body),
+            Err(BodyError::Upstream(_)) => return Outcome::Refused(Rejection::UpstreamBroken),
+            Err(BodyError::Mask(_)) => return Outcome::Refused(Rejection::Unmaskable),
         };
         let (representation, not_stored) = self.judge(fetch, parts, held, refusal);
         let representation = Arc::new(representation);
@@ -291,6 +280,15 @@ impl Hangar {
             self.mark(fetch);
         }
         Outcome::Shared(representation, not_stored)
+    }
+
+    /// A reply that is too large to hold goes to the first who takes it, as it comes.
+    fn stream(&self, fetch: &Fetch, mut parts: http::response::Parts, body: Body) -> Outcome {
+        self.mark(fetch);
+        let not_stored = Some(NotStored::TooLarge);
+        let status = CacheStatus::Miss { collapsed: false, not_stored };
+        parts.headers.insert(&CACHE_STATUS, status.header());
+        Outcome::Streamed(Arc::new(Mutex::new(Some(Answer::from_parts(parts, body)))))
     }
 
     /// Whether a reply may be kept, and as what it is shown.
@@ -390,46 +388,9 @@ impl Drop for Landing {
     }
 }
 
-enum Held {
-    Whole(Bytes),
-    /// What was read until it was known.
-    TooLarge(Bytes),
-}
-
 const REVALIDATE: HeaderValue = HeaderValue::from_static("private, max-age=0, must-revalidate");
 
 const BY_CALLER: HeaderValue = HeaderValue::from_static("Authorization, Accept");
-
-/// Reads a body up to a bound.
-async fn hold(body: &mut Body, most: usize) -> Result<Held, Rejection> {
-    if body.size_hint().exact().is_some_and(|n| n > most as u64) {
-        return Ok(Held::TooLarge(Bytes::new()));
-    }
-    let mut first = Bytes::new();
-    let mut rest = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| match error {
-            crate::body::BodyError::Upstream(_) => Rejection::UpstreamBroken,
-            crate::body::BodyError::Mask(_) => Rejection::Unmaskable,
-        })?;
-        let Ok(data) = frame.into_data() else { continue };
-        // Most bodies come in one piece, which then needs no copy.
-        if first.is_empty() && rest.is_empty() {
-            first = data;
-        } else {
-            if rest.is_empty() {
-                rest.extend_from_slice(&std::mem::take(&mut first));
-            }
-            rest.extend_from_slice(&data);
-        }
-        if first.len().max(rest.len()) > most {
-            let read = if rest.is_empty() { first } else { rest.freeze() };
-            return Ok(Held::TooLarge(read));
-        }
-    }
-    // What is kept must not hold on to a read buffer that is larger than itself.
-    Ok(Held::Whole(if rest.is_empty() { Bytes::copy_from_slice(&first) } else { rest.freeze() }))
-}
 
 fn show(
     exchange: &Exchange,
@@ -443,10 +404,5 @@ fn show(
     let mut answer = reply(representation, &request.method, known);
     let status = CacheStatus::Miss { collapsed, not_stored };
     answer.headers_mut().insert(&CACHE_STATUS, status.header());
-    answer
-        .headers_mut()
-        .remove(CONTENT_LENGTH)
-        .filter(|_| request.method == Method::HEAD)
-        .map(|length| answer.headers_mut().insert(CONTENT_LENGTH, length));
     answer
 }

@@ -10,15 +10,13 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures_util::future::Either;
 use http::StatusCode;
-use http_body::Body as _;
-use http_body_util::BodyExt as _;
 use tokio_util::task::TaskTracker;
 use tower::{Layer, Service, layer::layer_fn};
 
 use super::{Answer, always_ready};
 use crate::{
     api::routes::RouteTable,
-    body::Body,
+    body::{Body, BodyError, Read},
     cache::touch::{Place, Settlement, Touch},
     call::{Effect, Exchange},
     clock::Clock,
@@ -54,7 +52,7 @@ pub struct Rules {
 type Written = Pin<Box<dyn Future<Output = Result<Answer, Rejection>> + Send>>;
 
 /// The largest reply of a write that is read before it is relayed.
-const INSPECTED: u64 = 64 << 10;
+const INSPECTED: usize = 64 << 10;
 
 /// Invalidates by the given rules.
 pub fn layer<S>(rules: Arc<Rules>) -> impl Layer<S, Service = Invalidate<S>> + Clone {
@@ -128,13 +126,17 @@ async fn conclude(
     };
     touch.answered();
     let (parts, body) = answer.into_parts();
-    if body.size_hint().upper().is_none_or(|n| n > INSPECTED) {
+    let body = match body.read_up_to(INSPECTED).await {
+        Ok(Read::Whole(body)) => body,
         // Too large to look into: it is relayed as it comes, and its end is open.
-        return Ok(Answer::from_parts(parts, body.holding(touch)));
-    }
-    let Ok(body) = body.collect().await.map(http_body_util::Collected::to_bytes) else {
-        touch.end(Settlement::Open);
-        return Err(Rejection::UpstreamBroken);
+        Ok(Read::Longer(body)) => return Ok(Answer::from_parts(parts, body.holding(touch))),
+        Err(error) => {
+            touch.end(Settlement::Open);
+            return Err(match error {
+                BodyError::Upstream(_) => Rejection::UpstreamBroken,
+                BodyError::Mask(_) => Rejection::Unmaskable,
+            });
+        }
     };
     touch.end(settlement(parts.status, format, &body));
     Ok(Answer::from_parts(parts, Body::from(body)))

@@ -49,6 +49,9 @@ crate::section! {
     pub struct Config {
         /// Where clients connect, `ADDRESS:PORT`.
         pub listen: SocketAddr = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8443)),
+        /// Threads that serve; 0 is one for each core. One thread alone costs least for each
+        /// request.
+        pub threads: usize = 0,
         /// Connections that the kernel holds until they are accepted.
         pub backlog: u32 = 1024,
         /// Connections in all; further ones are closed at once.

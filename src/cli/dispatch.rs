@@ -1,0 +1,81 @@
+//! From a command line to what does it.
+
+use std::{
+    io::{BufRead, Write},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use super::{
+    Cli, Command, CredentialCommand, Desk, UpstreamCommand, check, credential, failure::Failure,
+    import, input::Input, master_key, output::Output, probe, serve, tenant, token, upstream,
+};
+use crate::{
+    api::routes::RouteTable,
+    auth::keyring::Keyring,
+    config::Config,
+    demo,
+    serve::StartError,
+    tenants::{self, secret::Vault, store::Store},
+};
+
+/// Does what the command line says.
+pub fn run(
+    cli: &Cli,
+    stdin: &mut dyn BufRead,
+    stdout: &mut (dyn Write + Send),
+) -> Result<(), Failure> {
+    let output = &mut Output::new(stdout, cli.json);
+    match &cli.command {
+        Command::Serve => serve::run(&Config::load(&cli.config)?),
+        Command::Check => check::run(&cli.config, output),
+        Command::Demo => demo::run(output),
+        Command::MasterKey(args) => master_key::run(args, output),
+        Command::Upstream(UpstreamCommand::List) => {
+            upstream::list(&Config::load(&cli.config)?, output)
+        }
+        Command::Credential(CredentialCommand::Test(test)) => {
+            let config = Config::load(&cli.config)?;
+            probe::run(&config, &keyring(&config)?, &test.name, output)
+        }
+        Command::Tenant(_)
+        | Command::Credential(CredentialCommand::Stored(_))
+        | Command::Token(_)
+        | Command::Import(_) => at_desk(cli, stdin, stdout),
+    }
+}
+
+/// The keys of a configuration, from the environment or its file.
+pub(super) fn keyring(config: &Config) -> Result<Keyring, Failure> {
+    let variable = std::env::var(tenants::master_key::VARIABLE).ok();
+    Ok(tenants::master_key::keyring(&config.tenants, variable.as_deref())?)
+}
+
+/// Runs a command that edits the store.
+fn at_desk(cli: &Cli, stdin: &mut dyn BufRead, stdout: &mut dyn Write) -> Result<(), Failure> {
+    let config = Config::load(&cli.config)?;
+    let keyring = keyring(&config)?;
+    let routes = RouteTable::new(&config.routes).map_err(StartError::from)?;
+    let origin = |name: &str| config.upstreams.get(name).map(|u| u.origin.to_string());
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let desk = &mut Desk {
+        store: &mut Store::open(&config.tenants.store)?,
+        vault: Vault { keyring: &keyring, origin: &origin },
+        scope: &|name| routes.scope_bit(name),
+        environment: &config.environment,
+        input: Input { stdin, variable: &|name| std::env::var(name).ok() },
+        output: Output::new(stdout, cli.json),
+        now: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+    };
+    match &cli.command {
+        Command::Tenant(command) => tenant::run(command, desk),
+        Command::Credential(CredentialCommand::Stored(command)) => credential::run(command, desk),
+        Command::Token(command) => token::run(command, desk),
+        Command::Import(args) => import::run(args, desk),
+        Command::Serve
+        | Command::Check
+        | Command::Demo
+        | Command::MasterKey(_)
+        | Command::Upstream(_)
+        | Command::Credential(CredentialCommand::Test(_)) => Ok(()),
+    }
+}

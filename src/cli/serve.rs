@@ -1,0 +1,102 @@
+//! `tollgate serve`: the process, its signals and its end.
+
+use std::{io, sync::Arc};
+
+use tokio::{
+    net::TcpListener,
+    runtime::{Builder, Runtime},
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{dispatch::keyring, failure::Failure};
+use crate::{
+    config::Config,
+    metrics::Metrics,
+    net::{file_limit, server, tls::Tls},
+    serve::{Listeners, Process},
+    telemetry::init_logging,
+};
+
+/// Serves until SIGTERM or SIGINT.
+pub fn run(config: &Config) -> Result<(), Failure> {
+    init_logging(&config.log)?;
+    let keyring = keyring(config)?;
+    match file_limit::raise() {
+        Ok(limit) => tracing::debug!(?limit, "open files"),
+        Err(error) => tracing::warn!(%error, "the limit on open files could not be raised"),
+    }
+    runtime(config.server.threads)?.block_on(async {
+        let metrics = Arc::new(Metrics::new());
+        let tls = Tls::load(&config.tls, Arc::clone(&metrics))?;
+        let process = Arc::new(Process::new(config.clone(), keyring, tls, metrics)?);
+        let listeners = listen(config).await?;
+        let (data, admin) = (config.server.listen, config.admin.listen);
+        tracing::info!(%data, %admin, "serving");
+        let shutdown = CancellationToken::new();
+        follow_signals(Arc::clone(&process), shutdown.clone())?;
+        process.run(listeners, shutdown).await;
+        tracing::info!("ended");
+        Ok(())
+    })
+}
+
+/// A runtime of so many threads; 0 is one for each core.
+pub fn runtime(threads: usize) -> Result<Runtime, Failure> {
+    let mut builder = match threads {
+        // Without the other threads nothing is handed from one to another.
+        1 => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    if threads > 1 {
+        builder.worker_threads(threads);
+    }
+    let failed = |source| Failure::System { what: "a runtime", source };
+    builder.enable_all().build().map_err(failed)
+}
+
+async fn listen(config: &Config) -> Result<Listeners, Failure> {
+    let failed = |address, key| move |source| Failure::Listen { address, key, source };
+    let (data, admin) = (config.server.listen, config.admin.listen);
+    Ok(Listeners {
+        data: server::listen(&config.server).map_err(failed(data, "server.listen"))?,
+        admin: TcpListener::bind(admin).await.map_err(failed(admin, "admin.listen"))?,
+    })
+}
+
+/// SIGTERM and SIGINT end the process; SIGHUP reads certificate and tenants anew and reopens the
+/// access log.
+pub fn follow_signals(process: Arc<Process>, shutdown: CancellationToken) -> Result<(), Failure> {
+    let catch = |kind| {
+        let failed = |source: io::Error| Failure::System { what: "a signal handler", source };
+        signal(kind).map_err(failed)
+    };
+    let mut terminate = catch(SignalKind::terminate())?;
+    let mut interrupt = catch(SignalKind::interrupt())?;
+    let mut hangup = catch(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => {
+                    let process = Arc::clone(&process);
+                    drop(tokio::task::spawn_blocking(move || reload(&process)).await);
+                }
+            }
+        }
+        tracing::info!("draining");
+        shutdown.cancel();
+    });
+    Ok(())
+}
+
+fn reload(process: &Process) {
+    process.reopen_logs();
+    if let Err(error) = process.tls().reload() {
+        tracing::error!(%error, "certificate not reloaded; what was in force stays");
+    }
+    if let Err(error) = process.directory().reload() {
+        tracing::error!(%error, "tenants not reloaded; what was in force stays");
+    }
+}

@@ -1,0 +1,235 @@
+//! Puts the demo together: panel, store, tenants, tokens, and a real process in front.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use tempfile::TempDir;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Card, TenantCard, certificate, local,
+    simulator::{self, Simulator},
+};
+use crate::{
+    auth::{
+        keyring::{self, Keyring, MasterKey},
+        scopes::{Access, ScopeNames},
+        token::Token,
+    },
+    cli::Failure,
+    config::{Config, ConfigError},
+    limit::{Quota, Quotas},
+    metrics::Metrics,
+    net::{server, tls::Tls},
+    serve::{Listeners, Process},
+    tenants::{
+        record::{SecretKind, TenantSettings, TokenTerms},
+        secret::{UpstreamSecret, Vault},
+        store::{NewToken, Store},
+    },
+};
+
+/// How the demo is set up.
+#[derive(Clone)]
+pub struct Options {
+    /// The panel.
+    pub panel: simulator::Options,
+    /// Where to listen if it is free; another port is taken if not.
+    pub data: SocketAddr,
+    /// Likewise for operators.
+    pub admin: SocketAddr,
+}
+
+/// A demo that is ready to serve.
+pub struct Demo {
+    card: Card,
+    process: Arc<Process>,
+    listeners: Listeners,
+    panel: Simulator,
+    folder: TempDir,
+}
+
+/// A demo that serves.
+pub struct Serving {
+    card: Card,
+    process: JoinHandle<()>,
+    _panel: Simulator,
+    _folder: TempDir,
+}
+
+/// More than three hundred requests a second for as long as anybody looks.
+const GENEROUS: Quota = Quota { per_second: 2000, burst: 5000 };
+
+/// Few enough to see the limit by hand.
+const TIGHT: Quota = Quota { per_second: 1, burst: 3 };
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            panel: simulator::Options::default(),
+            data: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
+            admin: SocketAddr::from((Ipv4Addr::LOCALHOST, 9145)),
+        }
+    }
+}
+
+impl Demo {
+    /// Starts the panel and prepares everything else. Must be called within a tokio runtime.
+    pub async fn start(options: Options) -> Result<Self, Failure> {
+        let panel =
+            Simulator::start(options.panel).await.map_err(|e| failed("the simulated panel")(&e))?;
+        let folder = tempfile::Builder::new()
+            .prefix("tollgate-demo-")
+            .tempdir()
+            .map_err(|e| failed("its folder")(&e))?;
+        let certificate = certificate::make().map_err(|e| failed("its certificate")(&e))?;
+        fs::write(authority_file(folder.path()), &certificate.authority)
+            .map_err(|e| failed("its certificate")(&e))?;
+        let listeners =
+            Listeners { data: bind(options.data).await?, admin: bind(options.admin).await? };
+        let address =
+            |listener: &TcpListener| listener.local_addr().map_err(|e| failed("its address")(&e));
+        let (data, admin) = (address(&listeners.data)?, address(&listeners.admin)?);
+        let url = format!("https://{}", local(data));
+        let config = config(&url, &panel.url(), folder.path())?;
+        let keyring = Keyring::derive(
+            &MasterKey::parse(&MasterKey::generate()?).map_err(|e| failed("its master key")(&e))?,
+        );
+        let tenants = fill(&config, &keyring, &panel)?;
+        let metrics = Arc::new(Metrics::new());
+        let (pem, key) = (certificate.certificate.as_bytes(), certificate.key.as_bytes());
+        let tls = Tls::from_pem(pem, key, &config.tls, Arc::clone(&metrics))?;
+        let card = Card {
+            url,
+            admin: format!("http://{}", local(admin)),
+            ca: certificate.authority,
+            upstream: panel.url(),
+            tenants,
+        };
+        let process = Arc::new(Process::new(config, keyring, tls, metrics)?);
+        Ok(Self { card, process, listeners, panel, folder })
+    }
+
+    /// What a client needs to know.
+    pub fn card(&self) -> &Card {
+        &self.card
+    }
+
+    /// The process in front.
+    pub fn process(&self) -> &Arc<Process> {
+        &self.process
+    }
+
+    /// The panel behind.
+    pub fn panel(&self) -> &Simulator {
+        &self.panel
+    }
+
+    /// The file of the certificate's authority.
+    pub fn authority_file(&self) -> PathBuf {
+        authority_file(self.folder.path())
+    }
+
+    /// Serves until the shutdown.
+    pub fn serve(self, shutdown: CancellationToken) -> Serving {
+        let process = tokio::spawn(Arc::clone(&self.process).run(self.listeners, shutdown));
+        Serving { card: self.card, process, _panel: self.panel, _folder: self.folder }
+    }
+}
+
+impl Serving {
+    /// What a client needs to know.
+    pub fn card(&self) -> &Card {
+        &self.card
+    }
+
+    /// Waits for the end.
+    pub async fn ended(self) {
+        drop(self.process.await);
+    }
+}
+
+fn authority_file(folder: &Path) -> PathBuf {
+    folder.join("ca.pem")
+}
+
+fn failed(what: &'static str) -> impl Fn(&dyn std::error::Error) -> Failure {
+    move |error| Failure::Demo(format!("{what}: {error}"))
+}
+
+/// The wished port if it is free, or any.
+async fn bind(wished: SocketAddr) -> Result<TcpListener, Failure> {
+    if let Ok(listener) = TcpListener::bind(wished).await {
+        return Ok(listener);
+    }
+    let any = SocketAddr::new(wished.ip(), 0);
+    let config = server::Config { listen: any, ..server::Config::default() };
+    server::listen(&config).map_err(|source| Failure::Listen {
+        address: any,
+        key: "nothing else",
+        source,
+    })
+}
+
+fn config(url: &str, upstream: &str, folder: &Path) -> Result<Config, Failure> {
+    let text = format!(
+        "[gateway]\npublic_url = \"{url}\"\n\
+         [tenants]\nstore = \"{}\"\ntoken_environment = \"demo\"\n\
+         [access_log]\nenabled = false\n\
+         [server]\ndrain_timeout = \"5s\"\n\
+         [upstreams.panel]\nurl = \"{upstream}\"\n",
+        folder.join("tollgate.db").display()
+    );
+    let wrong = |problems| ConfigError::Wrong { path: "the demo's own".into(), problems };
+    Ok(Config::parse(&text, std::iter::empty()).map_err(wrong)?)
+}
+
+/// A tenant for each of the panel's first users; the last has a tight limit.
+fn fill(config: &Config, keyring: &Keyring, panel: &Simulator) -> Result<Vec<TenantCard>, Failure> {
+    let origin = |name: &str| config.upstreams.get(name).map(|u| u.origin.to_string());
+    let vault = Vault { keyring, origin: &origin };
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+    let users: Vec<_> = panel.users().into_iter().filter(|user| !user.admin).take(3).collect();
+    let mut cards = Vec::new();
+    let mut store = Store::open(&config.tenants.store)?;
+    store.edit(now, |edit| -> Result<(), Failure> {
+        for (i, user) in users.iter().enumerate() {
+            let reads = if i == 2 { TIGHT } else { GENEROUS };
+            let quotas =
+                Quotas { reads: Some(reads), writes: Some(GENEROUS), upstream_reads: None };
+            let settings = TenantSettings { quotas, ..TenantSettings::default() };
+            let secret = UpstreamSecret::new(SecretKind::Key, &user.email, &user.api_key)?;
+            let token = Token::mint(&config.environment, &*keyring::random()?);
+            edit.add_tenant(&user.login, &settings)?;
+            edit.add_credential(&vault, &user.login, "panel", &secret)?;
+            edit.add_token(&NewToken {
+                id: token.id(),
+                tenant: &user.login,
+                credential: &user.login,
+                mac: keyring.mac(token.expose().as_bytes()),
+                key_id: keyring.id(),
+                adopted: false,
+                terms: &TokenTerms {
+                    scopes: ScopeNames::all(Access::ReadWrite),
+                    ..TokenTerms::default()
+                },
+            })?;
+            cards.push(TenantCard {
+                name: user.login.clone(),
+                login: user.login.clone(),
+                token: token.expose().to_owned(),
+                upstream_login: user.email.clone(),
+                upstream_key: user.api_key.clone(),
+            });
+        }
+        Ok(())
+    })?;
+    Ok(cards)
+}
