@@ -3,7 +3,7 @@
 //! 1. A fill is built from its key alone; no header of the first caller reaches it.
 //! 2. What is passed on has an allow-list of headers, each with its reason. `Cookie` (a session
 //!    cookie alone is a login), forwarding headers, method overrides and names with `_` (the same
-//!    name as one with `-` to CGI) are not on it.
+//!    name as one with `-` to CGI) are not on it, nor is `Range`: half a secret is not recognized.
 //! 3. The credential is put in last, after everything of the client's was left out.
 //! 4. Of a reply, hop-by-hop headers, cookies and the upstream's own traces stay here, and its
 //!    address is replaced in `Location` and `Link`.
@@ -24,7 +24,8 @@ use arc_swap::ArcSwap;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
     header::{
-        self, ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT,
+        self, ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH,
+        CONTENT_TYPE, USER_AGENT,
     },
 };
 use tokio::sync::Mutex;
@@ -84,15 +85,13 @@ pub struct Site {
 type Answered = Pin<Box<dyn Future<Output = Result<Answer, Rejection>> + Send>>;
 
 /// Headers of a client that are passed on.
-static PASSED_ON: [HeaderName; 9] = [
+static PASSED_ON: [HeaderName; 7] = [
     header::ACCEPT_LANGUAGE, // Rails translates messages by it
     CONTENT_TYPE,            // says what the body is
     header::IF_MATCH,        // conditions are the upstream's to judge where we keep nothing
     header::IF_NONE_MATCH,
     header::IF_MODIFIED_SINCE,
     header::IF_UNMODIFIED_SINCE,
-    header::RANGE, // downloads
-    header::ORIGIN,
     USER_AGENT, // an operator of the panel looks for it in its log
 ];
 
@@ -201,6 +200,10 @@ impl Sites {
         self.clean(site, &mut parts.headers);
         let masker = match masked {
             Some(format) if *method != Method::HEAD => {
+                if parts.headers.contains_key(CONTENT_ENCODING) {
+                    // Nobody asked for it, and what is compressed cannot be searched.
+                    return Err(Rejection::Unmaskable);
+                }
                 let secrets = site.secrets(&self.directory).await;
                 Some(Masker::new(format, secrets, self.max_masked_token))
             }
