@@ -202,6 +202,11 @@ impl Exchange {
         self.0.seen.borrow().seen.is_some()
     }
 
+    /// Whether the exchange is over, well or not.
+    pub fn is_over(&self) -> bool {
+        self.0.seen.borrow().over
+    }
+
     /// Lets a gated reply go.
     pub fn release(&self) {
         self.0.released.notify_one();

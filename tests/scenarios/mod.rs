@@ -1,3 +1,13 @@
 //! Scenarios, one file an area, the basic ones first in each.
 
 mod cache;
+mod credentials;
+mod formats;
+mod limits;
+mod members;
+mod overrides;
+mod passing;
+mod rejections;
+mod scopes;
+mod streaming;
+mod writes;
