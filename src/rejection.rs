@@ -1,6 +1,7 @@
 //! Every refusal of the gateway, and the one place where it becomes HTTP.
 //!
-//! To add one: a variant here, its arm in [`Rejection::terms`], and the layer that refuses.
+//! To add one: a variant here, its arms in `Rejection::terms` and in `settlement_of` of
+//! the layer that invalidates, and the layer that refuses.
 
 use bytes::Bytes;
 use http::{

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// At most this many families; the four highest bits are the route classes in [`RouteNames`].
+/// At most this many families; the four highest bits of a scope are the route classes.
 pub const MAX_FAMILIES: usize = 60;
 
 /// A set of families, one bit each.

@@ -10,7 +10,8 @@
 //! 2. What was fetched while a write ran is stale once the write is acknowledged: it may show
 //!    either state.
 //! 3. Between begin and end, and for a window after an outcome that nobody knows, what the write
-//!    touches is *unsettled*: it may be shown to those who asked meanwhile, but not kept.
+//!    touches is *unsettled*: what is read then may be shown to those who asked meanwhile, but is
+//!    not kept, however long its fetch takes.
 //!
 //! Rules 1 and 2 hold by comparing whole vectors. A sum or a hash of epochs could collide, and a
 //! collision would be staleness. Epochs are generic over their atomics so that loom can run every
@@ -42,9 +43,16 @@ pub struct Epochs<C = AtomicU64> {
     families: Box<[Family<C>]>,
 }
 
-/// The epochs that a read depended on when it began.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Stamp(SmallVec<[u64; 6]>);
+/// What a read depended on when it began: the epochs, and whether all of it was settled.
+///
+/// Two reads share a fetch when their stamps are equal. That the second part counts, too, is for
+/// writes that are applied late: a read that begins after the window must not join a fetch that
+/// began within it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Stamp {
+    epochs: SmallVec<[u64; 6]>,
+    settled: bool,
+}
 
 #[derive(Debug)]
 struct Family<C> {
@@ -121,14 +129,16 @@ impl<C: Cell> Epochs<C> {
         }
     }
 
-    /// Whether what the families show may be kept.
-    pub fn is_settled(&self, families: FamilySet, now: u64) -> bool {
+    /// Whether nothing is under way that the families may show later.
+    fn is_settled(&self, families: FamilySet, now: u64) -> bool {
         self.each(families).all(|f| f.writing.load() == 0 && f.unsettled_until.load() <= now)
     }
 
-    /// Adds the epochs of the families to a stamp.
-    pub fn stamp(&self, families: FamilySet, stamp: &mut Stamp) {
-        stamp.0.extend(self.each(families).map(|f| f.epoch.load()));
+    /// Adds the families to a stamp.
+    pub fn stamp(&self, families: FamilySet, now: u64, stamp: &mut Stamp) {
+        stamp.epochs.extend(self.each(families).map(|f| f.epoch.load()));
+        // In this order: whoever sees the epoch of a write sees its mark and its window.
+        stamp.settled &= self.is_settled(families, now);
     }
 
     /// Whether the epochs still are what the stamp says, from its place `from` on; the place
@@ -136,7 +146,7 @@ impl<C: Cell> Epochs<C> {
     pub fn is_current(&self, families: FamilySet, stamp: &Stamp, from: usize) -> Option<usize> {
         let mut at = from;
         for family in self.each(families) {
-            if stamp.0.get(at) != Some(&family.epoch.load()) {
+            if stamp.epochs.get(at) != Some(&family.epoch.load()) {
                 return None;
             }
             at += 1;
@@ -149,9 +159,27 @@ impl<C: Cell> Epochs<C> {
     }
 }
 
+impl Stamp {
+    /// The stamp of nothing.
+    pub fn empty() -> Self {
+        Self { epochs: SmallVec::new(), settled: true }
+    }
+
+    /// Whether what was read under it may be kept, as long as it is current.
+    pub fn is_settled(&self) -> bool {
+        self.settled
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn stamp(epochs: &Epochs, families: FamilySet, now: u64) -> Stamp {
+        let mut stamp = Stamp::empty();
+        epochs.stamp(families, now, &mut stamp);
+        stamp
+    }
 
     const F: FamilySet = FamilySet::EMPTY;
 
@@ -160,14 +188,13 @@ mod tests {
         let epochs: Epochs = Epochs::new(3);
         let (one, two) = (FamilySet::one(1), FamilySet::one(2));
         let both = one.union(two);
-        let mut stamp = Stamp::default();
-        epochs.stamp(both, &mut stamp);
+        let stamp = stamp(&epochs, both, 0);
         assert_eq!(epochs.is_current(both, &stamp, 0), Some(2));
         epochs.touch(FamilySet::one(0));
         assert_eq!(epochs.is_current(both, &stamp, 0), Some(2));
         epochs.touch(two);
         assert_eq!(epochs.is_current(both, &stamp, 0), None);
-        assert_eq!(epochs.is_current(F, &Stamp::default(), 0), Some(0));
+        assert_eq!(epochs.is_current(F, &Stamp::empty(), 0), Some(0));
     }
 
     #[test]
@@ -177,10 +204,10 @@ mod tests {
         epochs.begin(family);
         epochs.begin(family);
         epochs.end(family, 0);
-        assert!(!epochs.is_settled(family, 100));
+        assert!(!stamp(&epochs, family, 100).is_settled());
         epochs.end(family, 500);
-        assert!(!epochs.is_settled(family, 499));
-        assert!(epochs.is_settled(family, 500));
+        assert!(!stamp(&epochs, family, 499).is_settled());
+        assert!(stamp(&epochs, family, 500).is_settled());
     }
 
     #[test]
@@ -189,6 +216,6 @@ mod tests {
         let family = FamilySet::one(0);
         epochs.unsettle(family, 500);
         epochs.unsettle(family, 100);
-        assert!(!epochs.is_settled(family, 499));
+        assert!(!stamp(&epochs, family, 499).is_settled());
     }
 }

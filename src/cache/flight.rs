@@ -126,8 +126,8 @@ mod tests {
         let family = FamilySet::one(0);
         let stamp = |_| {
             epochs.touch(family);
-            let mut stamp = Stamp::default();
-            epochs.stamp(family, &mut stamp);
+            let mut stamp = Stamp::empty();
+            epochs.stamp(family, 0, &mut stamp);
             stamp
         };
         (0..count).map(stamp).collect()
@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(started, Some(('b', stamps[3].clone())));
         // The next runs under the stamp of its start, so who begins now may join it.
         assert_eq!(flights.join(&"k", &stamps[3], || 'd'), Join::Share('b'));
-        assert_eq!(flights.finish(&"k", 1, Stamp::default), None);
+        assert_eq!(flights.finish(&"k", 1, Stamp::empty), None);
         assert!(flights.is_empty());
     }
 
@@ -164,7 +164,7 @@ mod tests {
         let mut flights = Flights::new(1);
         flights.join(&"k", &stamps[0], || 'a');
         assert_eq!(flights.join(&"k", &stamps[1], || 'b'), Join::LeadNext(1, 'b'));
-        assert_eq!(flights.finish(&"k", 1, Stamp::default), None);
+        assert_eq!(flights.finish(&"k", 1, Stamp::empty), None);
         assert_eq!(flights.join(&"k", &stamps[1], || 'c'), Join::LeadNext(2, 'c'));
     }
 }

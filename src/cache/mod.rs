@@ -14,4 +14,4 @@ pub mod store;
 pub mod touch;
 
 #[cfg(test)]
-mod coherence_model;
+mod model;

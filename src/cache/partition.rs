@@ -48,11 +48,11 @@ impl<C: Cell> Partition<C> {
         &self.upstream
     }
 
-    /// The stamp of a read that begins now.
-    pub fn stamp(&self, families: FamilySet) -> Stamp {
-        let mut stamp = Stamp::default();
-        self.own.stamp(families, &mut stamp);
-        self.upstream.stamp(families, &mut stamp);
+    /// The stamp of a read that begins now, in milliseconds of the process.
+    pub fn stamp(&self, families: FamilySet, now: u64) -> Stamp {
+        let mut stamp = Stamp::empty();
+        self.own.stamp(families, now, &mut stamp);
+        self.upstream.stamp(families, now, &mut stamp);
         stamp
     }
 
@@ -60,10 +60,5 @@ impl<C: Cell> Partition<C> {
     pub fn is_current(&self, families: FamilySet, stamp: &Stamp) -> bool {
         let own = self.own.is_current(families, stamp, 0);
         own.and_then(|from| self.upstream.is_current(families, stamp, from)).is_some()
-    }
-
-    /// Whether what the families show may be kept.
-    pub fn is_settled(&self, families: FamilySet, now: u64) -> bool {
-        self.own.is_settled(families, now) && self.upstream.is_settled(families, now)
     }
 }

@@ -65,6 +65,13 @@ fn what_the_reference_shows_commented_out_is_valid_too() {
 }
 
 #[test]
+fn the_example_of_the_readme_is_valid() {
+    let example = include_str!("../../README.md").split("```").find_map(|s| s.strip_prefix("toml"));
+    let config = parse(example.expect("an example")).expect("the example is valid");
+    assert!(config.upstreams.contains_key("main") && config.tenants.master_key_file.is_some());
+}
+
+#[test]
 fn every_problem_is_reported_at_once() {
     let problems = parse(
         "[server]\nlisten = 1\n[upstreams.a]\nurl = \"ftp://x\"\n[[routes]]\npattern = \"x\"\nclass = \"y\"\n[cach]\n",

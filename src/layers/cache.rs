@@ -95,7 +95,7 @@ where
             Found::Nothing(key, dependence) => {
                 // Rule of coherence: the stamp is taken before anything is sent for it.
                 let partition = &exchange.call.caller.credential().partition;
-                let stamp = partition.stamp(dependence.families);
+                let stamp = partition.stamp(dependence.families, self.shelf.clock.now());
                 let miss = Miss { exchange, key, stamp, route: listed.id, dependence };
                 Either::Right(self.inner.call(Lookup::Miss(Box::new(miss))))
             }

@@ -307,13 +307,14 @@ impl Hangar {
         }
         let partition = &fetch.credential.partition;
         let families = fetch.dependence.families;
-        if fetch.key.format().is_some_and(|format| says_locked(format, &body)) {
+        let locked = fetch.key.format().is_some_and(|format| says_locked(format, &body));
+        if locked {
             // It changes again when its transaction ends, and so does what hangs on it.
             let until = self.shelf.clock.after(self.shelf.config.settle_window);
             partition.own().unsettle(families.union(fetch.neighbors), until);
         }
         let not_stored = refusal.or_else(|| {
-            if !partition.is_settled(families, self.shelf.clock.now()) {
+            if locked || !fetch.stamp.is_settled() {
                 Some(NotStored::Unsettled)
             } else if !partition.is_current(families, &fetch.stamp) {
                 Some(NotStored::Overtaken)
@@ -378,7 +379,10 @@ impl Fetch {
 
 impl Drop for Landing {
     fn drop(&mut self) {
-        let restamp = || self.credential.partition.stamp(self.families);
+        let restamp = || {
+            let now = self.hangar.shelf.clock.now();
+            self.credential.partition.stamp(self.families, now)
+        };
         let next = self.hangar.flights().finish(&self.key, self.id, restamp);
         if let Some((flight, stamp)) = next {
             // Set once: a flight gets its turn once.

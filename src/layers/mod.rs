@@ -4,7 +4,7 @@
 //! `poll_ready` only passes the question on, and a clone needs no readiness of its own (that is
 //! why none is swapped with `mem::replace` before a future takes it). A clone is a pointer copy.
 //! What a layer can decide at once it decides in `call`, and its future is then
-//! [`Either`](futures_util::future::Either) that decision or the next layer's: a cache hit passes
+//! [`Either`] that decision or the next layer's: a cache hit passes
 //! all of them without a box.
 
 pub mod authenticate;

@@ -62,7 +62,7 @@ impl<B: RequestBody> Upstream<B> {
     /// never, if there is no connection. If the connection turns out to be dead before a byte was
     /// written, the request is sent again on a new one.
     ///
-    /// `replay` makes the request anew, or gives none if it must not be sent twice ([`never`]).
+    /// `replay` makes the request anew, or gives none if it must not be sent twice ([`never()`]).
     /// It is asked only for a safe request without a body, when a connection that had idled broke
     /// without a byte of a reply, and only while the budget for retries lasts.
     pub async fn exchange(

@@ -12,11 +12,13 @@ use loom::{
     thread,
 };
 
-use super::{
-    coherence::{Cell, Epochs, Stamp},
-    partition::Partition,
+use crate::{
+    api::families::FamilySet,
+    cache::{
+        coherence::{Cell, Epochs, Stamp},
+        partition::Partition,
+    },
 };
-use crate::api::families::FamilySet;
 
 const FAMILY: fn() -> FamilySet = || FamilySet::one(0);
 
@@ -79,9 +81,9 @@ impl World {
         {
             return value;
         }
-        let stamp = self.partition.stamp(FAMILY());
+        let stamp = self.partition.stamp(FAMILY(), 1);
         let value = self.upstream.load(Ordering::SeqCst);
-        if self.partition.is_current(FAMILY(), &stamp) && self.partition.is_settled(FAMILY(), 1) {
+        if stamp.is_settled() && self.partition.is_current(FAMILY(), &stamp) {
             *self.kept.lock().expect("no panic") = Some((stamp, value));
         }
         value
