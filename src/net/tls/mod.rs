@@ -26,7 +26,7 @@ use rustls::{
     sign::CertifiedKey,
     version::{TLS12, TLS13},
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
@@ -129,6 +129,9 @@ struct Checked {
     expiry: SystemTime,
 }
 
+/// How many times the quiet time a change may take to be read.
+const LONGEST_SETTLE: u32 = 10;
+
 impl Setting for Version {
     fn from_toml(value: &toml::Value) -> Result<Self, String> {
         match value.as_str() {
@@ -187,11 +190,17 @@ impl Tls {
         let (changed, mut changes) = mpsc::channel(1);
         let _watcher = source.watch(changed).map_err(TlsError::Watch)?;
         while let Some(Some(())) = shutdown.run_until_cancelled(changes.recv()).await {
-            // Certificate and key are two files: whoever replaces both is given time for it.
-            while let Ok(Some(())) = tokio::time::timeout(source.settle, changes.recv()).await {}
+            // Certificate and key are two files: whoever replaces both is given time for it. But
+            // where other files are written all the time, it never becomes quiet.
+            let quiet =
+                async { while let Ok(Some(())) = timeout(source.settle, changes.recv()).await {} };
+            let _ = timeout(source.settle * LONGEST_SETTLE, quiet).await;
             let tls = Arc::clone(&self);
-            match tokio::task::spawn_blocking(move || tls.reload()).await {
-                Ok(Ok(())) => tracing::info!("certificate reloaded"),
+            let reload =
+                move || if tls.is_current() { Ok(false) } else { tls.reload().map(|()| true) };
+            match tokio::task::spawn_blocking(reload).await {
+                Ok(Ok(false)) => {}
+                Ok(Ok(true)) => tracing::info!("certificate reloaded"),
                 Ok(Err(error)) => {
                     let error = &error as &dyn std::error::Error;
                     tracing::error!(error, "certificate not reloaded, the old one stays in force");
@@ -221,6 +230,12 @@ impl Tls {
         let tls = Self { server, current, provider, source, metrics };
         tls.report(checked.expiry);
         Ok(Arc::new(tls))
+    }
+
+    /// Whether the files still hold what is in force.
+    fn is_current(&self) -> bool {
+        let read = self.source.as_ref().map(|source| source.read(&self.provider));
+        read.is_some_and(|r| r.is_ok_and(|checked| checked.key.cert == self.current.0.load().cert))
     }
 
     fn report(&self, expiry: SystemTime) {
