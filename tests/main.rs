@@ -2,6 +2,7 @@
 #![expect(unreachable_pub, reason = "`pub` marks what the harness offers to scenarios")]
 
 mod harness;
+mod races;
 mod scenarios;
 mod tidy;
 mod wire;

@@ -38,6 +38,14 @@ enum Sender {
     Http2(http2::SendRequest<Full<Bytes>>),
 }
 
+impl Clone for Client {
+    /// Another stream of the same connection, which only HTTP/2 has.
+    fn clone(&self) -> Self {
+        let Sender::Http2(sender) = &self.sender else { panic!("HTTP/1.1 has no streams") };
+        Self { sender: Sender::Http2(sender.clone()), authority: self.authority.clone() }
+    }
+}
+
 /// A reply as the client got it.
 #[derive(Clone, Debug)]
 pub struct Answer {

@@ -95,6 +95,14 @@ impl Registry {
         self.edit(|edit| edit.add_credential(&vault, name, "main", &secret).map(drop));
     }
 
+    pub(super) fn rotate(&self, name: &str, secret: &str) {
+        let origin = |_: &str| Some(self.origin.clone());
+        let vault = Vault { keyring: &self.keyring, origin: &origin };
+        let secret = UpstreamSecret::new(SecretKind::Password, name, secret);
+        let secret = secret.expect("a good secret");
+        self.edit(|edit| edit.rotate_credential(&vault, name, &secret).map(drop));
+    }
+
     pub(super) fn tenant(&self, name: &str, settings: &TenantSettings) {
         self.edit(|edit| edit.add_tenant(name, settings).map(drop));
     }

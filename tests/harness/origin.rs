@@ -119,6 +119,8 @@ impl Origin {
             let shared = Arc::clone(&shared);
             async move {
                 while let Ok((stream, _)) = listener.accept().await {
+                    // Head and body are written apart.
+                    stream.set_nodelay(true).expect("a socket");
                     tokio::spawn(serve(Arc::clone(&shared), stream));
                 }
             }

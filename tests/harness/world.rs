@@ -1,6 +1,7 @@
 //! A world: one process of Tollgate, its origin, its people and its files.
 
 use std::{
+    io,
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, Mutex},
@@ -126,9 +127,23 @@ impl World {
 
     /// A connection of a client.
     pub async fn connect(&self, speaks: Speaks) -> Client {
+        self.try_connect(speaks).await.expect("a connection")
+    }
+
+    /// A connection of a client, if the gateway takes one.
+    pub async fn try_connect(&self, speaks: Speaks) -> io::Result<Client> {
         let trusted = self.trusted();
-        let connected = Client::connect(self.data, &trusted, speaks);
-        within("a connection", connected).await.expect("a connection")
+        within("a connection", Client::connect(self.data, &trusted, speaks)).await
+    }
+
+    /// Sends a request now, on a connection of its own; its answer is awaited later.
+    pub fn begin(&self, method: &str, target: &str, name: &str) -> JoinHandle<Answer> {
+        let (request, data) = (self.request(method, target, name), self.data);
+        let trusted = self.trusted();
+        tokio::spawn(async move {
+            let mut client = Client::connect(data, &trusted, Speaks::Http1).await.expect("open");
+            client.send(request).await.expect("an answer")
+        })
     }
 
     /// A connection of a client that sends bytes.
@@ -190,6 +205,12 @@ impl World {
         self.reload();
     }
 
+    /// Gives a credential another secret, in its next generation.
+    pub fn rotate_credential(&self, name: &str, secret: &str) {
+        self.registry.rotate(name, secret);
+        self.reload();
+    }
+
     /// Adds a tenant.
     pub fn add_tenant(&self, name: &str, settings: &TenantSettings) {
         self.registry.tenant(name, settings);
@@ -221,6 +242,12 @@ impl World {
     pub fn swap_certificate(&self) {
         let certificate = write_certificate(&self.folder);
         self.trusted.lock().expect("no panic before").push(certificate);
+    }
+
+    /// Puts a certificate that is none where the configuration says.
+    pub fn spoil_certificate(&self) {
+        let path = self.folder.path().join("tls.crt");
+        std::fs::write(path, "no certificate").expect("a writable folder");
     }
 
     /// Every certificate that there was, the one in force last.
@@ -294,6 +321,18 @@ impl World {
     pub async fn ended(&self) {
         let running = self.running.lock().expect("no panic before").take().expect("once");
         within("the end of the process", running).await.expect("no panic");
+    }
+
+    /// Whether the process has ended.
+    pub fn has_ended(&self) -> bool {
+        self.running.lock().expect("no panic before").as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// The bytes of the store, its side files included.
+    pub fn store_bytes(&self) -> Vec<u8> {
+        let files = ["tollgate.db", "tollgate.db-wal"];
+        let read = |name| std::fs::read(self.folder.path().join(name)).unwrap_or_default();
+        files.into_iter().flat_map(read).collect()
     }
 
     /// Fails when something has reached the upstream that no step declared.

@@ -1,0 +1,8 @@
+//! What happens at once: flights, writes and their clients, changes under load, the end.
+
+mod changes;
+mod flights;
+mod isolation;
+mod secrets;
+mod shutdown;
+mod writes;
