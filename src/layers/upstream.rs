@@ -85,9 +85,8 @@ pub struct Site {
 type Answered = Pin<Box<dyn Future<Output = Result<Answer, Rejection>> + Send>>;
 
 /// Headers of a client that are passed on.
-static PASSED_ON: [HeaderName; 7] = [
+static PASSED_ON: [HeaderName; 6] = [
     header::ACCEPT_LANGUAGE, // Rails translates messages by it
-    CONTENT_TYPE,            // says what the body is
     header::IF_MATCH,        // conditions are the upstream's to judge where we keep nothing
     header::IF_NONE_MATCH,
     header::IF_MODIFIED_SINCE,
@@ -362,15 +361,23 @@ fn fill_request(key: &Key, credential: &Credential) -> Request<ClientBody> {
 
 fn forward_request(exchange: Exchange, credential: &Credential) -> Request<ClientBody> {
     let Exchange { call, ask, format, .. } = exchange;
-    let client = call.request;
+    let mut client = call.request;
+    // The body was judged by its type: that one goes on, and no other, whatever `Connection` names.
+    let judged_by = client.headers.get(CONTENT_TYPE).cloned();
+    hop_by_hop::strip(&mut client.headers);
+    // A type without a body makes Rails parse nothing as something.
+    let bare = is_read(&client.method) && http_body::Body::is_end_stream(&client.body);
     let mut request = Request::new(client.body);
     *request.method_mut() = client.method;
     *request.uri_mut() = Uri::from(ask);
-    let mut headers = HeaderMap::with_capacity(PASSED_ON.len() + 6);
+    let mut headers = HeaderMap::with_capacity(PASSED_ON.len() + 7);
     for name in &PASSED_ON {
         for value in client.headers.get_all(name) {
             headers.append(name, value.clone());
         }
+    }
+    if let Some(value) = judged_by.filter(|_| !bare) {
+        headers.insert(CONTENT_TYPE, value);
     }
     let accept = match format {
         Some(format) => media_type(format),
@@ -384,10 +391,6 @@ fn forward_request(exchange: Exchange, credential: &Credential) -> Request<Clien
     }
     headers.insert(AUTHORIZATION, credential.authorization.clone());
     *request.headers_mut() = headers;
-    if is_read(request.method()) && http_body::Body::is_end_stream(request.body()) {
-        // A type without a body makes Rails parse nothing as something.
-        request.headers_mut().remove(CONTENT_TYPE);
-    }
     request
 }
 

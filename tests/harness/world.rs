@@ -138,6 +138,13 @@ impl World {
         Raw::new(within("a connection", connected).await.expect("a connection"))
     }
 
+    /// The same, by ALPN promised to speak HTTP/2.
+    pub async fn raw_http2(&self) -> Raw {
+        let trusted = self.trusted();
+        let connected = tls(self.data, &trusted, Speaks::Http2);
+        Raw::new(within("a connection", connected).await.expect("a connection"))
+    }
+
     /// A bare TCP connection to the data listener.
     pub async fn tcp(&self) -> TcpStream {
         TcpStream::connect(self.data).await.expect("a listening gateway")
@@ -262,6 +269,16 @@ impl World {
         let read = || std::fs::read_to_string(self.access_log_path()).unwrap_or_default();
         super::until("lines of the access log", || read().lines().count() >= lines).await;
         read()
+    }
+
+    /// Waits until so many entries are kept.
+    pub async fn kept(&self, entries: u64) {
+        let store = &self.process.shared().shelf.store;
+        super::until("an entry of the cache", || {
+            store.housekeep();
+            store.entries() >= entries
+        })
+        .await;
     }
 
     fn access_log_path(&self) -> PathBuf {

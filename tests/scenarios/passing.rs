@@ -42,11 +42,11 @@ async fn pass_through_has_an_allow_list() {
         ("if-none-match", "\"b\""),
         ("if-modified-since", "Sat, 29 Oct 1994 19:43:31 GMT"),
         ("if-unmodified-since", "Sat, 29 Oct 1994 19:43:31 GMT"),
-        ("range", "bytes=0-1"),
-        ("origin", "https://a.example"),
         ("user-agent", "onapp/1"),
     ];
     let kept = [
+        ("range", "bytes=0-1"),
+        ("origin", "https://a.example"),
         ("cookie", "_session_id=stolen"),
         ("forwarded", "for=203.0.113.9"),
         ("x-forwarded-for", "203.0.113.9"),
@@ -107,6 +107,24 @@ async fn connection_names_what_is_not_passed_on_and_removes_nothing_of_ours() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_type_by_which_a_body_was_judged_is_the_one_that_goes_on() {
+    let w = World::new().await;
+    // Without its type Rack would read this as a form, and as a DELETE.
+    let body = "_method=delete";
+    for fields in [
+        "Content-Type: application/json\r\nConnection: content-type\r\n",
+        "Content-Type: application/json\r\nContent-Type: application/x-www-form-urlencoded\r\n",
+    ] {
+        let exchange = w.origin.expect(json("{}"));
+        let mut raw = w.raw().await;
+        let fields = format!("{fields}Content-Length: {}\r\n", body.len());
+        raw.send(w.raw_request("POST", VM, "a", &fields) + body).await;
+        assert_eq!(raw.reply().await.status, 200);
+        assert_eq!(exchange.request().await.all("content-type"), ["application/json"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_upstream_says_of_itself_stays_there() {
     let w = World::new().await;
     let named = || {
@@ -134,8 +152,9 @@ async fn what_the_upstream_says_of_itself_stays_there() {
         assert_eq!(answer.header("x-page"), "1", "{kind}");
         assert_ne!(answer.header("x-request-id"), "panel-request", "{kind}");
     }
+    w.get("/users.json").as_("a").origin(named()).await;
     let hit = w.get("/users.json").as_("a").expect_cache("hit").await;
-    assert_eq!(hit.header("set-cookie"), "");
+    assert_eq!((hit.header("set-cookie"), hit.header("x-page")), ("", "1"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,0 +1,5 @@
+//! Raw bytes through the whole gateway: what real and hostile clients write on the wire.
+
+mod clients;
+mod framing;
+mod targets;
