@@ -13,6 +13,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use ::aws_lc_rs::digest;
 use arc_swap::ArcSwap;
 use notify::{EventKind, RecursiveMode, Watcher};
 use rustls::{
@@ -123,6 +124,8 @@ struct Source {
     settle: Duration,
 }
 
+type Digest = [u8; 32];
+
 /// A certificate that passed every check.
 struct Checked {
     key: CertifiedKey,
@@ -186,9 +189,16 @@ impl Tls {
         let Some(source) = &self.source else { return Ok(()) };
         let (changed, mut changes) = mpsc::channel(1);
         let _watcher = source.watch(changed).map_err(TlsError::Watch)?;
+        let mut seen = source.contents();
         while let Some(Some(())) = shutdown.run_until_cancelled(changes.recv()).await {
             // Certificate and key are two files: whoever replaces both is given time for it.
-            while let Ok(Some(())) = tokio::time::timeout(source.settle, changes.recv()).await {}
+            tokio::time::sleep(source.settle).await;
+            // Other files of the directory may change all the time.
+            let found = source.contents();
+            if found == seen {
+                continue;
+            }
+            seen = found;
             let tls = Arc::clone(&self);
             match tokio::task::spawn_blocking(move || tls.reload()).await {
                 Ok(Ok(())) => tracing::info!("certificate reloaded"),
@@ -248,6 +258,14 @@ impl Source {
         };
         let key = zeroize::Zeroizing::new(read(&self.key)?);
         check(&read(&self.certificate)?, &key, provider, SystemTime::now())
+    }
+
+    /// What the files hold, as far as they can be read, to be compared; never the key itself.
+    fn contents(&self) -> [Option<Digest>; 2] {
+        [&self.certificate, &self.key].map(|path| {
+            let bytes = zeroize::Zeroizing::new(fs::read(path).ok()?);
+            digest::digest(&digest::SHA256, &bytes).as_ref().try_into().ok()
+        })
     }
 
     /// A watcher that says once or more that something changed, for as long as it lives.
