@@ -13,6 +13,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use ::aws_lc_rs::digest;
 use arc_swap::ArcSwap;
 use notify::{EventKind, RecursiveMode, Watcher};
 use rustls::{
@@ -26,7 +27,7 @@ use rustls::{
     sign::CertifiedKey,
     version::{TLS12, TLS13},
 };
-use tokio::{sync::mpsc, time::timeout};
+use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
@@ -123,14 +124,13 @@ struct Source {
     settle: Duration,
 }
 
+type Digest = [u8; 32];
+
 /// A certificate that passed every check.
 struct Checked {
     key: CertifiedKey,
     expiry: SystemTime,
 }
-
-/// How many times the quiet time a change may take to be read.
-const LONGEST_SETTLE: u32 = 10;
 
 impl Setting for Version {
     fn from_toml(value: &toml::Value) -> Result<Self, String> {
@@ -189,18 +189,19 @@ impl Tls {
         let Some(source) = &self.source else { return Ok(()) };
         let (changed, mut changes) = mpsc::channel(1);
         let _watcher = source.watch(changed).map_err(TlsError::Watch)?;
+        let mut seen = source.contents();
         while let Some(Some(())) = shutdown.run_until_cancelled(changes.recv()).await {
-            // Certificate and key are two files: whoever replaces both is given time for it. But
-            // where other files are written all the time, it never becomes quiet.
-            let quiet =
-                async { while let Ok(Some(())) = timeout(source.settle, changes.recv()).await {} };
-            let _ = timeout(source.settle * LONGEST_SETTLE, quiet).await;
+            // Certificate and key are two files: whoever replaces both is given time for it.
+            tokio::time::sleep(source.settle).await;
+            // Other files of the directory may change all the time.
+            let found = source.contents();
+            if found == seen {
+                continue;
+            }
+            seen = found;
             let tls = Arc::clone(&self);
-            let reload =
-                move || if tls.is_current() { Ok(false) } else { tls.reload().map(|()| true) };
-            match tokio::task::spawn_blocking(reload).await {
-                Ok(Ok(false)) => {}
-                Ok(Ok(true)) => tracing::info!("certificate reloaded"),
+            match tokio::task::spawn_blocking(move || tls.reload()).await {
+                Ok(Ok(())) => tracing::info!("certificate reloaded"),
                 Ok(Err(error)) => {
                     let error = &error as &dyn std::error::Error;
                     tracing::error!(error, "certificate not reloaded, the old one stays in force");
@@ -232,12 +233,6 @@ impl Tls {
         Ok(Arc::new(tls))
     }
 
-    /// Whether the files still hold what is in force.
-    fn is_current(&self) -> bool {
-        let read = self.source.as_ref().map(|source| source.read(&self.provider));
-        read.is_some_and(|r| r.is_ok_and(|checked| checked.key.cert == self.current.0.load().cert))
-    }
-
     fn report(&self, expiry: SystemTime) {
         let seconds = expiry.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         self.metrics.certificate_expiry.set(seconds.as_secs_f64());
@@ -263,6 +258,14 @@ impl Source {
         };
         let key = zeroize::Zeroizing::new(read(&self.key)?);
         check(&read(&self.certificate)?, &key, provider, SystemTime::now())
+    }
+
+    /// What the files hold, as far as they can be read, to be compared; never the key itself.
+    fn contents(&self) -> [Option<Digest>; 2] {
+        [&self.certificate, &self.key].map(|path| {
+            let bytes = zeroize::Zeroizing::new(fs::read(path).ok()?);
+            digest::digest(&digest::SHA256, &bytes).as_ref().try_into().ok()
+        })
     }
 
     /// A watcher that says once or more that something changed, for as long as it lives.
