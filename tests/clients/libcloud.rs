@@ -34,7 +34,7 @@ async fn libcloud_lists_creates_and_destroys() {
     assert!(report["with_it"].to_string().contains("from-libcloud"));
     assert_eq!(report["keys"], serde_json::json!([1, 2, 1]));
     assert!(house.metric(r#"tollgate_cache_lookups_total{outcome="hit"}"#).await >= 1.0);
-    let identifier = report["created"]["identifier"].as_str().expect("an identifier");
+    let identifier = report["created"]["id"].as_str().expect("an identifier");
     let destroyed = house.panel().count("DELETE", &format!("/virtual_machines/{identifier}"));
     assert_eq!(destroyed, 1, "{:?}", house.panel().seen().last());
 }
