@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{
     harness::within,
-    panel::{House, admin, direct},
+    panel::{House, admin_at, direct, local},
     program::{Program, command, find, run},
 };
 
@@ -69,7 +69,7 @@ async fn prometheus_scrapes_and_answers_queries() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn promtool_has_no_complaint() {
     let house = busy().await;
-    let page = admin(&house.card().admin, "/metrics").await;
+    let page = admin_at(local(&house.card().admin), "/metrics").await;
     let promtool = find("promtool", "prometheus");
     let checked = run(command(promtool, ["check", "metrics"]), &page).await;
     assert_eq!((checked.code, &*checked.out, &*checked.err), (Some(0), "", ""), "{checked:?}");

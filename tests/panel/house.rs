@@ -156,7 +156,7 @@ impl House {
 
     /// The value of a series, summed over the labels that are not given; `tollgate_hits{a="b"}`.
     pub async fn metric(&self, series: &str) -> f64 {
-        let text = admin(&self.card().admin, "/metrics").await;
+        let text = admin_at(local(&self.card().admin), "/metrics").await;
         crate::harness::sum_of(&text, series)
     }
 }
@@ -168,9 +168,9 @@ impl Drop for House {
 }
 
 /// A page of an admin listener.
-pub async fn admin(url: &str, path: &str) -> String {
+pub async fn admin_at(address: SocketAddr, path: &str) -> String {
     let request = Request::get(path).header("host", "localhost").body(Bytes::new());
-    direct(local(url), request.expect("a request")).await.text().to_owned()
+    direct(address, request.expect("a request")).await.text().to_owned()
 }
 
 /// Asks over plain HTTP.
@@ -199,7 +199,8 @@ pub fn basic(login: &str, password: &str) -> String {
     format!("Basic {}", BASE64_STANDARD.encode(format!("{login}:{password}")))
 }
 
-fn request(line: &str, authorization: &str, body: &str) -> Request<Bytes> {
+/// A request; with a body it is JSON.
+pub fn request(line: &str, authorization: &str, body: &str) -> Request<Bytes> {
     let (method, target) = line.split_once(' ').expect("a method and a target");
     let mut request =
         Request::builder().method(method).uri(target).header("authorization", authorization);
@@ -210,7 +211,7 @@ fn request(line: &str, authorization: &str, body: &str) -> Request<Bytes> {
 }
 
 /// The loopback address of a URL of the demo.
-fn local(url: &str) -> SocketAddr {
+pub fn local(url: &str) -> SocketAddr {
     let port = url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
     SocketAddr::from(([127, 0, 0, 1], port))
 }

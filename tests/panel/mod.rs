@@ -10,4 +10,4 @@ mod secrets;
 mod trouble;
 mod writes;
 
-pub use house::{House, admin, direct};
+pub use house::{House, admin_at, basic, direct, local, request};
