@@ -189,8 +189,8 @@ fn upstreams(root: &mut Table, problems: &mut Problems) -> BTreeMap<String, Upst
         return found;
     };
     for name in table.names() {
-        let origin = table.origin(Some(&name));
         let Some(section) = table.take_table(&name, problems) else { continue };
+        let written = section.clone();
         let config = upstream::Config::read(section, problems);
         match config.validate() {
             Ok(at) => {
@@ -199,7 +199,7 @@ fn upstreams(root: &mut Table, problems: &mut Problems) -> BTreeMap<String, Upst
             Err(wrong) => {
                 for invalid in wrong {
                     let key = format!("upstreams.{name}.{}", invalid.key());
-                    problems.add(Some(origin.clone()), &key, &invalid.to_string());
+                    problems.add(Some(written.origin(Some(invalid.key()))), &key, &invalid.to_string());
                 }
             }
         }

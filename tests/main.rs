@@ -1,8 +1,13 @@
-//! The one integration test binary: whole processes of Tollgate in front of scripted origins.
+//! The one integration test binary: whole processes of Tollgate in front of scripted origins, of
+//! the simulated panel, and before real clients.
 #![expect(unreachable_pub, reason = "`pub` marks what the harness offers to scenarios")]
 
+mod cli;
+mod clients;
 mod harness;
 mod races;
+mod panel;
+mod program;
 mod scenarios;
 mod tidy;
 mod wire;

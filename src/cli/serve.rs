@@ -31,7 +31,11 @@ pub fn run(config: &Config) -> Result<(), Failure> {
         let tls = Tls::load(&config.tls, Arc::clone(&metrics))?;
         let process = Arc::new(Process::new(config.clone(), keyring, tls, metrics)?);
         let listeners = listen(config).await?;
-        let (data, admin) = (config.server.listen, config.admin.listen);
+        let bound = |listener: &TcpListener| {
+            let failed = |source| Failure::System { what: "the address of a listener", source };
+            listener.local_addr().map_err(failed)
+        };
+        let (data, admin) = (bound(&listeners.data)?, bound(&listeners.admin)?);
         tracing::info!(%data, %admin, "serving");
         let shutdown = CancellationToken::new();
         follow_signals(Arc::clone(&process), shutdown.clone())?;

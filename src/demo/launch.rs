@@ -59,7 +59,7 @@ pub struct Demo {
 pub struct Serving {
     card: Card,
     process: JoinHandle<()>,
-    _panel: Simulator,
+    panel: Simulator,
     _folder: TempDir,
 }
 
@@ -139,7 +139,7 @@ impl Demo {
     /// Serves until the shutdown.
     pub fn serve(self, shutdown: CancellationToken) -> Serving {
         let process = tokio::spawn(Arc::clone(&self.process).run(self.listeners, shutdown));
-        Serving { card: self.card, process, _panel: self.panel, _folder: self.folder }
+        Serving { card: self.card, process, panel: self.panel, _folder: self.folder }
     }
 }
 
@@ -147,6 +147,11 @@ impl Serving {
     /// What a client needs to know.
     pub fn card(&self) -> &Card {
         &self.card
+    }
+
+    /// The panel behind.
+    pub fn panel(&self) -> &Simulator {
+        &self.panel
     }
 
     /// Waits for the end.

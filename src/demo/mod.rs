@@ -20,7 +20,7 @@ use crate::cli::{
     serve::{follow_signals, runtime},
 };
 
-pub use launch::{Demo, Options};
+pub use launch::{Demo, Options, Serving};
 
 /// What a program that drives the demo needs to know.
 #[derive(Debug, Serialize)]

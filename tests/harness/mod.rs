@@ -44,3 +44,16 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     })
     .await;
 }
+
+/// The sum of all series of a page of metrics that have this name and these labels:
+/// `tollgate_requests_total{code="200"}`; zero when there is none.
+pub fn sum_of(page: &str, series: &str) -> f64 {
+    let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+    let labels: Vec<_> =
+        labels.trim_end_matches('}').split(',').filter(|l| !l.is_empty()).collect();
+    let lines = page.lines().filter(|line| {
+        let its_name = line.split(['{', ' ']).next();
+        its_name == Some(name) && labels.iter().all(|label| line.contains(label))
+    });
+    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+}

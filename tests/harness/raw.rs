@@ -1,14 +1,15 @@
 //! A client that sends bytes: what no well-behaved client would send, and how the wire looks.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
+use rustls::pki_types::CertificateDer;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 use tokio_rustls::client::TlsStream;
 
-use super::within;
+use super::{Speaks, client::tls, within};
 
 /// One connection over TLS, without ALPN.
 pub struct Raw {
@@ -28,6 +29,12 @@ pub struct RawReply {
 }
 
 impl Raw {
+    /// Connects to a gateway that is no world's.
+    pub async fn connect(address: SocketAddr, trusted: &[CertificateDer<'static>]) -> Self {
+        let connected = tls(address, trusted, Speaks::NoAlpn);
+        Self::new(within("a connection", connected).await.expect("a connection"))
+    }
+
     pub(super) fn new(stream: TlsStream<TcpStream>) -> Self {
         Self { stream, buffer: Vec::new() }
     }

@@ -281,14 +281,7 @@ impl World {
     /// stands for the sum of all series that have these labels.
     pub async fn metric(&self, series: &str) -> f64 {
         let text = self.admin("/metrics").await;
-        let (name, labels) = series.split_once('{').unwrap_or((series, ""));
-        let labels: Vec<_> =
-            labels.trim_end_matches('}').split(',').filter(|l| !l.is_empty()).collect();
-        let lines = text.text().lines().filter(|line| {
-            let its_name = line.split(['{', ' ']).next();
-            its_name == Some(name) && labels.iter().all(|label| line.contains(label))
-        });
-        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+        super::sum_of(text.text(), series)
     }
 
     /// What the access log says until now, once it has so many lines.

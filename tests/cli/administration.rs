@@ -1,0 +1,159 @@
+//! Tenants, credentials and tokens by the command line, while a server runs.
+
+use std::{
+    fmt::Write as _,
+    time::{Duration, Instant},
+};
+
+use super::Installation;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_server_sees_every_edit_within_a_second() {
+    let installation = Installation::new().await;
+    let server = installation.serve();
+    server.answers("tg_no_such_token_0000000000000000", 401, "invalid_token").await;
+
+    let token = installation.tenant("alice");
+    server.answers(&token, 200, "").await;
+    let other = installation.token("alice");
+    let listed = installation.json("token list --tenant alice", "");
+    assert_eq!(listed.as_array().map(Vec::len), Some(2));
+    let id = listed[0]["id"].as_str().expect("an id");
+    let (revoked, kept) = if token.contains(id) { (&token, &other) } else { (&other, &token) };
+
+    installation.json(&format!("token revoke {id}"), "");
+    server.answers(revoked, 401, "invalid_token").await;
+    server.answers(kept, 200, "").await;
+
+    installation.json("tenant set alice --reads 1/1", "");
+    server.answers(kept, 429, "rate_limited").await;
+    installation.json("tenant set alice --reads unlimited", "");
+    server.answers(kept, 200, "").await;
+
+    let key = installation.panel.user("bob").expect("a user").api_key;
+    let rotate = "credential rotate alice --email bob@example.com --secret-stdin";
+    installation.json(rotate, &key);
+    let begun = Instant::now();
+    while !server.get(kept, "/profile.json").await.text().contains("bob@example.com") {
+        assert!(begun.elapsed() < super::installation::SEEN_WITHIN, "still alice");
+    }
+    assert_eq!(server.terminate().code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_in_use_is_not_removed_and_what_is_not_is() {
+    let installation = Installation::new().await;
+    installation.tenant("alice");
+    for line in ["tenant remove alice", "credential remove alice"] {
+        let refused = installation.run(&line.split(' ').collect::<Vec<_>>(), "");
+        assert_eq!((refused.code, &*refused.out), (Some(65), ""), "{line}: {refused:?}");
+        assert!(refused.err.contains("in use"), "{line}: {refused:?}");
+    }
+    let id = installation.json("token list", "")[0]["id"].as_str().expect("an id").to_owned();
+    installation.json(&format!("token revoke {id}"), "");
+    installation.json("tenant remove alice", "");
+    installation.json("credential remove alice", "");
+    for line in ["tenant list", "credential list", "token list"] {
+        assert_eq!(installation.json(line, ""), serde_json::json!([]), "{line}");
+    }
+    let upstreams = installation.json("upstream list", "");
+    assert_eq!(upstreams[0]["url"], installation.panel.url());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_credential_is_tested_against_its_upstream() {
+    let installation = Installation::new().await;
+    installation.tenant("alice");
+    let tested = installation.json("credential test alice", "");
+    assert_eq!(tested, serde_json::json!({"credential": "alice", "upstream": "main", "ok": true}));
+    let password = installation.panel.user("bob").expect("a user").password;
+    let add = "credential add bob --upstream main --login bob --secret-stdin";
+    installation.json(add, &password);
+    installation.json("credential test bob", "");
+
+    assert!(installation.panel.revoke("alice"));
+    let refused = installation.run(&["credential", "test", "alice"], "");
+    assert_eq!((refused.code, &*refused.out), (Some(69), ""), "{refused:?}");
+    assert!(refused.err.contains("401"), "{refused:?}");
+    let missing = installation.run(&["credential", "test", "nobody"], "");
+    assert_eq!(missing.code, Some(65), "{missing:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_lines_are_imported_in_seconds() {
+    let installation = Installation::new().await;
+    let server = installation.serve();
+    let user = installation.panel.user("alice").expect("a user");
+    let mut lines = String::new();
+    for n in 0..10_000 {
+        let (email, key) = (&user.email, &user.api_key);
+        let _ = writeln!(
+            lines,
+            r#"{{"tenant":{{"name":"t{n}","reads_per_second":50,"reads_burst":100}},"credential":{{"name":"c{n}","upstream":"main","email":"{email}","key":"{key}"}},"token":"adopted-{n:05}-0123456789abcdef0123456789abcdef"}}"#
+        );
+    }
+    installation.write("tenants.jsonl", &lines);
+    let file = installation.path("tenants.jsonl").display().to_string();
+    let begun = Instant::now();
+    let imported = installation.json(&format!("import {file}"), "");
+    let took = begun.elapsed();
+    assert_eq!(imported["tenants"], 10_000, "{imported}");
+    assert_eq!(imported["tokens"], 10_000, "{imported}");
+    // An unoptimized build needs some seconds, an optimized one a fraction of one.
+    assert!(took < Duration::from_secs(30), "{took:?}");
+    let token = "adopted-07777-0123456789abcdef0123456789abcdef";
+    let begun = Instant::now();
+    while server.get(token, "/version.json").await.status != 200 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "the server does not know it");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let again = installation.json(&format!("import {file}"), "");
+    assert_eq!((&again["tokens"], &again["tenants"]), (&0.into(), &0.into()), "{again}");
+    let listed = installation.json("token list --tenant t7777", "");
+    assert_eq!(listed[0]["adopted"], true);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_bad_line_imports_nothing() {
+    let installation = Installation::new().await;
+    let good = r#"{"tenant":{"name":"a"},"credential":{"name":"a","upstream":"main","login":"u","password":"a-secret-word"}}"#;
+    let bad = good.replace("\"main\"", "\"moon\"").replace("\"a\"", "\"b\"");
+    let refused = installation.run(&["import", "-"], &format!("{good}\n{bad}\nno JSON\n"));
+    assert_eq!((refused.code, &*refused.out), (Some(65), ""), "{refused:?}");
+    for what in ["line 2", "moon", "line 3"] {
+        assert!(refused.err.contains(what), "{what}: {refused:?}");
+    }
+    assert!(!refused.err.contains("a-secret-word"), "{refused:?}");
+    assert_eq!(installation.json("tenant list", ""), serde_json::json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_secret_is_taken_from_an_argument_or_shown_again() {
+    let installation = Installation::new().await;
+    let token = installation.tenant("alice");
+    let key = installation.panel.user("alice").expect("a user").api_key;
+    for option in ["--secret", "--password", "--key", "--api-key", "--token"] {
+        let add = ["credential", "add", "x", "--upstream", "main", "--login", "x", option, "word"];
+        assert_eq!(installation.run(&add, "").code, Some(64), "{option} is taken");
+    }
+    let server = installation.serve();
+    server.get(&token, "/profile.json").await;
+    server.get(&token, "/virtual_machines.xml").await;
+    let arguments = std::fs::read(format!("/proc/{}/cmdline", server.program.id()));
+    let ended = server.terminate();
+    let master = std::fs::read_to_string(installation.path("master.key")).expect("a key");
+    let mut shown = [arguments.expect("a process"), (ended.out + &ended.err).into()].concat();
+    for name in ["tollgate.db", "tollgate.db-wal", "access.log"] {
+        shown.extend(std::fs::read(installation.path(name)).unwrap_or_default());
+    }
+    for line in ["tenant list", "credential list", "token list", "upstream list"] {
+        shown.extend(installation.json(line, "").to_string().into_bytes());
+        let text = installation.run(&line.split(' ').collect::<Vec<_>>(), "").good();
+        shown.extend(text.into_bytes());
+    }
+    let secret = token.split('_').nth(3).expect("a secret");
+    for planted in [&*key, secret, master.trim()] {
+        let found = shown.windows(planted.len()).any(|w| w == planted.as_bytes());
+        assert!(!found, "a secret of {} letters is shown", planted.len());
+    }
+}

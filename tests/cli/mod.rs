@@ -1,0 +1,10 @@
+//! The program as its users start it: arguments, standard streams, signals, exit codes.
+
+mod administration;
+mod check;
+mod demo;
+mod installation;
+mod serve;
+mod upstreams;
+
+pub use installation::Installation;

@@ -1,0 +1,13 @@
+//! The demo as a whole: the simulated panel behind, real sockets in front, all in one process.
+
+mod acceptance;
+mod crowd;
+mod histories;
+mod house;
+mod isolation;
+mod meanings;
+mod secrets;
+mod trouble;
+mod writes;
+
+pub use house::{House, admin_at, basic, direct, local, request};
