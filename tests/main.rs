@@ -5,9 +5,9 @@
 mod cli;
 mod clients;
 mod harness;
-mod races;
 mod panel;
 mod program;
+mod races;
 mod scenarios;
 mod tidy;
 mod wire;
