@@ -165,6 +165,11 @@ impl World {
         TcpStream::connect(self.data).await.expect("a listening gateway")
     }
 
+    /// The name and port by which clients know the gateway.
+    pub fn authority(&self) -> String {
+        format!("localhost:{}", self.data.port())
+    }
+
     /// A request for [`Client::send`].
     pub fn request(&self, method: &str, target: &str, name: &str) -> Request<Bytes> {
         Request::builder()

@@ -216,3 +216,19 @@ async fn what_is_too_large_to_share_is_fetched_by_each() {
     }
     assert_eq!(w.origin.seen().len(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_fetch_holds_up_no_other() {
+    let w = World::new().await;
+    let slow = w.origin.expect(json("[1]").on(VMS).gated());
+    let waiting = w.begin("GET", VMS, "a");
+    slow.arrived().await;
+    w.get("/version.json")
+        .as_("a")
+        .origin(json("{}").on("/version.json"))
+        .expect_cache("miss")
+        .await;
+    w.get("/version.json").as_("a").expect_cache("hit").await;
+    slow.release();
+    assert_eq!(waiting.await.expect("no panic").text(), "[1]");
+}

@@ -93,3 +93,20 @@ async fn tenants_who_ask_at_once_get_their_own() {
     }
     until("all of it", || w.origin.seen().len() == 3).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_tenant_with_two_credentials_has_two_partitions() {
+    let w = World::new().await;
+    w.add_credential("second");
+    w.add_token("a-second", "a", "second", &Default::default());
+    w.origin.otherwise(mirror);
+    for (who, owner, cache) in [
+        ("a", "a", "miss"),
+        ("a-second", "second", "miss"),
+        ("a", "a", "hit"),
+        ("a-second", "second", "hit"),
+    ] {
+        let answer = w.get("/profile.json").as_(who).expect_cache(cache).await;
+        assert!(answer.text().starts_with(&format!("{owner} ")), "{who}: {}", answer.text());
+    }
+}

@@ -79,7 +79,7 @@ async fn the_end_has_a_bound() {
     w.begin_shutdown();
     w.ended().await;
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
-    assert_eq!(raw.rest().await, "");
+    assert_eq!(raw.try_reply().await, None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

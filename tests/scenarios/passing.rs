@@ -256,3 +256,47 @@ async fn success_codes_are_never_altered() {
         .expect_header("location", "/users/sign_in")
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_condition_that_is_not_ours_is_the_upstreams() {
+    let w = World::new().await;
+    let known = Reply::new(304).header("ETag", "W/\"0\"");
+    let step = w.get("/odd.json").as_("a").header("if-none-match", "W/\"0\"").origin(known);
+    let step = step.sees(|seen| assert_eq!(seen.header("if-none-match"), Some("W/\"0\"")));
+    step.expect_status(304).expect_header("etag", "W/\"0\"").expect_body("").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_that_passes_by_is_a_head_upstream() {
+    let w = World::new().await;
+    let step = w.head("/odd.json").as_("a").origin(json("12345")).asks("HEAD /odd.json");
+    step.expect_status(200).expect_header("content-length", "5").expect_body("").await;
+    let mut raw = w.raw().await;
+    w.origin.expect(json("12345"));
+    raw.send(w.raw_request("HEAD", "/odd.json", "a", "")).await;
+    let head = raw.reply_to_head().await;
+    assert_eq!((head.status, head.header("content-length")), (200, Some("5")));
+    // No byte of a body is in the way of the next reply.
+    raw.send(w.raw_request("GET", "/tollgate/health", "a", "")).await;
+    assert_eq!(raw.reply().await.text(), "ok\n");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_to_the_upstream_are_kept() {
+    let w = World::new().await;
+    for target in ["/version.json", "/roles.json", "/odd.json"] {
+        w.get(target).as_("a").origin(json("{}")).await;
+        w.put("/virtual_machines/1.json").as_("b").origin(json("{}")).await;
+    }
+    assert_eq!(w.origin.connections(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_upstream_does_not_change_the_protocol() {
+    let w = World::new().await;
+    let switch = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
+    for target in ["/version.json", "/odd.json"] {
+        let step = w.get(target).as_("a").origin(Reply::raw(switch));
+        step.expect_refusal(502, "upstream_broken").await;
+    }
+}

@@ -192,7 +192,7 @@ async fn the_upstream() {
 fn every_refusal_is_known_here() {
     fn driven(rejection: &Rejection) -> bool {
         match rejection {
-            Rejection::NoUpstream | Rejection::BodyBroken | Rejection::Panicked => false,
+            Rejection::NoUpstream | Rejection::Panicked => false,
             Rejection::Target(_)
             | Rejection::MethodNotServed
             | Rejection::Upgrade
@@ -208,6 +208,7 @@ fn every_refusal_is_known_here() {
             | Rejection::NotAcceptable(_)
             | Rejection::BodyTooLarge(_)
             | Rejection::BodyTimedOut
+            | Rejection::BodyBroken
             | Rejection::Overloaded
             | Rejection::DeadlineExceeded
             | Rejection::UpstreamSaturated
@@ -218,11 +219,9 @@ fn every_refusal_is_known_here() {
             | Rejection::Unmaskable => true,
         }
     }
-    for (rejection, status, code) in [
-        (Rejection::NoUpstream, 502, "no_upstream"),
-        (Rejection::BodyBroken, 400, "body_broken"),
-        (Rejection::Panicked, 500, "internal"),
-    ] {
+    for (rejection, status, code) in
+        [(Rejection::NoUpstream, 502, "no_upstream"), (Rejection::Panicked, 500, "internal")]
+    {
         assert!(!driven(&rejection));
         for format in [Format::Json, Format::Xml] {
             let response = rejection.clone().into_response(ErrorFormat::Upstream(format));

@@ -82,7 +82,20 @@ async fn a_route_that_handles_credentials_is_for_no_token() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn users_may_be_read_and_not_changed() {
     let w = World::new().await;
-    for target in ["/users/1.json", "/users/1", "/users/1.html", "/users/01", "/profile.json"] {
+    for target in [
+        "/users/1.json",
+        "/users/1",
+        "/users/1.html",
+        "/users/1%2ejson",
+        "/users/1.json/",
+        "//users/1.json",
+        "/users/%31.json",
+        "/users/01",
+        "/users/1;x.json",
+        "/users/1%3Fx.json",
+        "/users/%201.json",
+        "/profile.json",
+    ] {
         for method in ["POST", "PUT", "PATCH", "DELETE"] {
             w.ask(method, target).as_("a").expect_refusal(403, "guarded_route").await;
         }

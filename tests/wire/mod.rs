@@ -2,4 +2,5 @@
 
 mod clients;
 mod framing;
+mod http2;
 mod targets;

@@ -78,7 +78,7 @@ fn head(status: u16, headers: &[(String, String)], body: &Content, close: bool) 
         Content::Whole(_) if status == 204 || status == 304 => {}
         Content::Whole(bytes) => text.push_str(&format!("Content-Length: {}\r\n", bytes.len())),
         Content::Cut { announced, .. } => {
-            text.push_str(&format!("Content-Length: {announced}\r\n"))
+            text.push_str(&format!("Content-Length: {announced}\r\n"));
         }
         Content::Chunks(_) | Content::Fed => text.push_str("Transfer-Encoding: chunked\r\n"),
     }
