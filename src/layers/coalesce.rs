@@ -397,3 +397,6 @@ fn show(
     answer.headers_mut().insert(&CACHE_STATUS, status.header());
     answer
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+//! Flights over a leaf that is held, fails or panics: who waits is always answered.
+
+use std::{
+    future::pending,
+    net::{IpAddr, Ipv4Addr},
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
+use tokio::sync::Semaphore;
+use tower::{ServiceExt as _, service_fn};
+
+use super::*;
+use crate::{
+    api::{routes::RouteTable, target::Target},
+    auth::presented::presented,
+    cache::{entry, store::Store},
+    call::{Aimed, Call, Caller, Effect},
+    clock::Clock,
+    net::server::ClientBody,
+    record::{Record, RequestId},
+    settings::ByteSize,
+    tenants::{
+        self,
+        directory::Directory,
+        fixture::{Fixture, keyring, surroundings},
+    },
+    vocabulary::{Format, Protocol},
+};
+
+const KEY: &str = "a-key-that-is-long-enough-to-adopt";
+
+struct Setting {
+    shelf: Arc<Shelf>,
+    hangar: Arc<Hangar>,
+    directory: Arc<Directory>,
+    _fixture: Fixture,
+}
+
+impl Setting {
+    fn new() -> Self {
+        let mut fixture = Fixture::new();
+        fixture.add("acme", KEY);
+        let metrics = Arc::new(Metrics::new());
+        let config = tenants::Config { store: fixture.path(), ..tenants::Config::default() };
+        let directory =
+            Directory::open(&config, keyring("ab"), surroundings(), Arc::clone(&metrics));
+        let shelf = Arc::new(Shelf {
+            store: Store::new(ByteSize::mib(1), metrics.cache_evictions.clone()),
+            routes: Arc::new(RouteTable::new(&[]).expect("the table itself")),
+            config: entry::Config::default(),
+            clock: Clock::start(),
+            metrics,
+        });
+        let timeout = Duration::from_secs(5);
+        let hangar = Arc::new(Hangar::new(Arc::clone(&shelf), TaskTracker::new(), timeout));
+        Self { shelf, hangar, directory: Arc::new(directory.expect("opened")), _fixture: fixture }
+    }
+
+    /// A miss of the list of machines that begins now.
+    fn miss(&self) -> Lookup {
+        let headers: HeaderMap = [("host", "a"), ("x-api-key", KEY)]
+            .map(|(name, value)| (name.parse().expect("a name"), HeaderValue::from_static(value)))
+            .into_iter()
+            .collect();
+        let secret = presented(&headers).expect("decodable").expect("a secret");
+        let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let caller = Caller::verify(&self.directory, &secret, 0, client).expect("a caller");
+        let uri = "/virtual_machines.json".parse().expect("a target");
+        let target = Target::canonicalize(&uri, &headers, http::Version::HTTP_11, 100);
+        let target = target.expect("canonical");
+        let listed = self.shelf.routes.read(&target).expect("listed");
+        let route = self.shelf.routes.route(listed.id);
+        let (families, class) = (route.families, route.class);
+        let partition = Arc::clone(&caller.credential().partition);
+        let ask = target.path_and_query().clone();
+        let key = Key::new(&partition, ask.clone(), Some(Format::Json));
+        let stamp = partition.stamp(families, self.shelf.clock.now());
+        let record = Record::new(RequestId::next(0), client, Protocol::Http1, Method::GET);
+        let request = Aimed {
+            record,
+            method: Method::GET,
+            target,
+            effect: Effect::Read(listed),
+            headers: headers.clone(),
+            body: ClientBody::empty(),
+        };
+        let call = Call { caller, request };
+        let exchange = Exchange { call, ask, format: Some(Format::Json), touch: None };
+        let dependence = entry::Dependence { families, class };
+        Lookup::Miss(Box::new(Miss { exchange, key, stamp, route: listed.id, dependence }))
+    }
+}
+
+fn list() -> Answer {
+    let mut answer = Answer::new(Body::from(Bytes::from_static(b"[]")));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
+}
+
+#[tokio::test]
+async fn a_fetch_that_panics_answers_everybody_and_blocks_nobody() {
+    let setting = Setting::new();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let leaf = {
+        let asked = Arc::clone(&asked);
+        service_fn(move |_: Outbound| {
+            let first = asked.fetch_add(1, Ordering::SeqCst) == 0;
+            async move {
+                tokio::task::yield_now().await;
+                assert!(!first, "the leaf breaks");
+                Ok(list())
+            }
+        })
+    };
+    let coalesce = layer(Arc::clone(&setting.hangar)).layer(leaf);
+    let (one, two) = (setting.miss(), setting.miss());
+    let answered = tokio::join!(coalesce.clone().oneshot(one), coalesce.clone().oneshot(two));
+    assert_eq!(answered.0.err(), Some(Rejection::Panicked));
+    assert_eq!(answered.1.err(), Some(Rejection::Panicked));
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    let next = coalesce.oneshot(setting.miss()).await;
+    assert_eq!(next.expect("answered").status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn the_first_reader_may_leave() {
+    let setting = Setting::new();
+    let gate = Arc::new(Semaphore::new(0));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let leaf = {
+        let (gate, asked) = (Arc::clone(&gate), Arc::clone(&asked));
+        service_fn(move |_: Outbound| {
+            asked.fetch_add(1, Ordering::SeqCst);
+            let gate = Arc::clone(&gate);
+            async move {
+                drop(gate.acquire().await);
+                Ok(list())
+            }
+        })
+    };
+    let coalesce = layer(Arc::clone(&setting.hangar)).layer(leaf);
+    let first = tokio::spawn(coalesce.clone().oneshot(setting.miss()));
+    while asked.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    let second = tokio::spawn(coalesce.clone().oneshot(setting.miss()));
+    first.abort();
+    drop(first.await);
+    gate.add_permits(1);
+    let answered = second.await.expect("no panic").expect("answered");
+    assert_eq!(answered.status(), StatusCode::OK);
+    assert_eq!(asked.load(Ordering::SeqCst), 1, "one fetch, though its first reader left");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_that_never_ends_is_ended() {
+    let setting = Setting::new();
+    let leaf = service_fn(|_: Outbound| pending::<Result<Answer, Rejection>>());
+    let coalesce = layer(Arc::clone(&setting.hangar)).layer(leaf);
+    let answered = coalesce.oneshot(setting.miss()).await;
+    assert_eq!(answered.err(), Some(Rejection::UpstreamTimedOut));
+    assert!(setting.hangar.flights().is_empty());
+}
