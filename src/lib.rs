@@ -21,6 +21,7 @@ pub mod record;
 pub mod rejection;
 pub mod serve;
 pub mod settings;
+pub mod site;
 pub mod telemetry;
 pub mod tenants;
 pub mod transcode;

@@ -19,11 +19,8 @@ use crate::{
     config::Config,
     gateway::{Shared, request_path},
     layers::{
-        authenticate::Gatekeeper,
-        coalesce::Hangar,
-        invalidate::Rules,
-        observe::Observer,
-        upstream::{Site, Sites},
+        authenticate::Gatekeeper, coalesce::Hangar, invalidate::Rules, observe::Observer,
+        upstream::Sites,
     },
     metrics::Metrics,
     net::{
@@ -31,6 +28,7 @@ use crate::{
         tls::Tls,
         upstream::{TlsSetupError, Upstream},
     },
+    site::Site,
     telemetry::{AccessLog, AccessLogError},
     tenants::{directory::Directory, snapshot::Surroundings, store::StoreError},
 };

@@ -27,14 +27,13 @@ use crate::{
     body::{Body, BodyError, Read},
     cache::{
         coherence::Stamp,
-        entry::{Candidate, Entry, Representation, Stored, strong_tag},
+        entry::{Candidate, Representation, strong_tag},
         flight::{Flights, Join},
         key::Key,
         shelf::Shelf,
         status::{CACHE_STATUS, CacheStatus},
     },
     call::{Exchange, Lookup, Miss, Outbound},
-    clock::millis,
     metrics::Metrics,
     rejection::Rejection,
     tenants::snapshot::Credential,
@@ -275,16 +274,22 @@ impl Hangar {
         let (representation, not_stored) = self.judge(fetch, parts, held, refusal);
         let representation = Arc::new(representation);
         if not_stored.is_none() {
-            self.keep(fetch, &representation);
+            let class = fetch.dependence.class;
+            self.shelf.keep(
+                &fetch.key,
+                &fetch.stamp,
+                class,
+                Representation::clone(&representation),
+            );
         } else if matches!(not_stored, Some(NotStored::NoStore)) {
-            self.mark(fetch);
+            self.shelf.mark_uncacheable(&fetch.key);
         }
         Outcome::Shared(representation, not_stored)
     }
 
     /// A reply that is too large to hold goes to the first who takes it, as it comes.
     fn stream(&self, fetch: &Fetch, mut parts: http::response::Parts, body: Body) -> Outcome {
-        self.mark(fetch);
+        self.shelf.mark_uncacheable(&fetch.key);
         let not_stored = Some(NotStored::TooLarge);
         let status = CacheStatus::Miss { collapsed: false, not_stored };
         parts.headers.insert(&CACHE_STATUS, status.header());
@@ -323,24 +328,6 @@ impl Hangar {
             }
         });
         (Representation { status: parts.status, headers, body }, not_stored)
-    }
-
-    fn keep(&self, fetch: &Fetch, representation: &Arc<Representation>) {
-        let Some(lifetime) = self.shelf.config.lifetime(fetch.dependence.class) else { return };
-        let stored_at = self.shelf.clock.now();
-        let entry = Entry {
-            representation: Representation::clone(representation),
-            stamp: fetch.stamp.clone(),
-            stored_at,
-            fresh_until: stored_at.saturating_add(millis(lifetime)),
-        };
-        self.shelf.store.insert(fetch.key.clone(), Arc::new(Stored::Entry(entry)));
-    }
-
-    fn mark(&self, fetch: &Fetch) {
-        let lifetime = millis(self.shelf.config.uncacheable_lifetime);
-        let marker = Arc::new(Stored::Uncacheable { lifetime });
-        self.shelf.store.insert(fetch.key.clone(), marker);
     }
 }
 

@@ -26,7 +26,7 @@ pub mod upstream;
 use std::future::Ready;
 
 use futures_util::future::Either;
-use http::{HeaderValue, Method, Response, StatusCode, header::CONTENT_LENGTH};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header::CONTENT_LENGTH};
 
 use crate::{body::Body, cache::entry::Representation, rejection::Rejection};
 
@@ -41,10 +41,17 @@ fn refuse<F>(rejection: Rejection) -> Step<F> {
     Either::Left(std::future::ready(Err(rejection)))
 }
 
+/// `Age`, `Cache-Status`, `X-Request-Id`, `RateLimit` and `RateLimit-Policy`.
+const ADDED: usize = 5;
+
 /// A representation as the reply to a request: whole, its head alone, or "you have it".
 fn reply(representation: &Representation, method: &Method, known: bool) -> Answer {
     let mut answer = Response::new(Body::empty());
-    *answer.headers_mut() = representation.headers.clone();
+    let kept = &representation.headers;
+    // Made with room for what each reply adds: a clone has none, and would grow twice.
+    let mut headers = HeaderMap::with_capacity(kept.len() + ADDED);
+    headers.extend(kept.iter().map(|(name, value)| (name.clone(), value.clone())));
+    *answer.headers_mut() = headers;
     if known {
         *answer.status_mut() = StatusCode::NOT_MODIFIED;
         return answer;

@@ -13,14 +13,10 @@ use std::{
     collections::HashMap,
     future::Future,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll},
 };
 
-use arc_swap::ArcSwap;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
     header::{
@@ -28,24 +24,24 @@ use http::{
         CONTENT_TYPE, USER_AGENT,
     },
 };
-use tokio::sync::Mutex;
 use tower::Service;
 
 use super::Answer;
 use crate::{
     api::{method::is_read, routes::RouteTable},
     body::{Body, UpstreamBody},
-    cache::{coherence::Epochs, key::Key},
+    cache::key::Key,
     call::{Effect, Exchange, Outbound},
     metrics::Metrics,
     net::{
         hop_by_hop,
         server::{ClientBody, ClientBodyError},
-        upstream::{LeaseError, Upstream, UpstreamError, never},
+        upstream::{LeaseError, UpstreamError, never},
     },
     rejection::Rejection,
+    site::Site,
     tenants::{directory::Directory, snapshot::Credential},
-    transcode::mask::{Masker, Secrets},
+    transcode::mask::Masker,
     vocabulary::{Format, InvalidationCause, UpstreamCause},
 };
 
@@ -69,17 +65,6 @@ pub struct Sites {
     pub max_request_body: u64,
     /// The series.
     pub metrics: Arc<Metrics>,
-}
-
-/// One upstream.
-pub struct Site {
-    name: String,
-    pool: Arc<Upstream<ClientBody>>,
-    origin: String,
-    epochs: Arc<Epochs>,
-    secrets: ArcSwap<Secrets>,
-    secrets_version: AtomicU64,
-    renewing: Mutex<()>,
 }
 
 type Answered = Pin<Box<dyn Future<Output = Result<Answer, Rejection>> + Send>>;
@@ -143,7 +128,7 @@ impl Sites {
         let site = self.site(credential)?;
         let make = || fill_request(key, credential);
         let cause = UpstreamCause::Fill;
-        let sent = site.pool.exchange(cause, make(), || (), || Some(make())).await;
+        let sent = site.pool().exchange(cause, make(), || (), || Some(make())).await;
         let reply = sent.map_err(|error| self.refusal(&error))?;
         let as_it_is = key.format().is_none();
         self.receive(site, credential, &Method::GET, reply, as_it_is).await
@@ -166,7 +151,7 @@ impl Sites {
                 touch.sent();
             }
         };
-        let sent = site.pool.exchange(cause, request, sent, never).await;
+        let sent = site.pool().exchange(cause, request, sent, never).await;
         let reply = sent.map_err(|error| {
             if error.provably_not_sent()
                 && let Some(touch) = &touch
@@ -222,31 +207,11 @@ impl Sites {
         }
         for name in [header::LOCATION, header::LINK] {
             if let Some(value) = headers.get(&name)
-                && let Some(rewritten) = self.public(site, value)
+                && let Some(rewritten) = site.public(value, self.public_url.as_deref())
             {
                 headers.insert(name, rewritten);
             }
         }
-    }
-
-    /// The value with the upstream's address replaced by ours; none if it is not in it.
-    fn public(&self, site: &Site, value: &HeaderValue) -> Option<HeaderValue> {
-        let text = value.to_str().ok()?;
-        let public = self.public_url.as_deref().unwrap_or("");
-        let ends = |rest: &str| rest.is_empty() || rest.starts_with(['/', '?', '#', '>']);
-        let mut out = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some((at, address)) = site.first_address(rest) {
-            let (before, behind) = (&rest[..at], &rest[at + address..]);
-            out.push_str(before);
-            out.push_str(if ends(behind) { public } else { &rest[at..at + address] });
-            rest = behind;
-        }
-        out.push_str(rest);
-        if out.is_empty() {
-            out.push('/');
-        }
-        HeaderValue::from_str(&out).ok()
     }
 
     fn site(&self, credential: &Credential) -> Result<&Site, Rejection> {
@@ -288,63 +253,6 @@ impl Sites {
             Some(ClientBodyError::TooLarge) => Rejection::BodyTooLarge(self.max_request_body),
             Some(ClientBodyError::Broken(_)) | None => Rejection::BodyBroken,
         }
-    }
-}
-
-impl Site {
-    /// An upstream under its name.
-    pub fn new(name: &str, pool: Arc<Upstream<ClientBody>>, epochs: Arc<Epochs>) -> Self {
-        Self {
-            name: name.to_owned(),
-            origin: pool.origin().to_string(),
-            pool,
-            epochs,
-            secrets: ArcSwap::default(),
-            secrets_version: AtomicU64::new(u64::MAX),
-            renewing: Mutex::new(()),
-        }
-    }
-
-    /// Scheme, host and port.
-    pub fn origin(&self) -> &str {
-        &self.origin
-    }
-
-    /// What all partitions of this upstream depend on.
-    pub fn epochs(&self) -> &Arc<Epochs> {
-        &self.epochs
-    }
-
-    /// The connections to it.
-    pub fn pool(&self) -> &Arc<Upstream<ClientBody>> {
-        &self.pool
-    }
-
-    /// The secrets of the snapshot in force; made anew, off the request path, when the vault has
-    /// changed since the last reply.
-    async fn secrets(&self, directory: &Arc<Directory>) -> Arc<Secrets> {
-        let version = directory.snapshot().vault_version();
-        if self.secrets_version.load(Ordering::Acquire) == version {
-            return self.secrets.load_full();
-        }
-        let _one = self.renewing.lock().await;
-        if self.secrets_version.load(Ordering::Acquire) == version {
-            return self.secrets.load_full();
-        }
-        let (directory, name) = (Arc::clone(directory), self.name.clone());
-        let make = move || Secrets::new(directory.snapshot().upstream_secrets(&name));
-        let made = Arc::new(tokio::task::spawn_blocking(make).await.unwrap_or_default());
-        self.secrets.store(Arc::clone(&made));
-        self.secrets_version.store(version, Ordering::Release);
-        made
-    }
-
-    /// Where the upstream's address stands in a text, and how long it is there: with its port, or
-    /// without when that is the scheme's own.
-    fn first_address(&self, text: &str) -> Option<(usize, usize)> {
-        let short = self.origin.strip_suffix(":443").or_else(|| self.origin.strip_suffix(":80"));
-        let found = |address: &str| text.find(address).map(|at| (at, address.len()));
-        found(&self.origin).or_else(|| short.and_then(found))
     }
 }
 
