@@ -192,7 +192,10 @@ impl Tls {
         let mut seen = source.contents();
         while let Some(Some(())) = shutdown.run_until_cancelled(changes.recv()).await {
             // Certificate and key are two files: whoever replaces both is given time for it.
-            tokio::time::sleep(source.settle).await;
+            let quiet = tokio::time::sleep(source.settle);
+            if shutdown.run_until_cancelled(quiet).await.is_none() {
+                break;
+            }
             // Other files of the directory may change all the time.
             let found = source.contents();
             if found == seen {
