@@ -199,7 +199,11 @@ fn upstreams(root: &mut Table, problems: &mut Problems) -> BTreeMap<String, Upst
             Err(wrong) => {
                 for invalid in wrong {
                     let key = format!("upstreams.{name}.{}", invalid.key());
-                    problems.add(Some(written.origin(Some(invalid.key()))), &key, &invalid.to_string());
+                    problems.add(
+                        Some(written.origin(Some(invalid.key()))),
+                        &key,
+                        &invalid.to_string(),
+                    );
                 }
             }
         }

@@ -32,9 +32,10 @@ fn every_problem_is_named_with_its_file_line_and_key() {
     let ended = run(&["--config", &file, "check"], &[]);
     assert_eq!((ended.code, &*ended.out), (Some(78), ""), "{ended:?}");
     for (line, key) in expected {
-        let named = ended.err.lines().any(|l| {
-            l.contains(&file) && l.contains(&format!("line {line}")) && l.contains(key)
-        });
+        let named = ended
+            .err
+            .lines()
+            .any(|l| l.contains(&file) && l.contains(&format!("line {line}")) && l.contains(key));
         assert!(named, "line {line}, {key}: {}", ended.err);
     }
 

@@ -20,9 +20,8 @@ async fn json_is_one_line_with_all_that_a_program_needs() {
     let mut demo = Program::start(tollgate(["demo", "--json"]), "");
     let line = demo.line("card");
     let card: Value = serde_json::from_str(&line).expect("JSON");
-    let keys = |value: &Value| {
-        value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>()
-    };
+    let keys =
+        |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
     let mut wanted = vec!["url", "admin", "ca", "upstream", "tenants"];
     wanted.sort_unstable();
     let mut found = keys(&card);

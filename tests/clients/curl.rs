@@ -29,8 +29,8 @@ async fn curl_over_both_protocols_shares_one_entry() {
         ("--no-alpn", "HTTP/1.1 200", "hit"),
     ] {
         let ended = curl.run(&[option, "--include", &url]).await.good();
-        let (head, body) = ended.split_once("\r\n\r\n").or_else(|| ended.split_once("\n\n"))
-            .expect("a head");
+        let (head, body) =
+            ended.split_once("\r\n\r\n").or_else(|| ended.split_once("\n\n")).expect("a head");
         assert!(head.starts_with(protocol), "{option}: {head}");
         let status = head.lines().find(|l| l.to_ascii_lowercase().starts_with("cache-status:"));
         assert!(status.is_some_and(|s| s.trim_end().ends_with(cache)), "{option}: {head}");

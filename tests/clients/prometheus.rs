@@ -30,8 +30,7 @@ async fn prometheus_scrapes_and_answers_queries() {
         format!("--storage.tsdb.path={}", path("data")),
         format!("--web.listen-address={free}"),
     ];
-    let mut program =
-        Program::start(command(find("prometheus", "prometheus"), arguments), "");
+    let mut program = Program::start(command(find("prometheus", "prometheus"), arguments), "");
 
     let query = async |query: &str| {
         let request = Request::get(format!("/api/v1/query?query={query}")).body(Bytes::new());

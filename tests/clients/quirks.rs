@@ -130,7 +130,8 @@ async fn pyonapp_sends_null_with_everything() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn net_onapp_waits_for_the_challenge() {
     let house = House::new().await;
-    let fields = "TE: deflate,gzip;q=0.3\r\nConnection: TE, close\r\nUser-Agent: libwww-perl/6.05\r\n";
+    let fields =
+        "TE: deflate,gzip;q=0.3\r\nConnection: TE, close\r\nUser-Agent: libwww-perl/6.05\r\n";
     let mut client = house.raw().await;
     let stranger = format!("GET {LIST} HTTP/1.1\r\n{fields}Host: localhost\r\n\r\n");
     assert!(client.send(stranger).await);
@@ -164,9 +165,8 @@ async fn perl_scripts_break_their_base64() {
         format!("BASIC {bare}"),
     ] {
         let mut client = house.raw().await;
-        let head = format!(
-            "GET {LIST} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {value}\r\n\r\n"
-        );
+        let head =
+            format!("GET {LIST} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {value}\r\n\r\n");
         assert!(client.send(head).await);
         let reply = client.reply().await;
         assert_eq!(reply.status, 200, "{}: {reply:?}", value.replace(bare, "…"));
@@ -249,8 +249,7 @@ async fn ask(house: &House, method: &str, target: &str, fields: &str, body: &str
 }
 
 async fn json(house: &House, method: &str, target: &str, body: &str) -> RawReply {
-    let fields =
-        format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+    let fields = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
     ask(house, method, target, &fields, body).await
 }
 

@@ -52,7 +52,8 @@ async fn a_write_that_fails_is_seen_by_the_next_read() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_startup_shows_on_the_first_read_after_its_transaction() {
-    let house = House::with(|options| options.panel.job_duration = Duration::from_millis(400)).await;
+    let house =
+        House::with(|options| options.panel.job_duration = Duration::from_millis(400)).await;
     let machine = house.machines("alice")[1].id;
     let item = format!("/virtual_machines/{machine}.json");
     house.get("alice", LIST).await;
