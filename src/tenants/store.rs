@@ -148,10 +148,11 @@ impl Store {
         // SQLite would make the file readable by everybody; its side files follow its mode.
         let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
         match made {
-            Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(StoreError::Create { path: path.to_owned(), source });
-            }
-            Ok(_) | Err(_) => {}
+            // Closed before SQLite opens the file: a close drops every lock that the process has
+            // on it, and another process would then take the store for its own and remove the log.
+            Ok(file) => drop(file),
+            Err(source) if source.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(source) => return Err(StoreError::Create { path: path.to_owned(), source }),
         }
         let opened = |source| StoreError::Open { path: path.to_owned(), source };
         let connection = Connection::open(path).and_then(prepare).map_err(opened)?;

@@ -8,12 +8,12 @@ mod expiry;
 
 use std::{
     fmt, fs, io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use ::aws_lc_rs::digest;
 use arc_swap::ArcSwap;
 use notify::{EventKind, RecursiveMode, Watcher};
 use rustls::{
@@ -122,9 +122,12 @@ struct Source {
     certificate: PathBuf,
     key: PathBuf,
     settle: Duration,
+    /// What the files were before they were read for the first time.
+    at_first: Marks,
 }
 
-type Digest = [u8; 32];
+/// Which file stands at each path, since when it is as it is, and how long it is.
+type Marks = [Option<(u64, SystemTime, u64)>; 2];
 
 /// A certificate that passed every check.
 struct Checked {
@@ -149,6 +152,7 @@ impl Tls {
             certificate: config.certificate.clone(),
             key: config.key.clone(),
             settle: config.settle,
+            at_first: marks(&config.certificate, &config.key),
         };
         let provider = Arc::new(aws_lc_rs::default_provider());
         let checked = source.read(&provider)?;
@@ -189,19 +193,26 @@ impl Tls {
         let Some(source) = &self.source else { return Ok(()) };
         let (changed, mut changes) = mpsc::channel(1);
         let _watcher = source.watch(changed).map_err(TlsError::Watch)?;
-        let mut seen = source.contents();
+        let mut in_force = source.at_first;
         while let Some(Some(())) = shutdown.run_until_cancelled(changes.recv()).await {
-            // Certificate and key are two files: whoever replaces both is given time for it.
-            let quiet = tokio::time::sleep(source.settle);
-            if shutdown.run_until_cancelled(quiet).await.is_none() {
-                break;
-            }
-            // Other files of the directory may change all the time.
-            let found = source.contents();
-            if found == seen {
+            // Other files may stand in the same directories, and change all the time.
+            let mut found = source.marks();
+            if found == in_force {
                 continue;
             }
-            seen = found;
+            // Certificate and key are two files: whoever replaces both is given time for it.
+            loop {
+                let settle = tokio::time::sleep(source.settle);
+                if shutdown.run_until_cancelled(settle).await.is_none() {
+                    return Ok(());
+                }
+                let now = source.marks();
+                if now == found {
+                    break;
+                }
+                found = now;
+            }
+            in_force = found;
             let tls = Arc::clone(&self);
             match tokio::task::spawn_blocking(move || tls.reload()).await {
                 Ok(Ok(())) => tracing::info!("certificate reloaded"),
@@ -263,12 +274,9 @@ impl Source {
         check(&read(&self.certificate)?, &key, provider, SystemTime::now())
     }
 
-    /// What the files hold, as far as they can be read, to be compared; never the key itself.
-    fn contents(&self) -> [Option<Digest>; 2] {
-        [&self.certificate, &self.key].map(|path| {
-            let bytes = zeroize::Zeroizing::new(fs::read(path).ok()?);
-            digest::digest(&digest::SHA256, &bytes).as_ref().try_into().ok()
-        })
+    /// What is different once either file has changed.
+    fn marks(&self) -> Marks {
+        marks(&self.certificate, &self.key)
     }
 
     /// A watcher that says once or more that something changed, for as long as it lives.
@@ -341,6 +349,13 @@ fn check(
         }
         Err(error) => Err(TlsError::Mismatch(error)),
     }
+}
+
+fn marks(certificate: &Path, key: &Path) -> Marks {
+    [certificate, key].map(|path| {
+        let metadata = fs::metadata(path).ok()?;
+        Some((metadata.ino(), metadata.modified().ok()?, metadata.len()))
+    })
 }
 
 fn directory(file: &Path) -> &Path {
