@@ -144,10 +144,12 @@ impl<'w> Step<'w> {
         world.undeclared_is_none(&place);
         let declared = self.origin.map(|reply| world.origin.expect(reply));
         let what = format!("the answer of {place}");
-        let answer = within(&what, async {
+        // Boxed: a handshake's future is large.
+        let exchange = Box::pin(async {
             let mut client = world.connect(self.speaks).await;
             client.send(self.request).await
         });
+        let answer = within(&what, exchange);
         let answer = answer.await.unwrap_or_else(|e| panic!("{place}: no answer: {e:?}"));
         world.undeclared_is_none(&place);
         if let Some(exchange) = declared {

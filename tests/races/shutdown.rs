@@ -22,8 +22,8 @@ async fn every_request_whose_head_was_read_is_answered() {
         exchanges.push(exchange);
     }
     w.begin_shutdown();
-    within("the door to close", async { while w.try_connect(Speaks::Http1).await.is_ok() {} })
-        .await;
+    let closed = Box::pin(async { while w.try_connect(Speaks::Http1).await.is_ok() {} });
+    within("the door to close", closed).await;
     // Each connection is told by itself.
     tokio::time::sleep(Duration::from_millis(50)).await;
     exchanges.iter().for_each(crate::harness::Exchange::release);
