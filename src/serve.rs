@@ -201,12 +201,13 @@ impl Process {
             self.readiness.draining();
             tokio::time::sleep(self.config.server.drain_notice).await;
             accepting.cancel();
+            tokio::time::Instant::now() + self.config.server.drain_timeout
         };
-        tokio::join!(serving, drained);
+        let ((), end) = tokio::join!(serving, drained);
         self.tasks.close();
         // Writes go on without their clients; they have their own deadline, and this is the last.
-        if tokio::time::timeout(self.config.server.drain_timeout, self.tasks.wait()).await.is_err()
-        {
+        // It is the one that the connections had, so that the process ends within it.
+        if tokio::time::timeout_at(end, self.tasks.wait()).await.is_err() {
             tracing::warn!(open = self.tasks.len(), "writes or fetches did not end in time");
         }
         background.cancel();

@@ -157,3 +157,48 @@ async fn a_swapped_symbolic_link_is_noticed() {
     assert_ne!(leaf(&tls), before);
     shutdown.cancel();
 }
+
+#[tokio::test]
+async fn other_files_of_the_directory_reload_nothing_and_delay_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path(), &pair(2100));
+    let metrics = Arc::new(Metrics::new());
+    let tls = Tls::load(&config(folder.path()), Arc::clone(&metrics)).expect("a certificate");
+    let shutdown = CancellationToken::new();
+    let watch = tokio::spawn(Arc::clone(&tls).watch(shutdown.clone()));
+    let log = folder.path().join("access.log");
+    let noise = |n: u32| fs::write(&log, n.to_string()).expect("written");
+    for n in 0..20 {
+        noise(n);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(reloads(&metrics, Success::Ok), 0);
+
+    let before = leaf(&tls);
+    write(folder.path(), &pair(2101));
+    let mut n = 100;
+    until(|| {
+        n += 1;
+        noise(n);
+        leaf(&tls) != before
+    })
+    .await;
+    assert_eq!(reloads(&metrics, Success::Ok), 1);
+    shutdown.cancel();
+    watch.await.expect("no panic").expect("a watch");
+}
+
+#[tokio::test]
+async fn the_shutdown_does_not_wait_for_quiet_files() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path(), &pair(2100));
+    let config = Config { settle: Duration::from_secs(3600), ..config(folder.path()) };
+    let tls = Tls::load(&config, Arc::new(Metrics::new())).expect("a certificate");
+    let shutdown = CancellationToken::new();
+    let watch = tokio::spawn(Arc::clone(&tls).watch(shutdown.clone()));
+    write(folder.path(), &pair(2101));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    shutdown.cancel();
+    let ended = tokio::time::timeout(Duration::from_secs(3), watch).await;
+    ended.expect("an end").expect("no panic").expect("a watch");
+}
