@@ -141,6 +141,7 @@ impl Entry {
 
 /// What a lookup in the store finds.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "markers are few, and a box would cost every hit")]
 pub enum Stored {
     /// A representation.
     Entry(Entry),

@@ -60,7 +60,7 @@ fn stops(demo: &Demo) -> Vec<Stop> {
         stop("A hit: the same list, from memory.", status.clone(), "hit"),
         stop(
             "XML: the panel's own bytes, kept beside the JSON.",
-            format!("curl -sS -u $ALICE {url}/virtual_machines.xml | head -n 3"),
+            format!("curl -sS -u $ALICE {url}/virtual_machines.xml | sed -n 1,3p"),
             "<virtual_machines type=\"array\">",
         ),
         stop(

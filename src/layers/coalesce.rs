@@ -5,10 +5,12 @@
 //! turns out to be too large to keep is streamed to one of them; the others fetch it themselves,
 //! and a marker keeps the next readers from queueing for it.
 
+mod flight;
+
 use std::{
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -18,9 +20,10 @@ use http::{
     HeaderValue, Method, StatusCode,
     header::{CACHE_CONTROL, ETAG, VARY},
 };
-use tokio::sync::{Notify, watch};
 use tokio_util::task::TaskTracker;
 use tower::{Layer, Service, layer::layer_fn};
+
+use flight::{Flight, Outcome};
 
 use super::{Answer, reply};
 use crate::{
@@ -54,27 +57,6 @@ pub struct Hangar {
     shelf: Arc<Shelf>,
     tasks: TaskTracker,
     fetch_timeout: Duration,
-}
-
-/// One fetch, as those see it who wait for it.
-struct Flight {
-    outcome: watch::Receiver<Option<Outcome>>,
-    /// Kept until the leader's task takes it.
-    teller: Mutex<Option<watch::Sender<Option<Outcome>>>>,
-    /// For a flight that waits for its turn: the stamp of its start.
-    started: OnceLock<Stamp>,
-    turn: Notify,
-}
-
-/// What a fetch brought.
-#[derive(Clone)]
-enum Outcome {
-    /// A representation that everybody may be shown.
-    Shared(Arc<Representation>, Option<NotStored>),
-    /// Too large to hold: the first to take it streams it, the others fetch it themselves.
-    Streamed(Arc<Mutex<Option<Answer>>>),
-    /// Nothing.
-    Refused(Rejection),
 }
 
 /// What a leader's task takes with it: nothing of the request but what the key says.
@@ -153,10 +135,7 @@ where
         if collapsed {
             metrics.collapsed_reads.inc();
         }
-        let mut outcome = flight.outcome.clone();
-        // A task that panicked has told nothing and dropped its end.
-        let told = outcome.wait_for(Option::is_some).await.ok().and_then(|o| o.clone());
-        match told.unwrap_or(Outcome::Refused(Rejection::Panicked)) {
+        match flight.landed().await {
             Outcome::Refused(rejection) => Err(rejection),
             Outcome::Shared(representation, not_stored) => {
                 Ok(show(&miss.exchange, &representation, collapsed, not_stored))
@@ -331,27 +310,6 @@ impl Hangar {
     }
 }
 
-impl Flight {
-    fn new() -> Arc<Self> {
-        let (teller, outcome) = watch::channel(None);
-        let teller = Mutex::new(Some(teller));
-        Arc::new(Self { outcome, teller, started: OnceLock::new(), turn: Notify::new() })
-    }
-
-    fn take_teller(&self) -> Option<watch::Sender<Option<Outcome>>> {
-        self.teller.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    async fn wait_for_turn(&self) -> Stamp {
-        loop {
-            if let Some(stamp) = self.started.get() {
-                return stamp.clone();
-            }
-            self.turn.notified().await;
-        }
-    }
-}
-
 impl Fetch {
     fn of(miss: &Miss, shelf: &Shelf) -> Self {
         Self {
@@ -372,9 +330,7 @@ impl Drop for Landing {
         };
         let next = self.hangar.flights().finish(&self.key, self.id, restamp);
         if let Some((flight, stamp)) = next {
-            // Set once: a flight gets its turn once.
-            drop(flight.started.set(stamp));
-            flight.turn.notify_one();
+            flight.start(stamp);
         }
     }
 }
