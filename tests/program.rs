@@ -82,6 +82,7 @@ impl Program {
     }
 
     /// Waits for the end, for so long at most.
+    #[expect(clippy::disallowed_methods, reason = "nothing else waits for a process with a bound")]
     pub fn end_within(mut self, patience: Duration) -> Ended {
         let begun = Instant::now();
         let status = loop {

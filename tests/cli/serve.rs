@@ -91,12 +91,12 @@ async fn sigterm_answers_what_was_begun_and_ends() {
     let creating = tokio::spawn(async move { client.send(create).await });
     gate.arrived().await.expect("the write upstream");
     server.program.signal(Signal::TERM);
-    within("a door that is closed", async {
+    let closed = Box::pin(async {
         while server.connect().await.is_ok() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-    })
-    .await;
+    });
+    within("a door that is closed", closed).await;
     gate.release();
     let created = within("the answer", creating).await.expect("no panic").expect("an answer");
     assert_eq!((created.status, created.header("connection")), (201, "close"));
