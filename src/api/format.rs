@@ -66,11 +66,11 @@ pub fn error_format(path: &str, accept: Option<&str>) -> ErrorFormat {
         return ErrorFormat::Problem;
     }
     let path = path.split('?').next().unwrap_or(path);
-    if path.ends_with(".xml") || path.contains(".xml/") {
-        return ErrorFormat::Upstream(Format::Xml);
-    }
-    if path.ends_with(".json") || path.contains(".json/") {
-        return ErrorFormat::Upstream(Format::Json);
+    let suffix = path.split('/').find_map(|segment| segment.rsplit_once('.').map(|(_, s)| s));
+    match suffix {
+        Some("xml") => return ErrorFormat::Upstream(Format::Xml),
+        Some("json") => return ErrorFormat::Upstream(Format::Json),
+        _ => {}
     }
     match accept.map(wish) {
         Some(Wish::Prefers(format)) => ErrorFormat::Upstream(format),

@@ -209,15 +209,19 @@ fn check_query(query: &str) -> Result<(), TargetError> {
     if formats.count() > 1 { Err(TargetError::RepeatedFormat) } else { Ok(()) }
 }
 
-/// Whether [`rewrite`] would change nothing: the common case, which costs no allocation.
+/// Whether [`rewrite`] would change nothing: the common case, which costs one look at each byte.
 fn is_canonical(given: &PathAndQuery) -> bool {
-    let path = given.path();
-    let plain = path.as_bytes().iter().all(|b| stands_as_it_is(*b) || *b == b'/');
-    plain
-        && !path.contains("//")
-        && !path.contains("/.")
-        && (path.len() == 1 || !path.ends_with('/'))
-        && given.query() != Some("")
+    let path = given.path().as_bytes();
+    let mut behind_slash = false;
+    for byte in path {
+        let slash = *byte == b'/';
+        // A dot behind a slash may begin a dot segment, and a slash an empty one.
+        if behind_slash && (slash || *byte == b'.') || !(slash || stands_as_it_is(*byte)) {
+            return false;
+        }
+        behind_slash = slash;
+    }
+    (path.len() == 1 || !behind_slash) && given.query() != Some("")
 }
 
 /// Rules 1 and 2.
@@ -269,10 +273,30 @@ fn push_segment(out: &mut String, segment: &[u8]) -> Result<(), TargetError> {
 
 /// Unreserved characters, and the delimiters that mean nothing in a path segment.
 fn stands_as_it_is(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~:@!$&'()*+,;=".contains(&byte)
+    PLAIN[usize::from(byte)]
 }
 
+/// A table, because every byte of every path is looked up.
+static PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let listed = b"-._~:@!$&'()*+,;=";
+    let mut byte = 0;
+    while byte < 256 {
+        plain[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut i = 0;
+    while i < listed.len() {
+        plain[listed[i] as usize] = true;
+        i += 1;
+    }
+    plain
+};
+
 fn find_suffix(path: &str) -> Result<Option<Suffix>, TargetError> {
+    if memchr::memchr(b'.', path.as_bytes()).is_none() {
+        return Ok(None);
+    }
     let mut found = None;
     let mut end = 0;
     for segment in path.split('/') {
