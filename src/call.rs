@@ -11,7 +11,6 @@ use http::{HeaderMap, Method, Version, uri::PathAndQuery};
 
 use crate::{
     api::{
-        families::FamilySet,
         routes::{Listed, RouteId, Touches},
         target::Target,
     },
@@ -68,7 +67,12 @@ pub enum Effect {
     /// It reads a route that is listed.
     Read(Listed),
     /// It reads what is not listed; who knows what that does.
-    UnlistedRead,
+    UnlistedRead {
+        /// The operator says that such reads change nothing.
+        harmless: bool,
+        /// What it would touch, for scopes.
+        touches: Touches,
+    },
     /// It changes something, or counts as if it did.
     Write(Touches),
 }
@@ -138,6 +142,8 @@ pub enum Outbound {
         key: Key,
         /// In whose name.
         credential: Arc<Credential>,
+        /// Whether the reply is searched for secrets.
+        masked: bool,
     },
     /// A request that is passed on.
     Forward(Box<Exchange>),
@@ -173,16 +179,17 @@ impl Caller {
 }
 
 impl Effect {
-    /// Whether it counts as a write.
+    /// Whether it counts as a write of everybody's, and not of its partition alone.
     pub fn is_write(self) -> bool {
         matches!(self, Self::Write(_))
     }
 
-    /// The families of its own path, which scopes are judged by.
-    pub fn own_families(self) -> FamilySet {
+    /// Whether it needs a token that may write.
+    pub fn may_change(self) -> bool {
         match self {
-            Self::Write(touches) => touches.own,
-            Self::Read(_) | Self::UnlistedRead => FamilySet::EMPTY,
+            Self::Read(_) => false,
+            Self::UnlistedRead { harmless, .. } => !harmless,
+            Self::Write(_) => true,
         }
     }
 }

@@ -95,8 +95,11 @@ crate::section! {
         pub class: String = "inventory".to_owned(),
         /// The families that it depends on.
         pub families: Vec<String> = Vec::new(),
-        /// Ask for it as the client wrote it, without a format suffix, and show it unmasked.
+        /// Ask for it as the client wrote it, without a format suffix.
         pub as_is: bool = false,
+        /// Search its replies for the upstream's keys. Only for what can hold none, and is too
+        /// large to be searched, this may be false.
+        pub masked: bool = true,
     }
 }
 
@@ -229,6 +232,7 @@ fn routes(root: &mut Table, problems: &mut Problems) -> Vec<OperatorRoute> {
             class,
             families: route.families,
             as_is: route.as_is,
+            masked: route.masked,
         }
     };
     tables.into_iter().map(read).collect()

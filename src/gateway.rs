@@ -85,10 +85,7 @@ pub fn request_path(
 + 'static {
     let Shared { config, seed, routes, observer, gatekeeper, rules, shelf, hangar, sites } = shared;
     let metrics = &observer.metrics;
-    let policy = authorise::Policy {
-        unlisted_reads_harmless: config.unlisted_reads_harmless,
-        max_inspected_body: config.max_inspected_body.0,
-    };
+    let harmless = config.unlisted_reads_harmless;
     ServiceBuilder::new()
         // First, so that everything below can name the request.
         .layer(request_id::layer(*seed))
@@ -98,18 +95,18 @@ pub fn request_path(
         .layer(respond::layer(Arc::clone(metrics), config.health_path.clone()))
         // Bounds, before work is done for a stranger: how many,
         .layer(shed::layer(config.max_requests))
-        // how long,
-        .layer(deadline::layer(config.read_timeout))
         // how much.
         .layer(body_limit::layer(config.max_body.0))
         // One canonical target for policy, cache key and upstream, or a refusal.
-        .layer(target::layer(Arc::clone(routes), config.max_target.get()))
+        .layer(target::layer(Arc::clone(routes), config.max_target.get(), harmless))
+        // How long; below the target, because only that tells a read from a GET that writes.
+        .layer(deadline::layer(config.read_timeout))
         // The trust boundary: below it there is a caller, by type.
         .layer(authenticate::layer(Arc::clone(gatekeeper)))
         // Before anything that can be refused for free, so that refusals have a price.
         .layer(rate_limit::layer(Arc::clone(metrics)))
         // Scopes and guarded routes, for the method that will really run.
-        .layer(authorise::layer(Arc::clone(routes), policy))
+        .layer(authorise::layer(Arc::clone(routes), config.max_inspected_body.0))
         // Which format is answered; the cache keeps each one by itself.
         .layer(negotiate::layer(Arc::clone(routes)))
         // Around everything that a write does, so that no outcome escapes it.

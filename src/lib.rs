@@ -12,6 +12,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demo;
+pub mod error_chain;
 pub mod gateway;
 pub mod layers;
 pub mod limit;

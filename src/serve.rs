@@ -126,7 +126,6 @@ impl Process {
             rules: Arc::new(Rules {
                 routes: Arc::clone(&routes),
                 settle_window: config.cache.settle_window,
-                unlisted_reads_harmless: config.gateway.unlisted_reads_harmless,
                 clock,
                 metrics: Arc::clone(&metrics),
                 tasks: tasks.clone(),

@@ -58,22 +58,22 @@ impl Site {
     }
 
     /// The secrets of the snapshot in force; made anew, off the request path, when the vault has
-    /// changed since the last reply.
-    pub async fn secrets(&self, directory: &Arc<Directory>) -> Arc<Secrets> {
+    /// changed since the last reply. None if they cannot be had: then nothing may be shown.
+    pub async fn secrets(&self, directory: &Arc<Directory>) -> Option<Arc<Secrets>> {
         let version = directory.snapshot().vault_version();
         if self.secrets_version.load(Ordering::Acquire) == version {
-            return self.secrets.load_full();
+            return Some(self.secrets.load_full());
         }
         let _one = self.renewing.lock().await;
         if self.secrets_version.load(Ordering::Acquire) == version {
-            return self.secrets.load_full();
+            return Some(self.secrets.load_full());
         }
         let (directory, name) = (Arc::clone(directory), self.name.clone());
         let make = move || Secrets::new(directory.snapshot().upstream_secrets(&name));
-        let made = Arc::new(tokio::task::spawn_blocking(make).await.unwrap_or_default());
+        let made = Arc::new(tokio::task::spawn_blocking(make).await.ok()?);
         self.secrets.store(Arc::clone(&made));
         self.secrets_version.store(version, Ordering::Release);
-        made
+        Some(made)
     }
 
     /// A header's value with the upstream's address replaced by the one that clients know, or by

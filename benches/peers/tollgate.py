@@ -24,6 +24,7 @@ NOTES = {
     "limit": "GCRA in the tenant's object, RateLimit headers on every reply; on in every mode",
     "collapse": "single flight by key and stamp",
     "log": "access log as JSON lines to a file, by a writer thread on the same core",
+    "S3": "replies are not searched for secrets, as an operator may say of files; fills are",
     "S6": "a write touches its families in all partitions of its upstream",
 }
 CANNOT = {}
@@ -67,6 +68,7 @@ pattern = "/nocache/v1/:name<word>"
 class = "never"
 families = ["files"]
 as_is = true
+masked = false
 """
 
 

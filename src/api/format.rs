@@ -12,6 +12,8 @@
 //! Rails answers HTML, or 406 with an empty body, where this table says "default": it is what the
 //! upstream's clients get wrong most often, and no client wants the HTML.
 
+use http::{HeaderMap, header::CONTENT_TYPE};
+
 use crate::vocabulary::Format;
 
 use super::target::Target;
@@ -47,7 +49,7 @@ pub fn negotiate(
     if let Some(suffix) = target.suffix() {
         return Ok(suffix.format);
     }
-    match target.format_parameter() {
+    match target.format_parameter().as_deref() {
         Some("json") => return Ok(Format::Json),
         Some("xml") => return Ok(Format::Xml),
         Some(_) => return Err(NotAcceptable),
@@ -77,6 +79,42 @@ pub fn error_format(path: &str, accept: Option<&str>) -> ErrorFormat {
         Some(Wish::Anything | Wish::Other) | None => ErrorFormat::Upstream(Format::Json),
     }
 }
+
+/// The format that a reply says it has.
+pub fn of_reply(headers: &HeaderMap) -> Option<Format> {
+    of_media_type(headers.get(CONTENT_TYPE)?.to_str().ok()?)
+}
+
+/// The format by whose rules a reply is searched; none for what is no text. What does not say what
+/// it is, or says something unheard of, is searched as what was asked for.
+pub fn to_search(headers: &HeaderMap, asked: Option<Format>) -> Option<Format> {
+    let asked = asked.unwrap_or(Format::Json);
+    let Some(value) = headers.get(CONTENT_TYPE) else { return Some(asked) };
+    let value = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    let binary =
+        ["image/", "audio/", "video/", "font/"].iter().any(|kind| essence.starts_with(kind))
+            || BINARY.contains(&essence);
+    if binary {
+        None
+    } else if essence.contains("json") || essence.contains("javascript") {
+        Some(Format::Json)
+    } else if essence.contains("xml") || essence.starts_with("text/") {
+        Some(Format::Xml)
+    } else {
+        Some(asked)
+    }
+}
+
+/// Media types of applications that hold no text.
+const BINARY: [&str; 6] = [
+    "application/octet-stream",
+    "application/pdf",
+    "application/zip",
+    "application/gzip",
+    "application/x-gzip",
+    "application/x-tar",
+];
 
 /// The format of a media type, whatever its parameters.
 pub fn of_media_type(value: &str) -> Option<Format> {
@@ -127,9 +165,29 @@ fn quality(range: &str) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, Version, header::HOST};
+    use http::{Version, header::HOST};
 
     use super::*;
+
+    #[test]
+    fn what_may_be_text_is_searched() {
+        let search = |value: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            if let Some(value) = value {
+                headers.insert(CONTENT_TYPE, value.parse().expect("a header value"));
+            }
+            to_search(&headers, Some(Format::Xml))
+        };
+        let (json, xml) = (Some(Format::Json), Some(Format::Xml));
+        assert_eq!(search(Some("application/hal+json; charset=utf-8")), json);
+        assert_eq!(search(Some("application/problem+json")), json);
+        assert_eq!(search(Some("Text/HTML")), xml);
+        assert_eq!(search(Some("application/atom+xml")), xml);
+        assert_eq!(search(Some("application/unheard-of")), xml);
+        assert_eq!(search(None), xml);
+        assert_eq!(search(Some("image/png")), None);
+        assert_eq!(search(Some("application/octet-stream")), None);
+    }
 
     fn check(target: &str, accept: Option<&str>, expected: Option<Format>) {
         let mut headers = HeaderMap::new();

@@ -60,8 +60,8 @@ pub fn may_hide_override(method: &Method, headers: &HeaderMap) -> bool {
         return false;
     }
     let Some(value) = headers.get(CONTENT_TYPE) else { return true };
-    let essence = value.to_str().unwrap_or("").split([';', ',']).next().unwrap_or("").trim();
-    let essence = essence.to_ascii_lowercase();
+    let value = String::from_utf8_lossy(value.as_bytes());
+    let essence = value.split([';', ',']).next().unwrap_or("").trim().to_ascii_lowercase();
     essence.is_empty()
         || essence == "application/x-www-form-urlencoded"
         || essence.starts_with("multipart/")
@@ -69,9 +69,10 @@ pub fn may_hide_override(method: &Method, headers: &HeaderMap) -> bool {
 
 /// The method that a form body overrides to, if it does (rules 2 and 3).
 pub fn body_override(headers: &HeaderMap, body: &[u8]) -> Result<Option<Method>, OverrideError> {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
-    if content_type.trim_start().to_ascii_lowercase().starts_with("multipart/") {
-        let named = memchr::memmem::find(&body.to_ascii_lowercase(), b"_method").is_some();
+    let content_type = headers.get(CONTENT_TYPE).map_or(&b""[..], |v| v.as_bytes());
+    if content_type.trim_ascii_start().to_ascii_lowercase().starts_with(b"multipart/") {
+        let lower = body.to_ascii_lowercase();
+        let named = memchr::memmem::find(&lower, b"_method").is_some() || has_quoted_pair(&lower);
         // A name in multipart can be encoded in ways that versions of Rack disagree on.
         let encoded = memchr::memmem::find(body, b"filename*").is_some()
             || memchr::memmem::find(body, b"name*").is_some();
@@ -84,6 +85,17 @@ pub fn body_override(headers: &HeaderMap, body: &[u8]) -> Result<Option<Method>,
         return Err(OverrideError::Ambiguous);
     }
     by_ampersand.map_or(Ok(None), |m| overriding(&m))
+}
+
+/// Whether the head of a part has a backslash: Rack takes it out of a name.
+fn has_quoted_pair(lower: &[u8]) -> bool {
+    const NAME: &[u8] = b"content-disposition";
+    let heads = memchr::memmem::find_iter(lower, NAME).map(|at| &lower[at..]);
+    let mut heads = heads.map(|rest| {
+        let ends = [&b"\r\n\r\n"[..], b"\n\n"].map(|end| memchr::memmem::find(rest, end));
+        &rest[..ends.into_iter().flatten().min().unwrap_or(rest.len())]
+    });
+    heads.any(|head| head.contains(&b'\\'))
 }
 
 fn last_method<'a>(pairs: impl Iterator<Item = &'a str>) -> Result<Option<String>, OverrideError> {
@@ -158,6 +170,9 @@ mod tests {
         assert_eq!(body(form, "a=1&_method=delete"), Ok(Some(Method::DELETE)));
         assert_eq!(body("", "%5Fmethod=PUT"), Ok(Some(Method::PUT)));
         assert_eq!(body("", "_%6dethod=PU%54"), Ok(Some(Method::PUT)));
+        assert_eq!(body(form, "[_method]=delete"), Ok(Some(Method::DELETE)));
+        assert_eq!(body(form, "%5B_method%5D=delete"), Ok(Some(Method::DELETE)));
+        assert_eq!(body(form, "_method]=delete"), Ok(Some(Method::DELETE)));
         assert_eq!(body(form, "a=_method&b=2"), Ok(None));
         assert_eq!(body(form, "_method=delete&_method=put"), Err(OverrideError::Repeated));
         assert_eq!(body(form, "a=1;_method=delete"), Err(OverrideError::Ambiguous));
@@ -169,6 +184,13 @@ mod tests {
         let form = "multipart/form-data; boundary=x";
         let part = "--x\r\nContent-Disposition: form-data; name=\"_method\"\r\n\r\nDELETE\r\n--x--";
         assert_eq!(body(form, part), Err(OverrideError::Ambiguous));
+        let quoted = part.replace("_method", "_\\method");
+        assert_eq!(body(form, &quoted), Err(OverrideError::Ambiguous));
+        let mut odd = HeaderMap::new();
+        let value = http::HeaderValue::from_bytes(b"multipart/form-data; boundary=x; a=\xff");
+        odd.insert(CONTENT_TYPE, value.expect("a header value"));
+        assert!(may_hide_override(&Method::POST, &odd));
+        assert_eq!(body_override(&odd, part.as_bytes()), Err(OverrideError::Ambiguous));
         assert_eq!(body(form, "--x\r\nname=\"file\"\r\n\r\ndata\r\n--x--"), Ok(None));
     }
 }

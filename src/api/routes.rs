@@ -41,6 +41,8 @@ pub struct Route {
     pub families: FamilySet,
     /// It is asked for as the client wrote it, without a format suffix.
     pub as_is: bool,
+    /// Its replies are searched for secrets.
+    pub masked: bool,
     suffix_after: Option<usize>,
 }
 
@@ -56,8 +58,9 @@ pub struct Listed {
 /// What a write changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Touches {
-    /// The families of the path itself, which scopes are judged by.
-    pub own: FamilySet,
+    /// What scopes judge the path by: its own families, and those and the class of the read that
+    /// stands at the same path, however its ids are spelled.
+    pub scope: u64,
     /// All families whose reads may change.
     pub all: FamilySet,
 }
@@ -73,6 +76,8 @@ pub struct OperatorRoute {
     pub families: Vec<String>,
     /// It is asked for as the client wrote it.
     pub as_is: bool,
+    /// Its replies are searched for secrets.
+    pub masked: bool,
 }
 
 /// Why a route cannot be added.
@@ -131,6 +136,13 @@ struct GuardData {
     paths: Vec<String>,
 }
 
+/// What a route is besides its path and its families.
+struct Kind {
+    class: RouteClass,
+    as_is: bool,
+    masked: bool,
+}
+
 /// The methods that a guard is for; none is all.
 #[derive(Clone, Debug)]
 struct Methods(Vec<Method>);
@@ -153,11 +165,12 @@ impl RouteTable {
         for read in &data.read {
             let class = class_named(&read.class).expect("tested data");
             for path in &read.paths {
-                table.add_read(path, class, &read.families, false)?;
+                table.add_read(path, &read.families, Kind { class, as_is: false, masked: true })?;
             }
         }
         for route in operator {
-            table.add_read(&route.pattern, route.class, &route.families, route.as_is)?;
+            let OperatorRoute { class, as_is, masked, .. } = *route;
+            table.add_read(&route.pattern, &route.families, Kind { class, as_is, masked })?;
         }
         table.add_writes(&data.write)?;
         for path in data.effect.iter().flat_map(|e| &e.paths) {
@@ -194,15 +207,15 @@ impl RouteTable {
     pub fn touches(&self, target: &Target) -> Touches {
         let segments = bare_segments(target);
         let written = self.writes.find(&segments).map(|f| *f.value);
-        let read = self.reads.find(&segments).map(|f| self.route(*f.value).families);
-        match (written, read) {
-            (Some(written), read) => {
-                let all = written.all.union(read.unwrap_or_default());
-                Touches { own: written.own, all }
-            }
-            (None, Some(read)) => Touches { own: read, all: read },
-            (None, None) => Touches { own: FamilySet::EMPTY, all: self.families.all() },
-        }
+        let read = self.reads.find(&segments).map(|f| self.route(*f.value));
+        let families = read.map(|route| route.families);
+        let all = match (written, families) {
+            (Some(written), read) => written.all.union(read.unwrap_or_default()),
+            (None, Some(read)) => read,
+            (None, None) => self.families.all(),
+        };
+        let own = written.map_or(0, |written| written.scope);
+        Touches { scope: own | read.map_or(0, Route::scope_mask), all }
     }
 
     /// A route by its place.
@@ -229,9 +242,8 @@ impl RouteTable {
     fn add_read(
         &mut self,
         path: &str,
-        class: RouteClass,
         families: &[String],
-        as_is: bool,
+        Kind { class, as_is, masked }: Kind,
     ) -> Result<(), RouteError> {
         let pattern = parse(path)?;
         let mut set = FamilySet::EMPTY;
@@ -247,6 +259,7 @@ impl RouteTable {
             class,
             families: set,
             as_is,
+            masked,
             suffix_after: pattern.suffix_after(),
         });
         self.reads.insert(&pattern, id);
@@ -256,7 +269,7 @@ impl RouteTable {
     /// Runs after every family is named, so that `*` is all of them.
     fn add_writes(&mut self, writes: &[WriteData]) -> Result<(), RouteError> {
         for write in writes {
-            let mut touches = Touches { own: FamilySet::EMPTY, all: FamilySet::EMPTY };
+            let mut touches = Touches { scope: 0, all: FamilySet::EMPTY };
             for (i, name) in write.touches.iter().enumerate() {
                 let set = match name.as_str() {
                     "*" => self.families.all(),
@@ -264,7 +277,7 @@ impl RouteTable {
                 };
                 touches.all = touches.all.union(set);
                 if i == 0 {
-                    touches.own = set;
+                    touches.scope = set.bits();
                 }
             }
             for path in &write.paths {
@@ -368,11 +381,24 @@ mod tests {
         let vms = names.find("vms").expect("a family");
         let dns = names.find("dns").expect("a family");
         let touched = table.touches(&target("/virtual_machines/1/startup.json"));
-        assert_eq!(touched.own, vms);
+        assert_eq!(touched.scope, vms.bits());
         assert_eq!(touched.all.bits() & dns.bits(), 0);
         assert_ne!(touched.all.bits() & vms.bits(), 0);
         assert_eq!(table.touches(&target("/roles/1")).all, names.all());
         assert_eq!(table.touches(&target("/unheard/of")).all, names.all());
+    }
+
+    #[test]
+    fn a_scope_does_not_depend_on_the_spelling_of_an_id_or_the_method() {
+        let table = table();
+        let inventory = table.scope_bit("inventory").expect("a class");
+        let vms = table.scope_bit("vms").expect("a family");
+        for path in ["/virtual_machines/1", "/virtual_machines/01.json", "/virtual_machines/1abc"] {
+            assert_ne!(table.touches(&target(path)).scope & inventory, 0, "{path}");
+        }
+        assert_ne!(table.touches(&target("/users/01/vm_stats.json")).scope & vms, 0);
+        let listed = table.read(&target("/settings/hypervisors/1/virtual_machines.json"));
+        assert_ne!(table.route(listed.expect("listed").id).scope_mask() & vms, 0);
     }
 
     #[test]
@@ -398,6 +424,7 @@ mod tests {
             class: RouteClass::Static,
             families: vec!["files".to_owned()],
             as_is: true,
+            masked: true,
         };
         let table = RouteTable::new(std::slice::from_ref(&route)).expect("a table");
         let listed = table.read(&target("/v1/vms-1k")).expect("listed");

@@ -126,10 +126,9 @@ impl Target {
         segments(self.path(), self.suffix)
     }
 
-    /// The value of `?format=`, if it is there.
-    pub fn format_parameter(&self) -> Option<&str> {
-        let pairs = self.query()?.split('&');
-        pairs.filter_map(|pair| pair.split_once('=')).find(|(k, _)| *k == "format").map(|(_, v)| v)
+    /// The value of `?format=`, if it is there, however its name is spelled.
+    pub fn format_parameter(&self) -> Option<String> {
+        self.query()?.split('&').find_map(|pair| decoded_parameter(pair, "format"))
     }
 
     /// The names in the query, which may be logged; values may not.
@@ -139,10 +138,18 @@ impl Target {
     }
 }
 
-/// The value of the last of a name's pairs in a query or form, compared after decoding.
+/// The value of a pair of a query or form, if Rack puts it under this name: it decodes the name, and
+/// takes brackets around it for none.
 pub fn decoded_parameter(pair: &str, name: &str) -> Option<String> {
     let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-    (percent::decode_form(key) == name).then(|| percent::decode_form(value))
+    let plain = !key.contains(['%', '+', '[', ']']);
+    let named = if plain {
+        key == name
+    } else {
+        let decoded = percent::decode_form(key);
+        decoded.trim_start_matches(['[', ']']).trim_end_matches(']') == name
+    };
+    named.then(|| percent::decode_form(value))
 }
 
 /// The segments of a path; the suffix is cut out of the one that it ends.
@@ -202,10 +209,7 @@ fn check_query(query: &str) -> Result<(), TargetError> {
     if query.contains('%') {
         percent::check(query.as_bytes())?;
     }
-    let formats = query.split('&').filter(|pair| {
-        let key = pair.split('=').next().unwrap_or(pair);
-        key == "format" || (key.contains('%') && percent::decode_form(key) == "format")
-    });
+    let formats = query.split('&').filter_map(|pair| decoded_parameter(pair, "format"));
     if formats.count() > 1 { Err(TargetError::RepeatedFormat) } else { Ok(()) }
 }
 

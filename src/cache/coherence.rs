@@ -110,6 +110,13 @@ impl<C: Cell> Epochs<C> {
         }
     }
 
+    /// What any family shows may have changed.
+    pub fn touch_all(&self) {
+        for family in &self.families {
+            family.epoch.increment();
+        }
+    }
+
     /// A write has ended; until `unsettled_until` nothing is kept. Called once for each
     /// [`Epochs::begin`], whatever the outcome.
     pub fn end(&self, families: FamilySet, unsettled_until: u64) {

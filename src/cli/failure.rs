@@ -1,11 +1,12 @@
 //! Why a command failed, with the exit code that says so to scripts.
 
-use std::{error::Error, fmt::Write, io, net::SocketAddr, path::PathBuf};
+use std::{fmt::Write, io, net::SocketAddr, path::PathBuf};
 
 use super::exit::Exit;
 use crate::{
     auth::{keyring::VaultError, scopes::UnknownName},
     config::ConfigError,
+    error_chain::error_chain,
     net::tls::TlsError,
     serve::StartError,
     telemetry::LogError,
@@ -159,12 +160,7 @@ impl Failure {
 
     /// All there is to say, for standard error: the failure, its causes, every bad line.
     pub fn report(&self) -> String {
-        let mut text = self.to_string();
-        let mut source = self.source();
-        while let Some(cause) = source {
-            text = format!("{text}: {cause}");
-            source = cause.source();
-        }
+        let mut text = error_chain(self);
         if let Self::Import(ImportError::Lines(bad)) = self {
             for line in bad {
                 // Writing to memory does not fail.

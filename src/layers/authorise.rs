@@ -29,16 +29,8 @@ pub struct Authorise<S> {
 #[derive(Clone)]
 struct Judge {
     routes: Arc<RouteTable>,
-    policy: Policy,
-}
-
-/// What an operator decides about all tokens.
-#[derive(Clone, Copy, Debug)]
-pub struct Policy {
-    /// Reads of routes that are not listed change nothing.
-    pub unlisted_reads_harmless: bool,
     /// The largest body that is read for a method override.
-    pub max_inspected_body: u64,
+    max_inspected_body: u64,
 }
 
 /// The future of this layer.
@@ -48,9 +40,9 @@ pub type Authorised<F> =
 /// Judges calls by the routes and the token's scopes.
 pub fn layer<S>(
     routes: Arc<RouteTable>,
-    policy: Policy,
+    max_inspected_body: u64,
 ) -> impl Layer<S, Service = Authorise<S>> + Clone {
-    let judge = Judge { routes, policy };
+    let judge = Judge { routes, max_inspected_body };
     layer_fn(move |inner| Authorise { inner, judge: judge.clone() })
 }
 
@@ -87,22 +79,18 @@ impl Judge {
         if self.routes.is_guarded(&request.method, &request.target) {
             return Err(Rejection::Guarded);
         }
-        let (mask, writes) = match request.effect {
-            Effect::Read(listed) => (self.routes.route(listed.id).scope_mask(), false),
-            Effect::Write(touches) => (touches.own.bits(), true),
-            Effect::UnlistedRead => {
-                let own = self.routes.touches(&request.target).own;
-                (own.bits(), !self.policy.unlisted_reads_harmless)
-            }
+        let scope = match request.effect {
+            Effect::Read(listed) => self.routes.route(listed.id).scope_mask(),
+            Effect::Write(touches) | Effect::UnlistedRead { touches, .. } => touches.scope,
         };
-        if writes && !scopes.permits_writes() {
+        if request.effect.may_change() && !scopes.permits_writes() {
             return Err(Rejection::ReadOnly);
         }
-        if scopes.permits(mask) { Ok(()) } else { Err(Rejection::OutOfScope) }
+        if scopes.permits(scope) { Ok(()) } else { Err(Rejection::OutOfScope) }
     }
 
     async fn reveal_override(&self, mut call: Call) -> Result<Call, Rejection> {
-        let most = self.policy.max_inspected_body;
+        let most = self.max_inspected_body;
         let request = &mut call.request;
         let body = std::mem::replace(&mut request.body, ClientBody::empty());
         let bytes = read_whole(body, most).await?;

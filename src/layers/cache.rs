@@ -86,7 +86,7 @@ where
     fn look(&mut self, exchange: Exchange) -> Step<S::Future> {
         let listed = match exchange.call.request.effect {
             Effect::Read(listed) => listed,
-            Effect::UnlistedRead => return self.pass(exchange, Some(Bypass::Unlisted)),
+            Effect::UnlistedRead { .. } => return self.pass(exchange, Some(Bypass::Unlisted)),
             Effect::Write(_) => return self.pass(exchange, None),
         };
         match find(&self.shelf, &exchange, listed) {

@@ -27,6 +27,7 @@ use flight::{Flight, Outcome};
 
 use super::{Answer, reply};
 use crate::{
+    api::format,
     body::{Body, BodyError, Read},
     cache::{
         coherence::Stamp,
@@ -65,6 +66,8 @@ struct Fetch {
     credential: Arc<Credential>,
     stamp: Stamp,
     dependence: crate::cache::entry::Dependence,
+    /// Whether the reply is searched for secrets.
+    masked: bool,
     /// What a transaction that is under way on the same resource may change.
     neighbors: crate::api::families::FamilySet,
 }
@@ -190,8 +193,11 @@ where
         if waits {
             fetch.stamp = flight.wait_for_turn().await;
         }
-        let fill =
-            Outbound::Fill { key: fetch.key.clone(), credential: Arc::clone(&fetch.credential) };
+        let fill = Outbound::Fill {
+            key: fetch.key.clone(),
+            credential: Arc::clone(&fetch.credential),
+            masked: fetch.masked,
+        };
         match inner.call(fill).await {
             Ok(answer) => hangar.receive(&fetch, answer).await,
             Err(rejection) => Outcome::Refused(rejection),
@@ -291,7 +297,8 @@ impl Hangar {
         }
         let partition = &fetch.credential.partition;
         let families = fetch.dependence.families;
-        let locked = fetch.key.format().is_some_and(|format| says_locked(format, &body));
+        let format = format::of_reply(&headers);
+        let locked = format.is_some_and(|format| says_locked(format, &body));
         if locked {
             // It changes again when its transaction ends, and so does what hangs on it.
             let until = self.shelf.clock.after(self.shelf.config.settle_window);
@@ -317,6 +324,7 @@ impl Fetch {
             credential: Arc::clone(miss.exchange.call.caller.credential()),
             stamp: miss.stamp.clone(),
             dependence: miss.dependence,
+            masked: shelf.routes.route(miss.route).masked,
             neighbors: shelf.routes.touches(&miss.exchange.call.request.target).all,
         }
     }

@@ -1,7 +1,8 @@
 //! Ends a read that takes longer than a client waits.
 //!
 //! A write is not ended here: its own deadline is the upstream's, and to answer "too late" while
-//! it is still being applied would invite the client to send it again.
+//! it is still being applied would invite the client to send it again. A GET that has an effect is
+//! a write, too.
 
 use std::{
     pin::Pin,
@@ -15,7 +16,7 @@ use tokio::time::{Timeout, timeout};
 use tower::{Layer, Service, layer::layer_fn};
 
 use super::{Answer, always_ready};
-use crate::{api::method::is_read, call::Traced, rejection::Rejection};
+use crate::{call::Aimed, rejection::Rejection};
 
 /// The service of this layer.
 #[derive(Clone)]
@@ -37,9 +38,9 @@ pub fn layer<S>(after: Duration) -> impl Layer<S, Service = Deadline<S>> + Clone
     layer_fn(move |inner| Deadline { inner, after })
 }
 
-impl<S> Service<Traced> for Deadline<S>
+impl<S> Service<Aimed> for Deadline<S>
 where
-    S: Service<Traced, Response = Answer, Error = Rejection>,
+    S: Service<Aimed, Response = Answer, Error = Rejection>,
 {
     type Response = Answer;
     type Error = Rejection;
@@ -47,12 +48,11 @@ where
 
     always_ready!();
 
-    fn call(&mut self, request: Traced) -> Self::Future {
-        if is_read(&request.method) {
-            Either::Left(Timed { inner: timeout(self.after, self.inner.call(request)) })
-        } else {
-            Either::Right(self.inner.call(request))
+    fn call(&mut self, request: Aimed) -> Self::Future {
+        if request.effect.is_write() {
+            return Either::Right(self.inner.call(request));
         }
+        Either::Left(Timed { inner: timeout(self.after, self.inner.call(request)) })
     }
 }
 

@@ -15,7 +15,7 @@ use tower::{Layer, Service, layer::layer_fn};
 
 use super::{Answer, always_ready};
 use crate::{
-    api::routes::RouteTable,
+    api::{format, routes::RouteTable},
     body::{Body, BodyError, Read},
     cache::touch::{Place, Settlement, Touch},
     call::{Effect, Exchange},
@@ -39,8 +39,6 @@ pub struct Rules {
     pub routes: Arc<RouteTable>,
     /// How long nothing is kept after an outcome that is open.
     pub settle_window: Duration,
-    /// Reads of routes that are not listed change nothing.
-    pub unlisted_reads_harmless: bool,
     /// The time.
     pub clock: Clock,
     /// The series.
@@ -76,11 +74,10 @@ where
         };
         let touch = Arc::new(touch);
         exchange.touch = Some(Arc::clone(&touch));
-        let format = exchange.format;
         let mut inner = self.inner.clone();
         let write = self.rules.tasks.spawn(async move {
             let answered = inner.call(exchange).await;
-            conclude(answered, touch, format).await
+            conclude(answered, touch).await
         });
         Either::Right(Box::pin(async move { write.await.unwrap_or(Err(Rejection::Panicked)) }))
     }
@@ -93,10 +90,10 @@ impl Rules {
         let request = &exchange.call.request;
         let (place, families) = match request.effect {
             Effect::Read(_) => return None,
-            Effect::UnlistedRead => {
+            Effect::UnlistedRead { harmless, .. } => {
                 self.metrics.unlisted_reads.inc();
                 request.record.notes().cache = CacheOutcome::Bypass;
-                if self.unlisted_reads_harmless {
+                if harmless {
                     return None;
                 }
                 (Place::Partition(Arc::clone(partition)), self.routes.families().all())
@@ -115,7 +112,6 @@ impl Rules {
 async fn conclude(
     answered: Result<Answer, Rejection>,
     touch: Arc<Touch>,
-    format: Option<Format>,
 ) -> Result<Answer, Rejection> {
     let answer = match answered {
         Ok(answer) => answer,
@@ -138,7 +134,7 @@ async fn conclude(
             });
         }
     };
-    touch.end(settlement(parts.status, format, &body));
+    touch.end(settlement(parts.status, format::of_reply(&parts.headers), &body));
     Ok(Answer::from_parts(parts, Body::from(body)))
 }
 

@@ -66,7 +66,7 @@ impl<S> Negotiate<S> {
             }
             Effect::Write(_) => (as_it_is(), Some(wished?)),
             // It may have a format that is none of ours (a CSV, a download): the upstream's to say.
-            Effect::UnlistedRead => (as_it_is(), wished.ok()),
+            Effect::UnlistedRead { .. } => (as_it_is(), wished.ok()),
         };
         request.record.notes().format = format;
         Ok(Exchange { call, ask, format, touch: None })

@@ -16,7 +16,7 @@ use tower::{Layer, Service, layer::layer_fn};
 
 use super::{Answer, Step, always_ready, refuse};
 use crate::{
-    call::{Call, Effect},
+    call::Call,
     metrics::Metrics,
     rejection::{RATE_LIMIT, RATE_LIMIT_POLICY, Rejection},
     vocabulary::{Decision, Limiter},
@@ -65,9 +65,10 @@ impl<S> RateLimit<S> {
     fn count(&self, call: &Call) -> Result<Option<(HeaderValue, HeaderValue)>, Rejection> {
         let grant = call.caller.grant();
         let limits = &grant.tenant.limits;
-        let (limiter, limit) = match call.request.effect {
-            Effect::Write(_) => (Limiter::Writes, limits.writes()),
-            Effect::Read(_) | Effect::UnlistedRead => (Limiter::Reads, limits.reads()),
+        let (limiter, limit) = if call.request.effect.may_change() {
+            (Limiter::Writes, limits.writes())
+        } else {
+            (Limiter::Reads, limits.reads())
         };
         let Some(limit) = limit else { return Ok(None) };
         match limit.check() {

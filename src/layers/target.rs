@@ -10,7 +10,7 @@ use super::{Answer, Step, always_ready, refuse};
 use crate::{
     api::{
         method::{self, is_read},
-        routes::{RouteTable, Touches},
+        routes::RouteTable,
         target::Target,
     },
     call::{Aimed, Effect, Traced},
@@ -23,14 +23,21 @@ pub struct Aim<S> {
     inner: S,
     routes: Arc<RouteTable>,
     max_target: usize,
+    unlisted_reads_harmless: bool,
 }
 
 /// Judges targets by the routes; a target has at most so many bytes.
 pub fn layer<S>(
     routes: Arc<RouteTable>,
     max_target: usize,
+    unlisted_reads_harmless: bool,
 ) -> impl Layer<S, Service = Aim<S>> + Clone {
-    layer_fn(move |inner| Aim { inner, routes: Arc::clone(&routes), max_target })
+    layer_fn(move |inner| Aim {
+        inner,
+        routes: Arc::clone(&routes),
+        max_target,
+        unlisted_reads_harmless,
+    })
 }
 
 impl<S> Service<Traced> for Aim<S>
@@ -82,12 +89,10 @@ impl<S> Aim<S> {
             Some(listed) if listed.odd => Effect::Write(self.routes.touches(target)),
             Some(listed) => Effect::Read(listed),
             None if self.routes.has_effect(target) => Effect::Write(self.routes.touches(target)),
-            None => Effect::UnlistedRead,
+            None => Effect::UnlistedRead {
+                harmless: self.unlisted_reads_harmless,
+                touches: self.routes.touches(target),
+            },
         }
     }
-}
-
-/// What an unlisted read may change: nobody knows, so everything that its caller sees.
-pub fn unlisted_touches(routes: &RouteTable, target: &Target) -> Touches {
-    Touches { own: routes.touches(target).own, all: routes.families().all() }
 }

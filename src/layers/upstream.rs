@@ -7,7 +7,8 @@
 //! 3. The credential is put in last, after everything of the client's was left out.
 //! 4. Of a reply, hop-by-hop headers, cookies and the upstream's own traces stay here, and its
 //!    address is replaced in `Location` and `Link`.
-//! 5. Every reply that is text is masked, unless the operator's route is passed as it is.
+//! 5. Every reply that may be text is masked, unless the operator says of a route of theirs that
+//!    it holds no secrets.
 
 use std::{
     collections::HashMap,
@@ -28,10 +29,11 @@ use tower::Service;
 
 use super::Answer;
 use crate::{
-    api::{method::is_read, routes::RouteTable},
+    api::{format::to_search, method::is_read, routes::RouteTable},
     body::{Body, UpstreamBody},
     cache::key::Key,
     call::{Effect, Exchange, Outbound},
+    error_chain::error_chain,
     metrics::Metrics,
     net::{
         hop_by_hop,
@@ -115,8 +117,8 @@ impl Service<Outbound> for ToUpstream {
     fn call(&mut self, outbound: Outbound) -> Answered {
         let sites = Arc::clone(&self.0);
         match outbound {
-            Outbound::Fill { key, credential } => {
-                Box::pin(async move { sites.fill(&key, &credential).await })
+            Outbound::Fill { key, credential, masked } => {
+                Box::pin(async move { sites.fill(&key, &credential, masked).await })
             }
             Outbound::Forward(exchange) => Box::pin(async move { sites.forward(*exchange).await }),
         }
@@ -124,14 +126,19 @@ impl Service<Outbound> for ToUpstream {
 }
 
 impl Sites {
-    async fn fill(&self, key: &Key, credential: &Credential) -> Result<Answer, Rejection> {
+    async fn fill(
+        &self,
+        key: &Key,
+        credential: &Credential,
+        masked: bool,
+    ) -> Result<Answer, Rejection> {
         let site = self.site(credential)?;
         let make = || fill_request(key, credential);
         let cause = UpstreamCause::Fill;
         let sent = site.pool().exchange(cause, make(), || (), || Some(make())).await;
         let reply = sent.map_err(|error| self.refusal(&error))?;
-        let as_it_is = key.format().is_none();
-        self.receive(site, credential, &Method::GET, reply, as_it_is).await
+        let search = if masked { to_search(reply.headers(), key.format()) } else { None };
+        self.receive(site, credential, &Method::GET, reply, search).await
     }
 
     async fn forward(&self, exchange: Exchange) -> Result<Answer, Rejection> {
@@ -144,7 +151,7 @@ impl Sites {
         } else {
             UpstreamCause::Pass
         };
-        let as_it_is = self.is_as_it_is(&exchange);
+        let (masked, format) = (self.is_masked(&exchange), exchange.format);
         let request = forward_request(exchange, &credential);
         let sent = || {
             if let Some(touch) = &touch {
@@ -160,7 +167,8 @@ impl Sites {
             }
             self.refusal(&error)
         })?;
-        self.receive(site, &credential, &method, reply, as_it_is).await
+        let search = if masked { to_search(reply.headers(), format) } else { None };
+        self.receive(site, &credential, &method, reply, search).await
     }
 
     async fn receive(
@@ -169,7 +177,7 @@ impl Sites {
         credential: &Credential,
         method: &Method,
         reply: Response<UpstreamBody>,
-        as_it_is: bool,
+        search: Option<Format>,
     ) -> Result<Answer, Rejection> {
         let (mut parts, body) = reply.into_parts();
         if parts.status == StatusCode::UNAUTHORIZED {
@@ -180,15 +188,14 @@ impl Sites {
             return Err(Rejection::CredentialRefused);
         }
         let length = parts.headers.get(CONTENT_LENGTH).cloned();
-        let masked = if as_it_is { None } else { text_format(&parts.headers) };
         self.clean(site, &mut parts.headers);
-        let masker = match masked {
+        let masker = match search {
             Some(format) if *method != Method::HEAD => {
                 if parts.headers.contains_key(CONTENT_ENCODING) {
                     // Nobody asked for it, and what is compressed cannot be searched.
                     return Err(Rejection::Unmaskable);
                 }
-                let secrets = site.secrets(&self.directory).await;
+                let secrets = site.secrets(&self.directory).await.ok_or(Rejection::Unmaskable)?;
                 Some(Masker::new(format, secrets, self.max_masked_token))
             }
             _ => None,
@@ -218,18 +225,18 @@ impl Sites {
         self.by_name.get(&*credential.upstream).map(|s| &**s).ok_or(Rejection::NoUpstream)
     }
 
-    fn is_as_it_is(&self, exchange: &Exchange) -> bool {
-        match exchange.call.request.effect {
-            Effect::Read(listed) => self.routes.route(listed.id).as_is,
-            Effect::Write(_) | Effect::UnlistedRead => {
-                let listed = self.routes.read(&exchange.call.request.target);
-                listed.is_some_and(|l| self.routes.route(l.id).as_is)
-            }
-        }
+    /// Only an operator's own route can be one whose replies are not searched.
+    fn is_masked(&self, exchange: &Exchange) -> bool {
+        let request = &exchange.call.request;
+        let listed = match request.effect {
+            Effect::Read(listed) => Some(listed),
+            Effect::Write(_) | Effect::UnlistedRead { .. } => self.routes.read(&request.target),
+        };
+        listed.is_none_or(|listed| self.routes.route(listed.id).masked)
     }
 
     fn refusal(&self, error: &UpstreamError) -> Rejection {
-        tracing::warn!(reason = chain(error), "an upstream request failed");
+        tracing::warn!(reason = error_chain(error), "an upstream request failed");
         match error {
             UpstreamError::NoConnection(LeaseError::Saturated) => Rejection::UpstreamSaturated,
             UpstreamError::NoConnection(
@@ -307,26 +314,4 @@ fn media_type(format: Format) -> HeaderValue {
         Format::Json => HeaderValue::from_static("application/json"),
         Format::Xml => HeaderValue::from_static("application/xml"),
     }
-}
-
-/// How a reply is searched for secrets; none for what is not text.
-fn text_format(headers: &HeaderMap) -> Option<Format> {
-    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
-    match crate::api::format::of_media_type(value) {
-        Some(format) => Some(format),
-        // The scanner of markup finds a secret in any text.
-        None if value.starts_with("text/") => Some(Format::Xml),
-        None => None,
-    }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }

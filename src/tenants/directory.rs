@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     auth::keyring::{Keyring, Mac},
+    error_chain::error_chain,
     metrics::Metrics,
     vocabulary::{Reload, Success},
 };
@@ -142,7 +143,15 @@ impl Directory {
             tracing::warn!(count = left_out.len(), first = ?named, "records that cannot be used");
         }
         self.metrics.tokens.set(i64::try_from(next.tokens()).unwrap_or(i64::MAX));
-        self.current.store(Arc::new(next));
+        let vault_changed = next.vault_version() != previous.vault_version();
+        let next = Arc::new(next);
+        self.current.store(Arc::clone(&next));
+        if vault_changed {
+            // What was kept, or is being fetched, was not searched for the secrets that are new.
+            for partition in next.partitions() {
+                partition.own().touch_all();
+            }
+        }
     }
 
     fn failed(&self, error: StoreError) -> StoreError {
@@ -154,16 +163,6 @@ impl Directory {
         // Whoever panicked left the reader whole: it only ever marks what was read.
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

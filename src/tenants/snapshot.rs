@@ -198,6 +198,11 @@ impl Snapshot {
             .filter(|secret| secret.len() >= MASKED_MIN)
     }
 
+    /// The partitions of all credentials.
+    pub fn partitions(&self) -> impl Iterator<Item = &Arc<Partition>> {
+        self.credentials.values().map(|credential| &credential.partition)
+    }
+
     /// A number that grows when any credential has changed since the previous snapshot.
     pub fn vault_version(&self) -> u64 {
         self.vault_version

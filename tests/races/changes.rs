@@ -77,13 +77,15 @@ async fn a_changed_limit_is_in_force_at_once_and_others_are_not_forgotten() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rotated_credential_starts_a_new_partition() {
+async fn a_rotated_credential_starts_new_partitions() {
     let w = World::new().await;
     w.get(VMS).as_("a").origin(json("[\"old\"]")).expect_cache("miss").await;
     w.get(VMS).as_("b").origin(json("[\"b\"]")).expect_cache("miss").await;
     w.rotate_credential("a", "another-secret-of-a");
     let step = w.get(VMS).as_("a").origin(json("[\"new\"]")).expect_cache("miss");
     step.sees(|seen| assert_eq!(seen.login(), "a:another-secret-of-a")).await;
+    // What was kept for others was not searched for the new secret.
+    w.get(VMS).as_("b").origin(json("[\"b\"]")).expect_cache("miss").await;
     w.get(VMS).as_("b").expect_cache("hit").await;
     // The new secret is masked like the old one was.
     let leak = w.get("/odd.json").as_("b").origin(json("[\"another-secret-of-a\"]"));

@@ -4,15 +4,27 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
+use tollgate::vocabulary::{CacheOutcome, Closed as _, RouteClass};
+
 use crate::harness::{Reply, Speaks, World, json, until};
 
 const VMS: &str = "/virtual_machines.json";
 const VM: &str = "/virtual_machines/1.json";
 
-/// Waits until so many requests are under way in the gateway.
-async fn under_way(w: &World, count: i64) {
+/// Waits until so many readers wait for a fetch. It is not enough that their requests are under
+/// way: one that has not joined yet would begin a fetch of its own.
+async fn under_way(w: &World, count: u64) {
     let metrics = &w.process.shared().observer.metrics;
-    until("requests under way", || metrics.in_flight.get() == count).await;
+    let outcomes = [CacheOutcome::Miss, CacheOutcome::Collapsed];
+    let waiting = || {
+        let joined: u64 = outcomes.map(|o| metrics.cache_lookups.of(o).get()).iter().sum();
+        let classes = RouteClass::ALL.iter().flat_map(|class| outcomes.map(|o| (*class, o)));
+        let answered = classes
+            .map(|(class, o)| metrics.durations.of(Some(class), o).get_sample_count())
+            .sum::<u64>();
+        joined - answered
+    };
+    until("readers waiting", || waiting() == count).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -134,7 +134,9 @@ async fn a_stream_that_breaks_off_is_seen_to_break_off() {
     for speaks in [Speaks::Http1, Speaks::Http2] {
         let step = w.get("/downloads/1").as_("a").over(speaks).origin(file().cut(100_000, "half"));
         let answer = step.await;
-        assert!(answer.status == 200 && !answer.whole && answer.body == "half", "{answer:?}");
+        // A reset may overtake what was sent before it.
+        let begun = b"half".starts_with(&answer.body);
+        assert!(answer.status == 200 && !answer.whole && begun, "{answer:?}");
         // What fits into what is looked at before it is relayed is an error instead.
         let step = w.get("/downloads/1").as_("a").over(speaks).origin(file().cut(1000, "half"));
         step.expect_refusal(502, "upstream_broken").await;

@@ -69,6 +69,7 @@ fn ambiguous_targets_are_refused() {
     refuse("/a?b=1;c=2", TargetError::Semicolon);
     refuse("/a?format=xml&format=json", TargetError::RepeatedFormat);
     refuse("/a?format=xml&f%6Frmat=json", TargetError::RepeatedFormat);
+    refuse("/a?format=xml&[format]=json", TargetError::RepeatedFormat);
     refuse("/a.json/b.xml", TargetError::TwoSuffixes);
     refuse(&format!("/{}", "a".repeat(9000)), TargetError::TooLong(8192));
     refuse("*", TargetError::NotAPath);
