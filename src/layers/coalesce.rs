@@ -25,7 +25,7 @@ use tower::{Layer, Service, layer::layer_fn};
 
 use flight::{Flight, Outcome};
 
-use super::{Answer, reply};
+use super::{Answer, charge, reply};
 use crate::{
     api::format,
     body::{Body, BodyError, Read},
@@ -42,7 +42,7 @@ use crate::{
     rejection::Rejection,
     tenants::snapshot::Credential,
     transcode::locked::says_locked,
-    vocabulary::{Bypass, CacheOutcome, Decision, InvalidationCause, Limiter, NotStored},
+    vocabulary::{Bypass, CacheOutcome, InvalidationCause, Limiter, NotStored},
 };
 
 /// The service of this layer.
@@ -225,18 +225,8 @@ impl Hangar {
     fn charge(&self, exchange: &Exchange) -> Result<(), Rejection> {
         let grant = exchange.call.caller.grant();
         let Some(limit) = grant.tenant.limits.upstream_reads() else { return Ok(()) };
-        let limiter = Limiter::UpstreamReads;
-        match limit.check() {
-            Ok(_) => {
-                self.shelf.metrics.limiter.of(limiter, Decision::Allowed).inc();
-                Ok(())
-            }
-            Err(limited) => {
-                self.shelf.metrics.limiter.of(limiter, Decision::Limited).inc();
-                let shown = (limit.state(0), limit.policy());
-                Err(Rejection::Limited { limiter, limited, status: grant.limit_status, shown })
-            }
-        }
+        let metrics = &self.shelf.metrics;
+        charge(Limiter::UpstreamReads, limit, grant.limit_status, metrics).map(drop)
     }
 
     /// Reads a reply whole, if it may be held, and keeps it, if it may be kept.

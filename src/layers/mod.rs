@@ -28,7 +28,15 @@ use std::future::Ready;
 use futures_util::future::Either;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header::CONTENT_LENGTH};
 
-use crate::{body::Body, cache::entry::Representation, rejection::Rejection};
+use crate::{
+    body::Body,
+    cache::entry::Representation,
+    limit::{Allowed, Limit},
+    metrics::Metrics,
+    rejection::Rejection,
+    tenants::record::LimitStatus,
+    vocabulary::{Decision, Limiter},
+};
 
 /// What a call is answered with.
 pub type Answer = Response<Body>;
@@ -39,6 +47,22 @@ pub type Step<F> = Either<Ready<Result<Answer, Rejection>>, F>;
 /// Refuses at once.
 fn refuse<F>(rejection: Rejection) -> Step<F> {
     Either::Left(std::future::ready(Err(rejection)))
+}
+
+/// Asks a limiter for one request, and counts what it says.
+fn charge(
+    limiter: Limiter,
+    limit: &Limit,
+    status: LimitStatus,
+    metrics: &Metrics,
+) -> Result<Allowed, Rejection> {
+    let checked = limit.check();
+    let decision = if checked.is_ok() { Decision::Allowed } else { Decision::Limited };
+    metrics.limiter.of(limiter, decision).inc();
+    checked.map_err(|limited| {
+        let shown = (limit.state(0), limit.policy());
+        Rejection::Limited { limiter, limited, status, shown }
+    })
 }
 
 /// `Age`, `Cache-Status`, `X-Request-Id`, `RateLimit` and `RateLimit-Policy`.

@@ -14,12 +14,12 @@ use http::HeaderValue;
 use pin_project_lite::pin_project;
 use tower::{Layer, Service, layer::layer_fn};
 
-use super::{Answer, Step, always_ready, refuse};
+use super::{Answer, Step, always_ready, charge, refuse};
 use crate::{
     call::Call,
     metrics::Metrics,
     rejection::{RATE_LIMIT, RATE_LIMIT_POLICY, Rejection},
-    vocabulary::{Decision, Limiter},
+    vocabulary::Limiter,
 };
 
 /// The service of this layer.
@@ -71,17 +71,8 @@ impl<S> RateLimit<S> {
             (Limiter::Reads, limits.reads())
         };
         let Some(limit) = limit else { return Ok(None) };
-        match limit.check() {
-            Ok(allowed) => {
-                self.metrics.limiter.of(limiter, Decision::Allowed).inc();
-                Ok(Some((limit.state(allowed.remaining), limit.policy())))
-            }
-            Err(limited) => {
-                self.metrics.limiter.of(limiter, Decision::Limited).inc();
-                let shown = (limit.state(0), limit.policy());
-                Err(Rejection::Limited { limiter, limited, status: grant.limit_status, shown })
-            }
-        }
+        let allowed = charge(limiter, limit, grant.limit_status, &self.metrics)?;
+        Ok(Some((limit.state(allowed.remaining), limit.policy())))
     }
 }
 

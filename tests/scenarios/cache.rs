@@ -318,6 +318,35 @@ async fn an_operators_route_is_kept_by_its_own_rules() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operators_route_is_searched_for_secrets_unless_it_says_otherwise() {
+    let routes = r#"
+        [[routes]]
+        pattern = "/racks"
+        families = ["racks"]
+        as_is = true
+        [[routes]]
+        pattern = "/images"
+        families = ["racks"]
+        as_is = true
+        masked = false
+    "#;
+    let w = World::with(routes).await;
+    let keys = || json(r#"[{"api_key":"5d41402abc"}]"#);
+    let masked = w.get("/racks").as_("a").origin(keys());
+    masked.expect_body(r#"[{"api_key":"********"}]"#).await;
+    w.get("/racks").as_("a").expect_cache("hit").expect_body(r#"[{"api_key":"********"}]"#).await;
+    let shown = w.get("/images").as_("a").origin(keys());
+    shown.expect_body(r#"[{"api_key":"5d41402abc"}]"#).await;
+    // What does not say what it is, is searched as what was asked for.
+    let silent = Reply::new(200).body(r#"{"api_key":"5d41402abc"}"#);
+    let silent = w.get("/profile.json").as_("a").origin(silent);
+    silent.expect_body(r#"{"api_key":"********"}"#).await;
+    let other = Reply::new(200).header("Content-Type", "application/hal+json");
+    let other = w.get("/profile.json").as_("a").origin(other.body(r#"{"api_key":"5d41402abc"}"#));
+    other.expect_body(r#"{"api_key":"********"}"#).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_credential_empties_its_partition() {
     let w = World::new().await;
     w.get(VMS).as_("a").origin(json(LIST)).await;

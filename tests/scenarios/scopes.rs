@@ -42,6 +42,7 @@ async fn a_denial_wins() {
     w.delete("/virtual_machines/1.json").as_("not-vms").expect_refusal(403, "out_of_scope").await;
     // An id of another shape gets around nothing.
     w.get("/virtual_machines/1abc.json").as_("not-vms").expect_refusal(403, "out_of_scope").await;
+    w.get("/users/01/vm_stats.json").as_("not-vms").expect_refusal(403, "out_of_scope").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
