@@ -140,6 +140,25 @@ impl Pattern {
         Ok(Self { segments, suffix_after })
     }
 
+    /// Whether some path is under both, if its parameters have the shapes that this one declares;
+    /// the other takes any shape.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let mut theirs = other.segments.iter();
+        for mine in &self.segments {
+            let fits = match (mine, theirs.next()) {
+                (Segment::Rest, _) | (_, Some(Segment::Rest)) => return true,
+                (_, None) => false,
+                (Segment::Literal(mine), Some(Segment::Literal(theirs))) => mine == theirs,
+                (Segment::Parameter(shape), Some(Segment::Literal(text))) => shape.fits(text),
+                (_, Some(Segment::Parameter(_))) => true,
+            };
+            if !fits {
+                return false;
+            }
+        }
+        matches!(theirs.next(), None | Some(Segment::Rest))
+    }
+
     /// The segment behind which a suffix is put when the client sent none; none for the last.
     pub fn suffix_after(&self) -> Option<usize> {
         self.suffix_after
@@ -325,6 +344,23 @@ mod tests {
         assert_eq!(Pattern::parse("/a//b"), Err(PatternError::Empty));
         assert_eq!(Pattern::parse("/a/:"), Err(PatternError::Empty));
         assert_eq!(Pattern::parse("/**/a"), Err(PatternError::Rest));
+    }
+
+    #[test]
+    fn patterns_overlap_when_a_path_is_under_both() {
+        let check = |mine: &str, theirs: &str, expected: bool| {
+            let parse = |text| Pattern::parse(text).expect("a pattern");
+            assert_eq!(parse(mine).overlaps(&parse(theirs)), expected, "{mine} {theirs}");
+        };
+        check("/users/:id", "/users/sign_in", false);
+        check("/users/:name<word>", "/users/sign_in", true);
+        check("/users/:id/limits", "/users/:id/suspend", false);
+        check("/users/:id/:what<word>", "/users/:id/suspend", true);
+        check("/users/:id/keys", "/users/:id/keys/**", true);
+        check("/users/:id/keys/:id", "/users/:id/keys/**", true);
+        check("/users", "/users/:id/keys/**", false);
+        check("/a/**", "/a/b/c", true);
+        check("/sign_in", "/:id", true);
     }
 
     #[test]

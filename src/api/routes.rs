@@ -24,6 +24,8 @@ pub struct RouteTable {
     writes: PatternTree<Touches>,
     effects: PatternTree<()>,
     guards: PatternTree<Methods>,
+    /// The patterns of the guards that are for reads, too.
+    read_guards: Vec<Pattern>,
 }
 
 /// The place of a route in its table.
@@ -43,6 +45,8 @@ pub struct Route {
     pub as_is: bool,
     /// Its replies are searched for secrets.
     pub masked: bool,
+    /// A guard may be for a path of it: each request has to be asked about.
+    may_be_guarded: bool,
     suffix_after: Option<usize>,
 }
 
@@ -161,7 +165,10 @@ impl RouteTable {
             writes: PatternTree::new(),
             effects: PatternTree::new(),
             guards: PatternTree::new(),
+            read_guards: Vec::new(),
         };
+        // Before the reads, which are held against them.
+        table.add_guards(&data.guard)?;
         for read in &data.read {
             let class = class_named(&read.class).expect("tested data");
             for path in &read.paths {
@@ -176,12 +183,6 @@ impl RouteTable {
         for path in data.effect.iter().flat_map(|e| &e.paths) {
             table.effects.insert(&parse(path)?, ());
         }
-        for guard in &data.guard {
-            let methods = guard.methods.iter().filter_map(|m| m.parse().ok()).collect();
-            for path in &guard.paths {
-                table.guards.insert(&parse(path)?, Methods(Vec::clone(&methods)));
-            }
-        }
         Ok(table)
     }
 
@@ -195,6 +196,11 @@ impl RouteTable {
     /// Whether a GET of the target changes something upstream.
     pub fn has_effect(&self, target: &Target) -> bool {
         self.effects.find(&bare_segments(target)).is_some()
+    }
+
+    /// Whether the read of a listed route is one that no token may use.
+    pub fn is_guarded_read(&self, listed: Listed, method: &Method, target: &Target) -> bool {
+        self.route(listed.id).may_be_guarded && self.is_guarded(method, target)
     }
 
     /// Whether the target is one that no token may use with this method.
@@ -260,9 +266,25 @@ impl RouteTable {
             families: set,
             as_is,
             masked,
+            may_be_guarded: self.read_guards.iter().any(|guard| pattern.overlaps(guard)),
             suffix_after: pattern.suffix_after(),
         });
         self.reads.insert(&pattern, id);
+        Ok(())
+    }
+
+    fn add_guards(&mut self, guards: &[GuardData]) -> Result<(), RouteError> {
+        for guard in guards {
+            let methods: Vec<Method> =
+                guard.methods.iter().filter_map(|method| method.parse().ok()).collect();
+            for path in &guard.paths {
+                let pattern = parse(path)?;
+                self.guards.insert(&pattern, Methods(methods.clone()));
+                if methods.is_empty() || methods.contains(&Method::GET) {
+                    self.read_guards.push(pattern);
+                }
+            }
+        }
         Ok(())
     }
 
@@ -372,6 +394,26 @@ mod tests {
         assert!(table.is_guarded(&Method::PUT, &target("/users/1.json")));
         assert!(!table.is_guarded(&Method::GET, &target("/users/1.json")));
         assert!(!table.is_guarded(&Method::POST, &target("/virtual_machines.json")));
+    }
+
+    #[test]
+    fn an_operators_route_opens_no_guard() {
+        let route = OperatorRoute {
+            pattern: "/users/:id/:what<word>".to_owned(),
+            class: RouteClass::Volatile,
+            families: vec!["users".to_owned()],
+            as_is: true,
+            masked: true,
+        };
+        let table = RouteTable::new(&[route]).expect("a table");
+        let guarded = |path: &str| {
+            let target = target(path);
+            let listed = table.read(&target).expect("listed");
+            table.is_guarded_read(listed, &Method::GET, &target)
+        };
+        assert!(guarded("/users/1/make_new_api_key") && guarded("/users/1/suspend.x"));
+        assert!(!guarded("/users/1/anything") && !guarded("/users/1"));
+        assert!(table.iter().filter(|route| route.may_be_guarded).count() == 1);
     }
 
     #[test]

@@ -76,13 +76,19 @@ impl Judge {
     fn judge(&self, call: &Call) -> Result<(), Rejection> {
         let request = &call.request;
         let scopes = &call.caller.grant().scopes;
-        if self.routes.is_guarded(&request.method, &request.target) {
+        let (method, target) = (&request.method, &request.target);
+        let (guarded, scope) = match request.effect {
+            Effect::Read(listed) => (
+                self.routes.is_guarded_read(listed, method, target),
+                self.routes.route(listed.id).scope_mask(),
+            ),
+            Effect::Write(touches) | Effect::UnlistedRead { touches, .. } => {
+                (self.routes.is_guarded(method, target), touches.scope)
+            }
+        };
+        if guarded {
             return Err(Rejection::Guarded);
         }
-        let scope = match request.effect {
-            Effect::Read(listed) => self.routes.route(listed.id).scope_mask(),
-            Effect::Write(touches) | Effect::UnlistedRead { touches, .. } => touches.scope,
-        };
         if request.effect.may_change() && !scopes.permits_writes() {
             return Err(Rejection::ReadOnly);
         }

@@ -14,6 +14,7 @@ use governor::{
     state::{InMemoryState, NotKeyed},
 };
 use http::HeaderValue;
+use smallvec::SmallVec;
 
 /// The quotas of one tenant; none means unlimited.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -135,8 +136,15 @@ impl Limit {
     pub fn state(&self, remaining: u32) -> HeaderValue {
         let spent = self.quota.burst.saturating_sub(remaining);
         let seconds = spent.div_ceil(self.quota.per_second.max(1));
-        let text = format!("\"{}\";r={remaining};t={seconds}", self.name);
-        HeaderValue::from_str(&text).expect("made of a literal and numbers")
+        // Every reply has this header: it is put together without the formatting machinery.
+        let mut text: SmallVec<[u8; 64]> = SmallVec::new();
+        text.push(b'"');
+        text.extend_from_slice(self.name.as_bytes());
+        text.extend_from_slice(b"\";r=");
+        push_number(&mut text, remaining);
+        text.extend_from_slice(b";t=");
+        push_number(&mut text, seconds);
+        HeaderValue::from_bytes(&text).expect("made of a literal and numbers")
     }
 }
 
@@ -152,6 +160,19 @@ impl std::fmt::Debug for Limit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Limit").field("name", &self.name).field("quota", &self.quota).finish()
     }
+}
+
+fn push_number(text: &mut SmallVec<[u8; 64]>, number: u32) {
+    let start = text.len();
+    let mut left = number;
+    loop {
+        text.push(b'0' + u8::try_from(left % 10).unwrap_or(0));
+        left /= 10;
+        if left == 0 {
+            break;
+        }
+    }
+    text[start..].reverse();
 }
 
 #[cfg(test)]
@@ -174,6 +195,8 @@ mod tests {
         let limit = Limit::new("reads", Quota { per_second: 10, burst: 50 });
         assert_eq!(limit.policy(), "\"reads\";q=50;w=5");
         assert_eq!(limit.state(20), "\"reads\";r=20;t=3");
+        assert_eq!(limit.state(0), "\"reads\";r=0;t=5");
+        assert_eq!(limit.state(50), "\"reads\";r=50;t=0");
     }
 
     #[test]
