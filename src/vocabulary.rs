@@ -72,10 +72,6 @@ closed! {
         Overtaken => "overtaken",
         /// What it shows has not settled after a write or a transaction.
         Unsettled => "unsettled",
-        /// Its route class has no lifetime.
-        NoLifetime => "no-lifetime",
-        /// It did not arrive whole.
-        Incomplete => "incomplete",
     }
 }
 
@@ -86,12 +82,8 @@ closed! {
         Unlisted => "unlisted",
         /// It has a body that Rails would read as parameters.
         Body => "request-body",
-        /// An id of another shape than its route declares.
-        OddId => "odd-id",
         /// Its route class is `never`.
         Never => "never",
-        /// It has an effect upstream although it is a GET.
-        Effect => "effect",
         /// It was found uncacheable a moment ago.
         Marked => "uncacheable",
     }

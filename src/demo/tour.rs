@@ -72,7 +72,7 @@ fn stops(demo: &Demo) -> Vec<Stop> {
             "A write that fails: the panel answers 422, and still changes updated_at.",
             format!(
                 "curl -sS -u $ALICE -X PUT -H 'Content-Type: application/json' \
-                 -d '{{\"virtual_machine\":{{\"label\":\"\"}}}}' {url}/virtual_machines/{machine}.json"
+                 -d '{{\"virtual_machine\":{{\"label\":\"\"}}}}' {url}/virtual_machines/{machine}.json; echo"
             ),
             "{\"errors\":{\"label\":[\"can't be blank\"]}}",
         ),
@@ -86,7 +86,7 @@ fn stops(demo: &Demo) -> Vec<Stop> {
         ),
         stop(
             "A guarded route: no token mints keys of the panel.",
-            format!("curl -sS -u $ALICE -X POST {url}/users/{user}/make_new_api_key.json"),
+            format!("curl -sS -u $ALICE -X POST {url}/users/{user}/make_new_api_key.json; echo"),
             "{\"errors\":[\"this route handles credentials and is not served through the gateway\"]}",
         ),
         stop(
