@@ -126,6 +126,60 @@ async fn a_certificate_is_swapped_under_load() {
     assert_eq!(w.metric("tollgate_reloads_total{what=\"certificate\",outcome=\"ok\"}").await, 1.0);
 }
 
+/// Sends a request over and over on one connection until it is answered with the expected refusal;
+/// once the change is in force, at most so many more requests may pass.
+async fn until_refused(
+    w: &World,
+    speaks: Speaks,
+    who: &str,
+    refusal: (u16, &'static str),
+    changed: &Arc<AtomicBool>,
+    most: usize,
+) -> impl Future<Output = ()> + Send + 'static {
+    let (mut client, request) = (w.connect(speaks).await, w.request("GET", VMS, who));
+    let changed = Arc::clone(changed);
+    async move {
+        let mut passed = 0;
+        loop {
+            let in_force = changed.load(Ordering::SeqCst);
+            let answer = client.send(request.clone()).await.expect("nothing is dropped");
+            if answer.status == refusal.0 {
+                return assert_eq!(answer.code(), refusal.1);
+            }
+            assert_eq!(answer.status, 200);
+            passed += usize::from(in_force);
+            assert!(passed <= most, "{passed} requests passed behind the change");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_is_revoked_and_a_limit_changed_under_load() {
+    let w = World::new().await;
+    w.get(VMS).as_("a").origin(json("[]")).await;
+    w.add_token("doomed", "a", "a", &Default::default());
+    let [revoked, limited] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+    let mut load = tokio::task::JoinSet::new();
+    for speaks in [Speaks::Http1, Speaks::Http2] {
+        let refused = (401, "invalid_token");
+        load.spawn(until_refused(&w, speaks, "doomed", refused, &revoked, 0).await);
+        // Two share a burst of one.
+        let refused = (429, "rate_limited");
+        load.spawn(until_refused(&w, speaks, "a", refused, &limited, 1).await);
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    w.revoke("doomed");
+    w.reload();
+    revoked.store(true, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let reads = Some(Quota { per_second: 1, burst: 1 });
+    let quotas = Quotas { reads, ..Quotas::default() };
+    w.set_tenant("a", &TenantSettings { quotas, ..TenantSettings::default() });
+    w.reload();
+    limited.store(true, Ordering::SeqCst);
+    within("the refusals", load.join_all()).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_that_is_no_good_is_not_taken() {
     let w = World::new().await;
