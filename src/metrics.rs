@@ -134,7 +134,7 @@ impl Metrics {
         Self {
             requests: Requests::new(r),
             durations: Durations::new(r),
-            in_flight: r.gauge("requests_in_flight", "Requests whose reply has not ended."),
+            in_flight: r.gauge("requests_in_flight", "Requests whose reply has not begun."),
             rejections: r.counter_vec(
                 "rejections_total",
                 "Requests that Tollgate itself refused, by reason.",

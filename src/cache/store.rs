@@ -75,11 +75,6 @@ impl Store {
         self.entries.insert(key, value);
     }
 
-    /// Forgets what is kept under a key.
-    pub fn remove(&self, key: &Key) {
-        self.entries.invalidate(key);
-    }
-
     /// Does the work that moka puts off; a timer calls it, because moka has no thread for it.
     pub fn housekeep(&self) {
         self.entries.run_pending_tasks();
