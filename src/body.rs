@@ -55,7 +55,8 @@ enum Source {
     #[default]
     Empty,
     Memory(Bytes),
-    Upstream(UpstreamBody),
+    /// Apart, so that a reply from memory, which is the common one, is small to hand on.
+    Upstream(Box<UpstreamBody>),
     Masked(Box<Masked>),
     /// What was read before it was known to be too large, and the rest.
     Chained(Bytes, Box<Source>),
@@ -76,7 +77,7 @@ impl Body {
     pub fn upstream(inner: UpstreamBody, masker: Option<Masker>) -> Self {
         let source = match masker {
             Some(masker) => Source::Masked(Box::new(Masked { inner, masker: Some(masker) })),
-            None => Source::Upstream(inner),
+            None => Source::Upstream(Box::new(inner)),
         };
         Self { source, ..Self::default() }
     }
@@ -154,7 +155,7 @@ impl Source {
                 *self = Self::Empty;
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
-            Self::Upstream(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::from),
+            Self::Upstream(body) => Pin::new(&mut **body).poll_frame(cx).map_err(BodyError::from),
             Self::Masked(masked) => masked.poll(cx),
             Self::Chained(first, rest) => {
                 let first = std::mem::take(first);

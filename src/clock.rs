@@ -18,7 +18,12 @@ impl Clock {
 
     /// Milliseconds since the start.
     pub fn now(self) -> u64 {
-        millis(self.started.elapsed())
+        self.at(Instant::now())
+    }
+
+    /// A moment, for whoever has it already.
+    pub fn at(self, moment: Instant) -> u64 {
+        millis(moment.saturating_duration_since(self.started))
     }
 
     /// The time that is so much later than now.

@@ -10,6 +10,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::SystemTime,
 };
 
 use http::{HeaderValue, Method, uri::PathAndQuery};
@@ -28,6 +29,8 @@ pub struct Record {
     pub id: RequestId,
     /// When its head had been read.
     pub started: Instant,
+    /// The same moment by the calendar.
+    pub received: SystemTime,
     /// Who sent it.
     pub client: IpAddr,
     /// How it came.
@@ -70,7 +73,8 @@ impl Record {
             rejection: None,
         };
         let notes = Mutex::new(notes);
-        Arc::new(Self { id, started: Instant::now(), client, protocol, method, notes })
+        let (started, received) = (Instant::now(), SystemTime::now());
+        Arc::new(Self { id, started, received, client, protocol, method, notes })
     }
 
     /// What is known by now.

@@ -68,7 +68,10 @@ pub fn error_format(path: &str, accept: Option<&str>) -> ErrorFormat {
         return ErrorFormat::Problem;
     }
     let path = path.split('?').next().unwrap_or(path);
-    let suffix = path.split('/').find_map(|segment| segment.rsplit_once('.').map(|(_, s)| s));
+    let suffix = match memchr::memchr(b'.', path.as_bytes()) {
+        Some(_) => path.split('/').find_map(|segment| segment.rsplit_once('.').map(|(_, s)| s)),
+        None => None,
+    };
     match suffix {
         Some("xml") => return ErrorFormat::Upstream(Format::Xml),
         Some("json") => return ErrorFormat::Upstream(Format::Json),

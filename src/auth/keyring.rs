@@ -15,7 +15,6 @@ use chacha20poly1305::{
     KeyInit, XChaCha20Poly1305, XNonce,
     aead::{Aead, Payload},
 };
-use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 /// The operator's one secret; everything else can be derived from it.
@@ -189,7 +188,7 @@ impl Mac {
 
 impl PartialEq for Mac {
     fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+        aws_lc_rs::constant_time::verify_slices_are_equal(&self.0, &other.0).is_ok()
     }
 }
 

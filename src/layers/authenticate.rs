@@ -77,8 +77,8 @@ impl Gatekeeper {
             Err(error @ PresentError::Disagree) => Err(error.into()),
             Err(error @ PresentError::Undecodable) => failed(error.into()),
             Ok(Some(presented)) => {
-                let client = request.record.client;
-                match Caller::verify(&self.directory, &presented, unix_now(), client) {
+                let (now, client) = (unix(request.record.received), request.record.client);
+                match Caller::verify(&self.directory, &presented, now, client) {
                     Ok(caller) => Ok(caller),
                     Err(why) => failed(Rejection::Token(why)),
                 }
@@ -97,7 +97,7 @@ impl Gatekeeper {
     }
 }
 
-fn unix_now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+fn unix(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

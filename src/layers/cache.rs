@@ -83,13 +83,13 @@ impl<S> FromCache<S>
 where
     S: Service<Lookup, Response = Answer, Error = Rejection>,
 {
-    fn look(&mut self, exchange: Exchange) -> Step<S::Future> {
+    fn look(&mut self, mut exchange: Exchange) -> Step<S::Future> {
         let listed = match exchange.call.request.effect {
             Effect::Read(listed) => listed,
             Effect::UnlistedRead { .. } => return self.pass(exchange, Some(Bypass::Unlisted)),
             Effect::Write(_) => return self.pass(exchange, None),
         };
-        match find(&self.shelf, &exchange, listed) {
+        match find(&self.shelf, &mut exchange, listed) {
             Found::Answer(answer) => Either::Left(std::future::ready(Ok(answer))),
             Found::Bypass(why) => self.pass(exchange, Some(why)),
             Found::Nothing(key, dependence) => {
@@ -118,7 +118,7 @@ enum Found {
     Nothing(Key, Dependence),
 }
 
-fn find(shelf: &Shelf, exchange: &Exchange, listed: Listed) -> Found {
+fn find(shelf: &Shelf, exchange: &mut Exchange, listed: Listed) -> Found {
     let route = shelf.routes.route(listed.id);
     if shelf.config.lifetime(route.class).is_none() {
         return Found::Bypass(Bypass::Never);
@@ -130,7 +130,7 @@ fn find(shelf: &Shelf, exchange: &Exchange, listed: Listed) -> Found {
     match &*stored {
         Stored::Uncacheable { .. } => Found::Bypass(Bypass::Marked),
         Stored::Entry(entry) => {
-            let now = shelf.clock.now();
+            let now = shelf.clock.at(exchange.call.request.record.started);
             if entry.is_fresh(now) && partition.is_current(dependence.families, &entry.stamp) {
                 Found::Answer(show(shelf, exchange, entry, now))
             } else {
@@ -140,12 +140,13 @@ fn find(shelf: &Shelf, exchange: &Exchange, listed: Listed) -> Found {
     }
 }
 
-fn show(shelf: &Shelf, exchange: &Exchange, entry: &Entry, now: u64) -> Answer {
-    let request = &exchange.call.request;
+fn show(shelf: &Shelf, exchange: &mut Exchange, entry: &Entry, now: u64) -> Answer {
+    let request = &mut exchange.call.request;
     request.record.notes().cache = CacheOutcome::Hit;
     shelf.metrics.cache_lookups.of(CacheOutcome::Hit).inc();
     let known = entry.representation.is_known_to(&request.headers);
-    let mut answer = reply(&entry.representation, &request.method, known);
+    let room = std::mem::take(&mut request.headers);
+    let mut answer = reply(&entry.representation, &request.method, known, room);
     let headers = answer.headers_mut();
     headers.insert(AGE, HeaderValue::from(entry.age(now)));
     headers.insert(&CACHE_STATUS, CacheStatus::Hit.header());

@@ -129,7 +129,7 @@ where
         Ok(answer)
     }
 
-    async fn fetch(&mut self, miss: Miss) -> Result<Answer, Rejection> {
+    async fn fetch(&mut self, mut miss: Miss) -> Result<Answer, Rejection> {
         let (flight, collapsed) = self.board(&miss)?;
         let metrics = &self.hangar.shelf.metrics;
         let outcome = if collapsed { CacheOutcome::Collapsed } else { CacheOutcome::Miss };
@@ -141,7 +141,7 @@ where
         match flight.landed().await {
             Outcome::Refused(rejection) => Err(rejection),
             Outcome::Shared(representation, not_stored) => {
-                Ok(show(&miss.exchange, &representation, collapsed, not_stored))
+                Ok(show(&mut miss.exchange, &representation, collapsed, not_stored))
             }
             Outcome::Streamed(slot) => {
                 let taken = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -338,15 +338,16 @@ const REVALIDATE: HeaderValue = HeaderValue::from_static("private, max-age=0, mu
 const BY_CALLER: HeaderValue = HeaderValue::from_static("Authorization, Accept");
 
 fn show(
-    exchange: &Exchange,
+    exchange: &mut Exchange,
     representation: &Representation,
     collapsed: bool,
     not_stored: Option<NotStored>,
 ) -> Answer {
-    let request = &exchange.call.request;
+    let request = &mut exchange.call.request;
     let known =
         representation.status == StatusCode::OK && representation.is_known_to(&request.headers);
-    let mut answer = reply(representation, &request.method, known);
+    let room = std::mem::take(&mut request.headers);
+    let mut answer = reply(representation, &request.method, known, room);
     let status = CacheStatus::Miss { collapsed, not_stored };
     answer.headers_mut().insert(&CACHE_STATUS, status.header());
     answer

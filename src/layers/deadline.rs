@@ -2,7 +2,7 @@
 //!
 //! A write is not ended here: its own deadline is the upstream's, and to answer "too late" while
 //! it is still being applied would invite the client to send it again. A GET that has an effect is
-//! a write, too.
+//! a write, too. What is answered at once, as a hit is, has no timer made for it.
 
 use std::{
     pin::Pin,
@@ -12,7 +12,7 @@ use std::{
 
 use futures_util::future::Either;
 use pin_project_lite::pin_project;
-use tokio::time::{Timeout, timeout};
+use tokio::time::{Sleep, sleep};
 use tower::{Layer, Service, layer::layer_fn};
 
 use super::{Answer, always_ready};
@@ -29,7 +29,10 @@ pin_project! {
     /// A read under its deadline.
     pub struct Timed<F> {
         #[pin]
-        inner: Timeout<F>,
+        inner: F,
+        after: Duration,
+        // Made when the read waits for the first time.
+        end: Option<Pin<Box<Sleep>>>,
     }
 }
 
@@ -52,7 +55,7 @@ where
         if request.effect.is_write() {
             return Either::Right(self.inner.call(request));
         }
-        Either::Left(Timed { inner: timeout(self.after, self.inner.call(request)) })
+        Either::Left(Timed { inner: self.inner.call(request), after: self.after, end: None })
     }
 }
 
@@ -60,7 +63,12 @@ impl<F: Future<Output = Result<Answer, Rejection>>> Future for Timed<F> {
     type Output = Result<Answer, Rejection>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let answered = ready!(self.project().inner.poll(cx));
-        Poll::Ready(answered.unwrap_or(Err(Rejection::DeadlineExceeded)))
+        let this = self.project();
+        if let Poll::Ready(answered) = this.inner.poll(cx) {
+            return Poll::Ready(answered);
+        }
+        let end = this.end.get_or_insert_with(|| Box::pin(sleep(*this.after)));
+        ready!(end.as_mut().poll(cx));
+        Poll::Ready(Err(Rejection::DeadlineExceeded))
     }
 }

@@ -69,12 +69,18 @@ fn charge(
 const ADDED: usize = 5;
 
 /// A representation as the reply to a request: whole, its head alone, or "you have it".
-fn reply(representation: &Representation, method: &Method, known: bool) -> Answer {
+///
+/// `room` is the map of the request's headers, which nobody needs any more: hyper takes the map of a
+/// reply for the next request, so that no map is made while a connection lives.
+fn reply(representation: &Representation, method: &Method, known: bool, room: HeaderMap) -> Answer {
     let mut answer = Response::new(Body::empty());
     let kept = &representation.headers;
-    // Made with room for what each reply adds: a clone has none, and would grow twice.
-    let mut headers = HeaderMap::with_capacity(kept.len() + ADDED);
-    headers.extend(kept.iter().map(|(name, value)| (name.clone(), value.clone())));
+    let mut headers = room;
+    headers.clear();
+    headers.reserve(kept.len() + ADDED);
+    for (name, value) in kept {
+        headers.append(name, value.clone());
+    }
     *answer.headers_mut() = headers;
     if known {
         *answer.status_mut() = StatusCode::NOT_MODIFIED;

@@ -8,7 +8,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::SystemTime,
 };
 
 use http::StatusCode;
@@ -116,7 +115,7 @@ impl Observer {
         self.metrics.durations.of(class, notes.cache).observe(duration.as_secs_f64());
         let query = notes.target.as_ref().and_then(|t| t.query()).unwrap_or_default();
         self.log.record(&Line {
-            time: SystemTime::now(),
+            time: record.received,
             request_id: record.id.as_str(),
             client: record.client,
             protocol: record.protocol,

@@ -86,6 +86,7 @@ async fn who_does_not_shake_hands_is_cut_off() {
     // Closed or reset, it is over.
     let _ = within("the end", tcp.read(&mut [0; 16])).await;
     assert!(begun.elapsed() < Duration::from_secs(2));
+    ended(&w, "handshake").await;
     assert_eq!(w.metric("tollgate_tls_handshakes_total{outcome=\"timed_out\"}").await, 1.0);
 }
 

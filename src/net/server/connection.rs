@@ -1,6 +1,7 @@
 //! One connection: its handshake, its service by hyper, and how it ends.
 
 use std::{
+    cell::RefCell,
     convert::Infallible,
     error::Error,
     future::poll_fn,
@@ -68,7 +69,7 @@ pub(super) async fn serve<S, B>(
             let io = Transport::new(stream, protocol, activity.clone(), config.linger_timeout);
             let io = TokioIo::new(io);
             let door = Door {
-                service,
+                service: RefCell::new(service),
                 peer,
                 protocol,
                 activity: activity.clone(),

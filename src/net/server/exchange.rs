@@ -1,7 +1,7 @@
 //! One request and its reply: from hyper's request to the service's [`Arrival`], and the way back.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     convert::Infallible,
     net::SocketAddr,
     pin::Pin,
@@ -10,15 +10,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use http::{HeaderValue, header::CONNECTION};
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
-use pin_project_lite::pin_project;
-use tokio::time::{Instant, Sleep};
-use tokio_util::task::TaskTracker;
-use tower::{ServiceExt, util::Oneshot};
-
 use super::{
     Arrival,
     activity::{Activity, Exchange},
@@ -26,11 +17,21 @@ use super::{
     body::{ClientBody, Patience},
 };
 use crate::vocabulary::Protocol;
+use bytes::Bytes;
+use http::{HeaderValue, header::CONNECTION};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep};
+use tokio_util::task::TaskTracker;
 
 /// The service of one connection, as hyper calls it.
+///
+/// The stack is called where it stands: it is always ready (`layers/mod.rs` says why), so no request
+/// needs a clone of its own to wait with, which would cost a counted reference for each layer.
 #[derive(Debug)]
 pub(super) struct Door<S> {
-    pub(super) service: S,
+    pub(super) service: RefCell<S>,
     pub(super) peer: SocketAddr,
     pub(super) protocol: Protocol,
     pub(super) activity: Arc<Activity>,
@@ -104,19 +105,19 @@ tokio::task_local! {
 
 impl<S, B> hyper::service::Service<http::Request<Incoming>> for Door<S>
 where
-    S: tower::Service<Arrival, Response = http::Response<B>, Error = Infallible> + Clone,
+    S: tower::Service<Arrival, Response = http::Response<B>, Error = Infallible>,
     B: Body<Data = Bytes>,
 {
     type Response = http::Response<Reply<B>>;
     type Error = Infallible;
-    type Future = Answering<Oneshot<S, Arrival>>;
+    type Future = Answering<S::Future>;
 
     fn call(&self, request: http::Request<Incoming>) -> Self::Future {
         let request = request.map(|incoming| ClientBody::new(incoming, self.patience));
         let arrival = Arrival { peer: self.peer, protocol: self.protocol, request };
         Answering {
-            service: self.service.clone().oneshot(arrival),
             exchange: Some(self.activity.begin()),
+            service: self.service.borrow_mut().call(arrival),
             protocol: self.protocol,
             piece: self.piece,
         }
