@@ -12,6 +12,7 @@ use tollgate::{
         token::{Environment, Token},
     },
     cache::{
+        coherence::Change,
         entry::{Entry, Stored},
         key::Key,
         partition::Partition,
@@ -23,7 +24,7 @@ use tollgate::{
     net::tls::Tls,
     serve::Process,
     tenants::{
-        record::{SecretKind, TenantSettings, TokenTerms},
+        record::{SecretKind, Standing, TenantSettings, TokenTerms},
         secret::{UpstreamSecret, Vault},
         store::{Edit, NewToken, Store, StoreError},
     },
@@ -105,7 +106,7 @@ impl World {
     /// Makes all that the first caller was shown untrue, as a write does.
     pub(crate) fn forget(&self) {
         let families = self.process.shared().routes.families().all();
-        self.partition(&self.callers[0]).own().touch(families);
+        self.partition(&self.callers[0]).account().touch(Change::whole(families));
     }
 
     fn stored(&self, target: &str) -> Arc<Stored> {
@@ -151,7 +152,8 @@ impl Clerk<'_> {
 
     fn credential(&self, name: &str, login: &str, key: &str) -> Result<(), StoreError> {
         let secret = UpstreamSecret::new(SecretKind::Key, login, key).expect("a good secret");
-        self.edit.add_credential(&self.vault, name, "panel", &secret).map(drop)
+        let standing = Standing::default();
+        self.edit.add_credential(&self.vault, name, "panel", &secret, &standing).map(drop)
     }
 }
 

@@ -22,6 +22,7 @@ use crate::{
     settings::{Problem, Problems, Section, Table},
     telemetry, tenants,
     vocabulary::RouteClass,
+    watch,
 };
 
 /// Variables that override a key begin with this: `TOLLGATE__SERVER__LISTEN`.
@@ -38,6 +39,8 @@ pub struct Config {
     pub gateway: gateway::Config,
     /// The cache.
     pub cache: entry::Config,
+    /// The watch over transactions.
+    pub watch: watch::Config,
     /// The store.
     pub tenants: tenants::Config,
     /// The word in new tokens.
@@ -103,11 +106,12 @@ crate::section! {
     }
 }
 
-const SECTIONS: [&str; 11] = [
+const SECTIONS: [&str; 12] = [
     "server",
     "tls",
     "gateway",
     "cache",
+    "watch",
     "tenants",
     "failed_tokens",
     "admin",
@@ -148,6 +152,7 @@ impl Config {
             tls: root.take_section("tls", &mut problems),
             gateway: root.take_section("gateway", &mut problems),
             cache: root.take_section("cache", &mut problems),
+            watch: root.take_section("watch", &mut problems),
             failed_tokens: root.take_section("failed_tokens", &mut problems),
             admin: root.take_section("admin", &mut problems),
             log: root.take_section("log", &mut problems),
@@ -166,6 +171,7 @@ impl Config {
         self.admin.validate(problems);
         self.log.validate(problems);
         self.access_log.validate(problems);
+        self.watch.validate(problems);
         if let Err(error) = RouteTable::new(&self.routes) {
             problems.add(None, "routes", &error.to_string());
         }

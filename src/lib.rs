@@ -2,6 +2,7 @@
 //!
 //! `gateway.rs` is the request path; ARCHITECTURE.md is the map.
 
+pub mod accounts;
 pub mod admin;
 pub mod api;
 pub mod auth;
@@ -27,3 +28,4 @@ pub mod telemetry;
 pub mod tenants;
 pub mod transcode;
 pub mod vocabulary;
+pub mod watch;

@@ -4,17 +4,20 @@
 //! once over its closed lists ([`Closed`]), and the request path only adds to an atomic. No label
 //! is ever made from an id, a path, a token or an address.
 
+mod registrar;
+
 use std::{marker::PhantomData, sync::OnceLock};
 
 use http::{Method, StatusCode};
 use prometheus::{
-    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
+    TextEncoder,
 };
 
+use self::registrar::Registrar;
 use crate::vocabulary::{
     CacheOutcome, Closed, ConnectionEnd, Decision, Handshake, InvalidationCause, Limiter, Protocol,
-    Reload, RouteClass, Success, UpstreamCause, UpstreamOutcome,
+    Reload, RouteClass, Settled, Success, UpstreamCause, UpstreamOutcome,
 };
 
 /// All series of the process.
@@ -38,6 +41,10 @@ pub struct Metrics {
     pub cache_evictions: IntCounter,
     /// `tollgate_cache_invalidations_total` by cause.
     pub invalidations: Counters<InvalidationCause>,
+    /// `tollgate_unsettled_waiting`.
+    pub unsettled: IntGauge,
+    /// `tollgate_unsettled_ends_total` by how.
+    pub settled: Counters<Settled>,
     /// `tollgate_collapsed_reads_total`.
     pub collapsed_reads: IntCounter,
     /// `tollgate_cache_fills_in_flight`.
@@ -155,6 +162,15 @@ impl Metrics {
                 "cache_invalidations_total",
                 "Invalidations of families of reads, by cause.",
                 "cause",
+            ),
+            unsettled: r.gauge(
+                "unsettled_waiting",
+                "Writes and locked resources whose transaction has not been seen to end.",
+            ),
+            settled: r.counters(
+                "unsettled_ends_total",
+                "Ends of what was unsettled, by how; any that is overdue is worth an alarm.",
+                "outcome",
             ),
             collapsed_reads: r.counter(
                 "collapsed_reads_total",
@@ -325,73 +341,6 @@ impl Drop for Raised {
     fn drop(&mut self) {
         self.0.dec();
     }
-}
-
-/// Registers series under the common prefix.
-struct Registrar<'a>(&'a Registry);
-
-impl Registrar<'_> {
-    fn add<C: prometheus::core::Collector + Clone + 'static>(
-        &self,
-        made: prometheus::Result<C>,
-    ) -> C {
-        let collector = made.expect("the name and labels of a series are literals");
-        self.0.register(Box::new(collector.clone())).expect("no two series share a name");
-        collector
-    }
-
-    fn counter(&self, name: &str, help: &str) -> IntCounter {
-        self.add(IntCounter::with_opts(opts(name, help)))
-    }
-
-    fn counter_vec(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-        self.add(IntCounterVec::new(opts(name, help), labels))
-    }
-
-    fn gauge(&self, name: &str, help: &str) -> IntGauge {
-        self.add(IntGauge::with_opts(opts(name, help)))
-    }
-
-    fn float_gauge(&self, name: &str, help: &str) -> Gauge {
-        self.add(Gauge::with_opts(opts(name, help)))
-    }
-
-    fn gauge_vec(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-        self.add(IntGaugeVec::new(opts(name, help), labels))
-    }
-
-    fn histogram_vec(&self, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
-        let opts = HistogramOpts::from(opts(name, help)).buckets(DURATION_BUCKETS.to_vec());
-        self.add(HistogramVec::new(opts, labels))
-    }
-
-    fn counters<L: Closed>(&self, name: &str, help: &str, label: &str) -> Counters<L> {
-        let family = self.counter_vec(name, help, &[label]);
-        let each = L::ALL.iter().map(|l| family.with_label_values(&[l.as_str()])).collect();
-        Counters { each, label: PhantomData }
-    }
-
-    fn grid<A: Closed, B: Closed>(
-        &self,
-        name: &str,
-        help: &str,
-        labels: [&str; 2],
-    ) -> CounterGrid<A, B> {
-        let family = self.counter_vec(name, help, &labels);
-        let pairs = A::ALL.iter().flat_map(|a| B::ALL.iter().map(|b| [a.as_str(), b.as_str()]));
-        let each = pairs.map(|labels| family.with_label_values(&labels)).collect();
-        CounterGrid { each, labels: PhantomData }
-    }
-
-    fn histograms<L: Closed>(&self, name: &str, help: &str, label: &str) -> Histograms<L> {
-        let family = self.histogram_vec(name, help, &[label]);
-        let each = L::ALL.iter().map(|l| family.with_label_values(&[l.as_str()])).collect();
-        Histograms { each, label: PhantomData }
-    }
-}
-
-fn opts(name: &str, help: &str) -> Opts {
-    Opts::new(format!("tollgate_{name}"), help)
 }
 
 #[cfg(test)]

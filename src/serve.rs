@@ -8,13 +8,14 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    accounts::Accounts,
     admin::{self, Admin, Condition, Readiness},
     api::routes::{RouteError, RouteTable},
     auth::{
         failures::FailedTokens,
         keyring::{self, Keyring, VaultError},
     },
-    cache::{coherence::Epochs, partition::Partition, shelf::Shelf, store::Store},
+    cache::{names::Names, partition::Commons, shelf::Shelf, store::Store, touch::Settle},
     clock::Clock,
     config::Config,
     gateway::{Shared, request_path},
@@ -31,6 +32,7 @@ use crate::{
     site::Site,
     telemetry::{AccessLog, AccessLogError},
     tenants::{directory::Directory, snapshot::Surroundings, store::StoreError},
+    watch::{self, Settler, Watches},
 };
 
 /// A process that is ready to serve.
@@ -42,6 +44,9 @@ pub struct Process {
     directory: Arc<Directory>,
     tls: Arc<Tls>,
     tasks: TaskTracker,
+    watches: Arc<Watches>,
+    /// Ends all that goes on beside the requests.
+    background: CancellationToken,
 }
 
 /// Where it listens.
@@ -93,62 +98,31 @@ impl Process {
     ) -> Result<Self, StartError> {
         let routes = Arc::new(RouteTable::new(&config.routes)?);
         let clock = Clock::start();
-        let tasks = TaskTracker::new();
-        let by_name = sites(&config, &routes, &metrics)?;
-        let surroundings = surroundings(&by_name, &routes);
+        let sites = sites(&config, &routes, &metrics)?;
         let directory = Arc::new(Directory::open(
             &config.tenants,
             keyring,
-            surroundings,
+            surroundings(&sites, &routes),
             Arc::clone(&metrics),
         )?);
-        let seed = keyring::random::<8>()?;
-        let shelf = Arc::new(Shelf {
-            store: Store::new(config.cache.capacity, metrics.cache_evictions.clone()),
+        let background = CancellationToken::new();
+        let watches = Watches::new(watch::Parts {
+            config: config.watch.clone(),
+            settle_window: config.cache.settle_window,
+            sites: sites.clone(),
+            directory: Arc::clone(&directory),
             routes: Arc::clone(&routes),
-            config: config.cache.clone(),
             clock,
             metrics: Arc::clone(&metrics),
+            stop: background.clone(),
         });
-        let shared = Shared {
-            config: config.gateway.clone(),
-            seed: u64::from_ne_bytes(*seed),
-            observer: Arc::new(Observer {
-                metrics: Arc::clone(&metrics),
-                log: AccessLog::start(&config.access_log, metrics.access_log_dropped.clone())?,
-                routes: Arc::clone(&routes),
-            }),
-            gatekeeper: Arc::new(Gatekeeper {
-                directory: Arc::clone(&directory),
-                failures: FailedTokens::new(&config.failed_tokens),
-                metrics: Arc::clone(&metrics),
-            }),
-            rules: Arc::new(Rules {
-                routes: Arc::clone(&routes),
-                settle_window: config.cache.settle_window,
-                clock,
-                metrics: Arc::clone(&metrics),
-                tasks: tasks.clone(),
-            }),
-            hangar: Arc::new(Hangar::new(
-                Arc::clone(&shelf),
-                tasks.clone(),
-                config.gateway.fetch_timeout,
-            )),
-            shelf,
-            sites: Arc::new(Sites {
-                by_name,
-                directory: Arc::clone(&directory),
-                routes: Arc::clone(&routes),
-                public_url: config.gateway.public_url.clone(),
-                max_masked_token: config.gateway.max_masked_text.get(),
-                max_request_body: config.gateway.max_body.0,
-                metrics: Arc::clone(&metrics),
-            }),
-            routes,
-        };
+        let tasks = TaskTracker::new();
+        let settler = Arc::new(Settler(Arc::clone(&watches)));
+        let base = Base { routes, clock, sites, directory, settler, tasks, metrics };
+        let shared = base.shared(&config)?;
+        let Base { directory, tasks, metrics, .. } = base;
         let readiness = Arc::new(Readiness::new());
-        Ok(Self { config, metrics, readiness, shared, directory, tls, tasks })
+        Ok(Self { config, metrics, readiness, shared, directory, tls, tasks, watches, background })
     }
 
     /// What the layers share, for those who drive the path without sockets.
@@ -174,15 +148,14 @@ impl Process {
     /// Serves until the shutdown, and returns when all that was begun has ended or the bound of
     /// the drain has passed. The admin listener ends last, so that the drain can be watched.
     pub async fn run(self: Arc<Self>, listeners: Listeners, shutdown: CancellationToken) {
-        let background = CancellationToken::new();
-        let watches = self.watches(&background);
+        let watches = self.watches(&self.background);
         self.readiness.set(Condition::Tenants, true);
         self.readiness.set(Condition::Certificate, true);
         let admin = tokio::spawn(admin::serve(
             listeners.admin,
             self.config.admin.clone(),
             self.admin(),
-            background.clone().cancelled_owned(),
+            self.background.clone().cancelled_owned(),
         ));
         self.readiness.serving();
         let accepting = CancellationToken::new();
@@ -209,7 +182,7 @@ impl Process {
         if tokio::time::timeout_at(end, self.tasks.wait()).await.is_err() {
             tracing::warn!(open = self.tasks.len(), "writes or fetches did not end in time");
         }
-        background.cancel();
+        self.background.cancel();
         for watch in watches.into_iter().chain([admin]) {
             drop(watch.await);
         }
@@ -221,6 +194,7 @@ impl Process {
         let housekeeping = housekeep(Arc::clone(&self.shared.shelf), shutdown.clone());
         vec![
             tokio::spawn(directory),
+            tokio::spawn(Arc::clone(&self.watches).keep()),
             tokio::spawn(async move {
                 if let Err(error) = certificate.await {
                     tracing::error!(%error, "the certificate is not watched; SIGHUP reloads it");
@@ -237,6 +211,68 @@ impl Process {
             readiness: Arc::clone(&self.readiness),
             before_scrape: Arc::new(move |metrics| gauge(&shelf, metrics)),
         }
+    }
+}
+
+/// What the layers' parts are made on.
+struct Base {
+    routes: Arc<RouteTable>,
+    clock: Clock,
+    sites: HashMap<String, Arc<Site>>,
+    directory: Arc<Directory>,
+    settler: Arc<dyn Settle>,
+    tasks: TaskTracker,
+    metrics: Arc<Metrics>,
+}
+
+impl Base {
+    fn shared(&self, config: &Config) -> Result<Shared, StartError> {
+        let Self { routes, directory, settler, tasks, metrics, .. } = self;
+        let shelf = Arc::new(Shelf {
+            store: Store::new(config.cache.capacity, metrics.cache_evictions.clone()),
+            routes: Arc::clone(routes),
+            config: config.cache.clone(),
+            clock: self.clock,
+            metrics: Arc::clone(metrics),
+        });
+        let hangar = Hangar::new(
+            Arc::clone(&shelf),
+            Arc::clone(settler),
+            tasks.clone(),
+            config.gateway.fetch_timeout,
+        );
+        Ok(Shared {
+            config: config.gateway.clone(),
+            seed: u64::from_ne_bytes(*keyring::random::<8>()?),
+            observer: Arc::new(Observer {
+                metrics: Arc::clone(metrics),
+                log: AccessLog::start(&config.access_log, metrics.access_log_dropped.clone())?,
+                routes: Arc::clone(routes),
+            }),
+            gatekeeper: Arc::new(Gatekeeper {
+                directory: Arc::clone(directory),
+                failures: FailedTokens::new(&config.failed_tokens),
+                metrics: Arc::clone(metrics),
+            }),
+            rules: Arc::new(Rules {
+                routes: Arc::clone(routes),
+                settler: Arc::clone(settler),
+                metrics: Arc::clone(metrics),
+                tasks: tasks.clone(),
+            }),
+            hangar: Arc::new(hangar),
+            shelf,
+            sites: Arc::new(Sites {
+                by_name: self.sites.clone(),
+                directory: Arc::clone(directory),
+                routes: Arc::clone(routes),
+                public_url: config.gateway.public_url.clone(),
+                max_masked_token: config.gateway.max_masked_text.get(),
+                max_request_body: config.gateway.max_body.0,
+                metrics: Arc::clone(metrics),
+            }),
+            routes: Arc::clone(routes),
+        })
     }
 }
 
@@ -264,8 +300,10 @@ fn sites(
         let pool =
             Upstream::new(upstream.origin.clone(), upstream.config.clone(), Arc::clone(metrics))
                 .map_err(|source| StartError::Upstream { name: name.clone(), source })?;
-        let epochs = Arc::new(Epochs::new(routes.families().len()));
-        by_name.insert(name.clone(), Arc::new(Site::new(name, pool, epochs)));
+        let names = Names::new(config.cache.max_names);
+        let (families, precise) = (routes.families().len(), routes.precise());
+        let commons = Arc::new(Commons::new(families, precise, routes.shared(), names));
+        by_name.insert(name.clone(), Arc::new(Site::new(name, pool, commons)));
     }
     Ok(by_name)
 }
@@ -273,15 +311,11 @@ fn sites(
 /// What the snapshot asks of the rest of the program.
 fn surroundings(by_name: &HashMap<String, Arc<Site>>, routes: &Arc<RouteTable>) -> Surroundings {
     let origins = by_name.clone();
-    let sites = by_name.clone();
-    let families = routes.families().len();
+    let accounts = Accounts::new(by_name.clone(), routes);
     let routes = Arc::clone(routes);
     Surroundings {
         origin: Box::new(move |name| origins.get(name).map(|site| site.origin().to_owned())),
-        partition: Box::new(move |name| {
-            let epochs = Arc::clone(sites.get(name)?.epochs());
-            Some(Arc::new(Partition::new(families, epochs)))
-        }),
+        partition: Box::new(move |upstream, standing, _| accounts.partition(upstream, standing)),
         scope: Box::new(move |name| routes.scope_bit(name)),
     }
 }

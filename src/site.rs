@@ -11,7 +11,7 @@ use http::HeaderValue;
 use tokio::sync::Mutex;
 
 use crate::{
-    cache::coherence::Epochs,
+    cache::partition::Commons,
     net::{server::ClientBody, upstream::Upstream},
     tenants::directory::Directory,
     transcode::mask::Secrets,
@@ -22,7 +22,7 @@ pub struct Site {
     name: String,
     pool: Arc<Upstream<ClientBody>>,
     origin: String,
-    epochs: Arc<Epochs>,
+    commons: Arc<Commons>,
     secrets: ArcSwap<Secrets>,
     secrets_version: AtomicU64,
     renewing: Mutex<()>,
@@ -30,12 +30,12 @@ pub struct Site {
 
 impl Site {
     /// An upstream under its name.
-    pub fn new(name: &str, pool: Arc<Upstream<ClientBody>>, epochs: Arc<Epochs>) -> Self {
+    pub fn new(name: &str, pool: Arc<Upstream<ClientBody>>, commons: Arc<Commons>) -> Self {
         Self {
             name: name.to_owned(),
             origin: pool.origin().to_string(),
             pool,
-            epochs,
+            commons,
             secrets: ArcSwap::default(),
             secrets_version: AtomicU64::new(u64::MAX),
             renewing: Mutex::new(()),
@@ -48,8 +48,8 @@ impl Site {
     }
 
     /// What all partitions of this upstream depend on.
-    pub fn epochs(&self) -> &Arc<Epochs> {
-        &self.epochs
+    pub fn commons(&self) -> &Arc<Commons> {
+        &self.commons
     }
 
     /// The connections to it.

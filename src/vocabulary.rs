@@ -76,6 +76,30 @@ closed! {
 }
 
 closed! {
+    /// Why what a write touched is not settled when the write has ended.
+    pub enum Unrest {
+        /// The upstream has accepted it, to be done later.
+        Scheduled => "scheduled",
+        /// A transaction holds the resource.
+        Locked => "locked",
+        /// Nobody knows whether it was applied, or whether it still will be.
+        Unknown => "unknown",
+    }
+}
+
+closed! {
+    /// How what was unsettled came to an end.
+    pub enum Settled {
+        /// Its transactions have ended, or there is none.
+        Seen => "seen",
+        /// Its window has passed, where nobody can look.
+        Window => "window",
+        /// It was waited for as long as it may be, and its transaction had not ended.
+        Overdue => "overdue",
+    }
+}
+
+closed! {
     /// Why a read was passed by the cache.
     pub enum Bypass {
         /// Its route is not listed.
@@ -104,6 +128,10 @@ closed! {
         CredentialRefused => "credential_refused",
         /// The upstream refused what the credential asked for.
         Forbidden => "forbidden",
+        /// A transaction began, ended, or changed otherwise.
+        Transaction => "transaction",
+        /// So many transactions came at once that not all were seen.
+        TransactionGap => "transaction_gap",
     }
 }
 
@@ -120,6 +148,8 @@ closed! {
         Retry => "retry",
         /// An operator's test of a credential.
         Probe => "probe",
+        /// A look at the panel's transactions.
+        Watch => "watch",
     }
 }
 

@@ -4,8 +4,9 @@
 //! list names is judged by the safe rule: an unlisted read is never kept and counts as a write,
 //! an unlisted write touches everything.
 
+mod build;
+
 use http::Method;
-use serde::Deserialize;
 use smallvec::SmallVec;
 
 use super::{
@@ -23,6 +24,10 @@ pub struct RouteTable {
     reads: PatternTree<RouteId>,
     writes: PatternTree<Touches>,
     effects: PatternTree<()>,
+    items: PatternTree<ItemPlace>,
+    collections: PatternTree<usize>,
+    kinds: Vec<ItemKind>,
+    shared: FamilySet,
     guards: PatternTree<Methods>,
     /// The patterns of the guards that are for reads, too.
     read_guards: Vec<Pattern>,
@@ -47,6 +52,8 @@ pub struct Route {
     pub masked: bool,
     /// A guard may be for a path of it: each request has to be asked about.
     may_be_guarded: bool,
+    /// It shows one item, by what stands in its path.
+    item: Option<ItemPlace>,
     suffix_after: Option<usize>,
 }
 
@@ -67,6 +74,42 @@ pub struct Touches {
     pub scope: u64,
     /// All families whose reads may change.
     pub all: FamilySet,
+    /// For every account, whatever the writer's own reach is.
+    pub everyone: bool,
+    /// Of one family only an item, or what lists show.
+    pub narrow: Option<Narrow>,
+    /// What is there is gone afterwards, and others may have referred to it.
+    pub removes: bool,
+}
+
+/// What of a family a write changes at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Narrow {
+    /// The item that the path names, and what lists show.
+    Item(ItemPlace),
+    /// A new item, and what lists show.
+    New(usize),
+}
+
+/// Where in a path the name of an item stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ItemPlace {
+    /// The family that the item belongs to.
+    pub family: usize,
+    segment: usize,
+}
+
+/// Items that a family knows one by one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ItemKind {
+    /// The family.
+    pub family: usize,
+    /// The name of its root in a body.
+    pub root: Box<str>,
+    /// Its type as transactions name it.
+    pub kind: Box<str>,
+    /// All that a write to one of them touches.
+    pub touches: FamilySet,
 }
 
 /// A route that an operator added.
@@ -103,50 +146,6 @@ pub enum RouteError {
     Families(#[from] TooManyFamilies),
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Data {
-    read: Vec<ReadData>,
-    write: Vec<WriteData>,
-    effect: Vec<PathsData>,
-    guard: Vec<GuardData>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ReadData {
-    class: String,
-    families: Vec<String>,
-    paths: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WriteData {
-    touches: Vec<String>,
-    paths: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PathsData {
-    paths: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct GuardData {
-    methods: Vec<String>,
-    paths: Vec<String>,
-}
-
-/// What a route is besides its path and its families.
-struct Kind {
-    class: RouteClass,
-    as_is: bool,
-    masked: bool,
-}
-
 /// The methods that a guard is for; none is all.
 #[derive(Clone, Debug)]
 struct Methods(Vec<Method>);
@@ -154,38 +153,6 @@ struct Methods(Vec<Method>);
 type Segments<'a> = SmallVec<[&'a str; 8]>;
 
 impl RouteTable {
-    /// The upstream's routes and the operator's.
-    #[expect(clippy::missing_panics_doc, reason = "the data is part of the program and tested")]
-    pub fn new(operator: &[OperatorRoute]) -> Result<Self, RouteError> {
-        let data: Data = toml::from_str(include_str!("routes.toml")).expect("tested data");
-        let mut table = Self {
-            families: FamilyNames::default(),
-            routes: Vec::new(),
-            reads: PatternTree::new(),
-            writes: PatternTree::new(),
-            effects: PatternTree::new(),
-            guards: PatternTree::new(),
-            read_guards: Vec::new(),
-        };
-        // Before the reads, which are held against them.
-        table.add_guards(&data.guard)?;
-        for read in &data.read {
-            let class = class_named(&read.class).expect("tested data");
-            for path in &read.paths {
-                table.add_read(path, &read.families, Kind { class, as_is: false, masked: true })?;
-            }
-        }
-        for route in operator {
-            let OperatorRoute { class, as_is, masked, .. } = *route;
-            table.add_read(&route.pattern, &route.families, Kind { class, as_is, masked })?;
-        }
-        table.add_writes(&data.write)?;
-        for path in data.effect.iter().flat_map(|e| &e.paths) {
-            table.effects.insert(&parse(path)?, ());
-        }
-        Ok(table)
-    }
-
     /// The route of a read, if it is listed and has no effect.
     pub fn read(&self, target: &Target) -> Option<Listed> {
         let segments: Segments<'_> = target.segments().take(MAX_SEGMENTS + 1).collect();
@@ -209,7 +176,7 @@ impl RouteTable {
         found.is_some_and(|f| f.value.0.is_empty() || f.value.0.contains(method))
     }
 
-    /// What a write to the target touches.
+    /// What a write to the target touches, whatever it does there.
     pub fn touches(&self, target: &Target) -> Touches {
         let segments = bare_segments(target);
         let written = self.writes.find(&segments).map(|f| *f.value);
@@ -221,7 +188,38 @@ impl RouteTable {
             (None, None) => self.families.all(),
         };
         let own = written.map_or(0, |written| written.scope);
-        Touches { scope: own | read.map_or(0, Route::scope_mask), all }
+        // What is not listed may change anything for anybody.
+        let everyone = written.map_or(families.is_none(), |written| written.everyone);
+        let item = self.items.find(&segments).filter(|found| !found.odd && !everyone);
+        let narrow = item.map(|found| Narrow::Item(*found.value));
+        let scope = own | read.map_or(0, Route::scope_mask);
+        Touches { scope, all, everyone, narrow, removes: false }
+    }
+
+    /// The same, for what this method does there.
+    pub fn touches_by(&self, method: &Method, target: &Target) -> Touches {
+        let touches = Touches { removes: *method == Method::DELETE, ..self.touches(target) };
+        if *method != Method::POST || touches.everyone {
+            return touches;
+        }
+        let family = self.collections.find(&bare_segments(target)).map(|found| *found.value);
+        Touches { narrow: touches.narrow.or(family.map(Narrow::New)), ..touches }
+    }
+
+    /// The items that are known one by one.
+    pub fn item_kinds(&self) -> &[ItemKind] {
+        &self.kinds
+    }
+
+    /// The families whose items are known one by one.
+    pub fn precise(&self) -> FamilySet {
+        let each = self.kinds.iter().map(|kind| FamilySet::one(kind.family));
+        each.fold(FamilySet::EMPTY, FamilySet::union)
+    }
+
+    /// The families that every account sees the same of.
+    pub fn shared(&self) -> FamilySet {
+        self.shared
     }
 
     /// A route by its place.
@@ -244,70 +242,6 @@ impl RouteTable {
     pub fn iter(&self) -> impl Iterator<Item = &Route> {
         self.routes.iter()
     }
-
-    fn add_read(
-        &mut self,
-        path: &str,
-        families: &[String],
-        Kind { class, as_is, masked }: Kind,
-    ) -> Result<(), RouteError> {
-        let pattern = parse(path)?;
-        let mut set = FamilySet::EMPTY;
-        for name in families {
-            set = set.union(self.families.intern(name)?);
-        }
-        if set.is_empty() && class != RouteClass::Never {
-            return Err(RouteError::NoFamily(path.to_owned()));
-        }
-        let id = RouteId(u16::try_from(self.routes.len()).map_err(|_| TooManyFamilies)?);
-        self.routes.push(Route {
-            template: path.replace(".:format", "").into(),
-            class,
-            families: set,
-            as_is,
-            masked,
-            may_be_guarded: self.read_guards.iter().any(|guard| pattern.overlaps(guard)),
-            suffix_after: pattern.suffix_after(),
-        });
-        self.reads.insert(&pattern, id);
-        Ok(())
-    }
-
-    fn add_guards(&mut self, guards: &[GuardData]) -> Result<(), RouteError> {
-        for guard in guards {
-            let methods: Vec<Method> =
-                guard.methods.iter().filter_map(|method| method.parse().ok()).collect();
-            for path in &guard.paths {
-                let pattern = parse(path)?;
-                self.guards.insert(&pattern, Methods(methods.clone()));
-                if methods.is_empty() || methods.contains(&Method::GET) {
-                    self.read_guards.push(pattern);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Runs after every family is named, so that `*` is all of them.
-    fn add_writes(&mut self, writes: &[WriteData]) -> Result<(), RouteError> {
-        for write in writes {
-            let mut touches = Touches { scope: 0, all: FamilySet::EMPTY };
-            for (i, name) in write.touches.iter().enumerate() {
-                let set = match name.as_str() {
-                    "*" => self.families.all(),
-                    name => self.families.intern(name)?,
-                };
-                touches.all = touches.all.union(set);
-                if i == 0 {
-                    touches.scope = set.bits();
-                }
-            }
-            for path in &write.paths {
-                self.writes.insert(&parse(path)?, touches);
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Route {
@@ -316,12 +250,29 @@ impl Route {
         self.families.bits() | class_bit(self.class)
     }
 
+    /// The item that a read of the route shows, and its family; none when it shows more of them.
+    pub fn item<'a>(&self, target: &'a Target) -> Option<(usize, &'a str)> {
+        self.item.and_then(|place| place.name(target).map(|name| (place.family, name)))
+    }
+
     /// The place in the path behind which a suffix is put when the client sent none.
     pub fn suffix_place(&self, path: &str) -> usize {
         let Some(segment) = self.suffix_after else { return path.len() };
         let ends = path.match_indices('/').skip(1).map(|(at, _)| at);
         ends.chain([path.len()]).nth(segment).unwrap_or(path.len())
     }
+}
+
+impl ItemPlace {
+    /// The item's name in a path.
+    pub fn name(self, target: &Target) -> Option<&str> {
+        target.segments().nth(self.segment)
+    }
+}
+
+/// Which segment of a pattern its first parameter is.
+fn name_segment(path: &str) -> usize {
+    path.split('/').skip(1).position(|segment| segment.starts_with(':')).unwrap_or_default()
 }
 
 /// The class of a name.
@@ -348,152 +299,4 @@ fn bare_segments(target: &Target) -> Segments<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use http::{HeaderMap, Version, header::HOST};
-
-    use super::*;
-
-    fn target(text: &str) -> Target {
-        let mut headers = HeaderMap::new();
-        headers.insert(HOST, "a".parse().expect("a header value"));
-        let uri = text.parse().expect("a target");
-        Target::canonicalize(&uri, &headers, Version::HTTP_11, 1000).expect("a target")
-    }
-
-    fn table() -> RouteTable {
-        RouteTable::new(&[]).expect("the table itself")
-    }
-
-    #[test]
-    fn reads_are_found_with_and_without_their_suffix() {
-        let table = table();
-        let template = |t: &str| table.read(&target(t)).map(|l| &*table.route(l.id).template);
-        assert_eq!(template("/virtual_machines.json"), Some("/virtual_machines"));
-        assert_eq!(template("/virtual_machines/7.xml"), Some("/virtual_machines/:id"));
-        let page = "/transactions/page/:page<number>";
-        assert_eq!(template("/transactions.json/page/2"), Some(page));
-        assert_eq!(template("/transactions/page/2"), Some(page));
-        assert_eq!(template("/virtual_machines/7/console"), None);
-        assert_eq!(template("/nothing"), None);
-        assert!(table.read(&target("/virtual_machines/1abc.json")).expect("listed").odd);
-    }
-
-    #[test]
-    fn a_guard_does_not_depend_on_the_suffix_or_the_id() {
-        let table = table();
-        for path in [
-            "/users/1/make_new_api_key.json",
-            "/users/1abc/make_new_api_key",
-            "/users/1/make_new_api_key.html",
-            "/users/1/make_new_api_key%2ejs",
-            "/users/1/user_api_keys/generate.xml",
-            "/users/1/suspend",
-        ] {
-            assert!(table.is_guarded(&Method::POST, &target(path)), "{path}");
-        }
-        assert!(table.is_guarded(&Method::PUT, &target("/users/1.json")));
-        assert!(!table.is_guarded(&Method::GET, &target("/users/1.json")));
-        assert!(!table.is_guarded(&Method::POST, &target("/virtual_machines.json")));
-    }
-
-    #[test]
-    fn an_operators_route_opens_no_guard() {
-        let route = OperatorRoute {
-            pattern: "/users/:id/:what<word>".to_owned(),
-            class: RouteClass::Volatile,
-            families: vec!["users".to_owned()],
-            as_is: true,
-            masked: true,
-        };
-        let table = RouteTable::new(&[route]).expect("a table");
-        let guarded = |path: &str| {
-            let target = target(path);
-            let listed = table.read(&target).expect("listed");
-            table.is_guarded_read(listed, &Method::GET, &target)
-        };
-        assert!(guarded("/users/1/make_new_api_key") && guarded("/users/1/suspend.x"));
-        assert!(!guarded("/users/1/anything") && !guarded("/users/1"));
-        assert!(table.iter().filter(|route| route.may_be_guarded).count() == 1);
-    }
-
-    #[test]
-    fn a_write_touches_what_it_changes() {
-        let table = table();
-        let names = table.families();
-        let vms = names.find("vms").expect("a family");
-        let dns = names.find("dns").expect("a family");
-        let touched = table.touches(&target("/virtual_machines/1/startup.json"));
-        assert_eq!(touched.scope, vms.bits());
-        assert_eq!(touched.all.bits() & dns.bits(), 0);
-        assert_ne!(touched.all.bits() & vms.bits(), 0);
-        assert_eq!(table.touches(&target("/roles/1")).all, names.all());
-        assert_eq!(table.touches(&target("/unheard/of")).all, names.all());
-    }
-
-    #[test]
-    fn a_scope_does_not_depend_on_the_spelling_of_an_id_or_the_method() {
-        let table = table();
-        let inventory = table.scope_bit("inventory").expect("a class");
-        let vms = table.scope_bit("vms").expect("a family");
-        for path in ["/virtual_machines/1", "/virtual_machines/01.json", "/virtual_machines/1abc"] {
-            assert_ne!(table.touches(&target(path)).scope & inventory, 0, "{path}");
-        }
-        assert_ne!(table.touches(&target("/users/01/vm_stats.json")).scope & vms, 0);
-        let listed = table.read(&target("/settings/hypervisors/1/virtual_machines.json"));
-        assert_ne!(table.route(listed.expect("listed").id).scope_mask() & vms, 0);
-    }
-
-    #[test]
-    fn every_read_is_touched_by_a_write_to_its_own_path() {
-        let table = table();
-        for route in table.iter() {
-            let path = route.template.replace("<number>", "").replace(":page", "1");
-            let path: String = path
-                .split('/')
-                .map(|s| if s.starts_with(':') { "1" } else { s })
-                .collect::<Vec<_>>()
-                .join("/");
-            let touched = table.touches(&target(&path)).all;
-            let own = route.families.bits();
-            assert_eq!(touched.bits() & own, own, "{}", route.template);
-        }
-    }
-
-    #[test]
-    fn an_operator_adds_routes_and_families() {
-        let route = OperatorRoute {
-            pattern: "/v1/:name<word>".to_owned(),
-            class: RouteClass::Static,
-            families: vec!["files".to_owned()],
-            as_is: true,
-            masked: true,
-        };
-        let table = RouteTable::new(std::slice::from_ref(&route)).expect("a table");
-        let listed = table.read(&target("/v1/vms-1k")).expect("listed");
-        assert!(table.route(listed.id).as_is && !listed.odd);
-        let files = table.families().find("files").expect("a family");
-        assert_eq!(table.touches(&target("/v1/vms-1k")).all, files);
-        let lost = OperatorRoute { families: vec![], ..route };
-        assert!(matches!(RouteTable::new(&[lost]), Err(RouteError::NoFamily(_))));
-    }
-
-    #[test]
-    fn a_suffix_goes_where_the_route_has_it() {
-        let table = table();
-        let place = |t: &str| {
-            let listed = table.read(&target(t)).expect("listed");
-            table.route(listed.id).suffix_place(t)
-        };
-        assert_eq!(place("/virtual_machines"), "/virtual_machines".len());
-        assert_eq!(place("/transactions/page/2"), "/transactions".len());
-    }
-
-    #[test]
-    fn scopes_name_families_and_classes() {
-        let table = table();
-        let vms = table.scope_bit("vms").expect("a family");
-        let volatile = table.scope_bit("volatile").expect("a class");
-        assert_eq!(vms & volatile, 0);
-        assert_eq!(table.scope_bit("nothing"), None);
-    }
-}
+mod tests;

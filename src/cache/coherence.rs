@@ -1,7 +1,7 @@
 //! Epochs and stamps: why a hit never shows a state older than an acknowledged write.
 //!
-//! An [`Epochs`] object has, for each family of reads, an epoch that every write of the family
-//! raises. A read takes a [`Stamp`], the vector of the epochs that it depends on, **before** its
+//! An [`Epochs`] object has marks for each family of reads, and a write raises those of what it
+//! changes. A read takes a [`Stamp`], the vector of the epochs that it depends on, **before** its
 //! request is sent; the stamp stays with what was read, and both are thrown away once any of the
 //! epochs has moved. A write raises its epochs before its first byte is sent, when the head of its
 //! reply arrives (before the writer sees it), and when it ends. So:
@@ -9,15 +9,25 @@
 //! 1. What was fetched before a write began is stale once the write begins.
 //! 2. What was fetched while a write ran is stale once the write is acknowledged: it may show
 //!    either state.
-//! 3. Between begin and end, and for a window after an outcome that nobody knows, what the write
-//!    touches is *unsettled*: what is read then may be shown to those who asked meanwhile, but is
-//!    not kept, however long its fetch takes.
+//! 3. Between begin and end what the write changes is *unsettled*: what is read then may be shown
+//!    for a moment, and is stale at the end. A write whose outcome is open ends when its
+//!    transaction has, or when the window for it is over.
 //!
 //! Rules 1 and 2 hold by comparing whole vectors. A sum or a hash of epochs could collide, and a
-//! collision would be staleness. Epochs are generic over their atomics so that loom can run every
-//! interleaving of the code that runs in production.
+//! collision would be staleness.
+//!
+//! A family with *precision* has three kinds of marks: one for all of it, one for its lists, and one
+//! for each slot of its items. A read depends on the first and on one of the others ([`View`]); a
+//! write that is known to change one item raises its slot and the lists, any other the first
+//! ([`Change`]). Items that share a slot cost each other misses, never staleness.
+//!
+//! Epochs are generic over their atomics so that loom can run every interleaving of the code that
+//! runs in production.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicU64, Ordering},
+};
 
 use smallvec::SmallVec;
 
@@ -33,14 +43,43 @@ pub trait Cell: Send + Sync {
     fn increment(&self);
     /// Lowers it by one.
     fn decrement(&self);
-    /// Raises it to a value, if it is below.
-    fn raise_to(&self, value: u64);
 }
 
-/// The state of every family of reads, as one object of an upstream or of a partition.
+/// The state of every family of reads, as one object of an account or of an upstream.
 #[derive(Debug)]
 pub struct Epochs<C = AtomicU64> {
     families: Box<[Family<C>]>,
+    precise: FamilySet,
+}
+
+/// An item of a family with precision, as the slot that it shares with others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Item {
+    family: u8,
+    slot: u8,
+}
+
+/// What a read shows: families, and of one that has precision a single item.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct View {
+    /// What it depends on.
+    pub families: FamilySet,
+    /// Of the item's family it shows that item alone; of others their lists.
+    pub item: Option<Item>,
+}
+
+/// What a write changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Change {
+    families: FamilySet,
+    narrow: Option<Narrow>,
+}
+
+/// Of one family, only its lists and the items that go by these names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Narrow {
+    family: u8,
+    slots: [Option<u8>; 2],
 }
 
 /// What a read depended on when it began: the epochs, and whether all of it was settled.
@@ -56,12 +95,21 @@ pub struct Stamp {
 
 #[derive(Debug)]
 struct Family<C> {
+    whole: Mark<C>,
+    lists: Mark<C>,
+    /// Made when the first item is written to: most accounts only read.
+    items: OnceLock<Box<[Mark<C>]>>,
+}
+
+#[derive(Debug)]
+struct Mark<C> {
     epoch: C,
     /// Writes between their first and their last bump.
     writing: C,
-    /// The time, in milliseconds of the process, until which nothing is kept.
-    unsettled_until: C,
 }
+
+/// Slots for the items of one family.
+const SLOTS: usize = 256;
 
 impl Cell for AtomicU64 {
     fn zero() -> Self {
@@ -79,81 +127,119 @@ impl Cell for AtomicU64 {
     fn decrement(&self) {
         self.fetch_sub(1, Ordering::SeqCst);
     }
+}
 
-    fn raise_to(&self, value: u64) {
-        self.fetch_max(value, Ordering::SeqCst);
+impl Item {
+    /// The item of a family under one of its names.
+    pub fn new(family: usize, name: &str) -> Self {
+        let [slot, ..] = crc32fast::hash(name.as_bytes()).to_le_bytes();
+        Self { family: u8::try_from(family).unwrap_or(u8::MAX), slot }
+    }
+}
+
+impl View {
+    /// The whole of some families.
+    pub fn of(families: FamilySet) -> Self {
+        Self { families, item: None }
+    }
+}
+
+impl Change {
+    /// All that some families show.
+    pub fn whole(families: FamilySet) -> Self {
+        Self { families, narrow: None }
+    }
+
+    /// The same, but of an item's family only its lists and the item, under both its names. A name
+    /// that is not known must not be left out: then the whole family changes.
+    #[must_use]
+    pub fn narrowed(self, item: Item, other_name: Item) -> Self {
+        let slots = [Some(item.slot), Some(other_name.slot)];
+        Self { narrow: Some(Narrow { family: item.family, slots }), ..self }
+    }
+
+    /// The same, but of a family only its lists: something is new, and nothing else has changed.
+    #[must_use]
+    pub fn listed(self, family: usize) -> Self {
+        let family = u8::try_from(family).unwrap_or(u8::MAX);
+        Self { narrow: Some(Narrow { family, slots: [None; 2] }), ..self }
+    }
+
+    /// The part of it within some families.
+    #[must_use]
+    pub fn within(self, families: FamilySet) -> Self {
+        Self { families: self.families.intersection(families), ..self }
+    }
+
+    /// The part of it outside of some families.
+    #[must_use]
+    pub fn outside(self, families: FamilySet) -> Self {
+        Self { families: self.families.difference(families), ..self }
+    }
+
+    /// Which families it is about.
+    pub fn families(self) -> FamilySet {
+        self.families
+    }
+
+    /// Whether it is nothing.
+    pub fn is_empty(self) -> bool {
+        self.families.is_empty()
     }
 }
 
 impl<C: Cell> Epochs<C> {
-    /// Epochs for so many families.
-    pub fn new(families: usize) -> Self {
-        let family =
-            |_| Family { epoch: C::zero(), writing: C::zero(), unsettled_until: C::zero() };
-        Self { families: (0..families).map(family).collect() }
+    /// Epochs for so many families, of which some have precision.
+    pub fn new(families: usize, precise: FamilySet) -> Self {
+        Self { families: (0..families).map(|_| Family::new()).collect(), precise }
     }
 
-    /// A write is about to be sent: what was fetched until now is stale, and nothing is kept
-    /// until [`Epochs::end`].
-    pub fn begin(&self, families: FamilySet) {
-        for family in self.each(families) {
+    /// A write is about to be sent: what was fetched until now is stale, and what is fetched from
+    /// now on is unsettled until [`Epochs::end`].
+    pub fn begin(&self, change: Change) {
+        self.each_changed(change, |mark| {
             // In this order: whoever sees the new epoch sees that a write is under way.
-            family.writing.increment();
-            family.epoch.increment();
-        }
+            mark.writing.increment();
+            mark.epoch.increment();
+        });
     }
 
-    /// What the families show may have changed.
-    pub fn touch(&self, families: FamilySet) {
-        for family in self.each(families) {
-            family.epoch.increment();
-        }
+    /// What shows the change may be another than before.
+    pub fn touch(&self, change: Change) {
+        self.each_changed(change, |mark| mark.epoch.increment());
     }
 
     /// What any family shows may have changed.
     pub fn touch_all(&self) {
         for family in &self.families {
-            family.epoch.increment();
+            family.whole.epoch.increment();
         }
     }
 
-    /// A write has ended; until `unsettled_until` nothing is kept. Called once for each
-    /// [`Epochs::begin`], whatever the outcome.
-    pub fn end(&self, families: FamilySet, unsettled_until: u64) {
-        for family in self.each(families) {
-            // In this order: a stamp taken after the bump finds the window already there.
-            family.unsettled_until.raise_to(unsettled_until);
-            family.epoch.increment();
-            family.writing.decrement();
+    /// A write has ended. Called once for each [`Epochs::begin`], whatever the outcome.
+    pub fn end(&self, change: Change) {
+        self.each_changed(change, |mark| {
+            // In this order: who finds it settled finds the bump already made.
+            mark.epoch.increment();
+            mark.writing.decrement();
+        });
+    }
+
+    /// Adds what a read depends on to its stamp.
+    pub fn stamp(&self, view: View, stamp: &mut Stamp) {
+        for mark in self.each_shown(view) {
+            // In this order: whoever sees the epoch of a write sees that it is under way.
+            stamp.epochs.push(mark.map_or(0, |mark| mark.epoch.load()));
+            stamp.settled &= mark.is_none_or(|mark| mark.writing.load() == 0);
         }
-    }
-
-    /// Nothing that the families show is kept until then, and what is kept is stale.
-    pub fn unsettle(&self, families: FamilySet, until: u64) {
-        for family in self.each(families) {
-            family.unsettled_until.raise_to(until);
-            family.epoch.increment();
-        }
-    }
-
-    /// Whether nothing is under way that the families may show later.
-    fn is_settled(&self, families: FamilySet, now: u64) -> bool {
-        self.each(families).all(|f| f.writing.load() == 0 && f.unsettled_until.load() <= now)
-    }
-
-    /// Adds the families to a stamp.
-    pub fn stamp(&self, families: FamilySet, now: u64, stamp: &mut Stamp) {
-        stamp.epochs.extend(self.each(families).map(|f| f.epoch.load()));
-        // In this order: whoever sees the epoch of a write sees its mark and its window.
-        stamp.settled &= self.is_settled(families, now);
     }
 
     /// Whether the epochs still are what the stamp says, from its place `from` on; the place
     /// behind them.
-    pub fn is_current(&self, families: FamilySet, stamp: &Stamp, from: usize) -> Option<usize> {
+    pub fn is_current(&self, view: View, stamp: &Stamp, from: usize) -> Option<usize> {
         let mut at = from;
-        for family in self.each(families) {
-            if stamp.epochs.get(at) != Some(&family.epoch.load()) {
+        for mark in self.each_shown(view) {
+            if stamp.epochs.get(at) != Some(&mark.map_or(0, |mark| mark.epoch.load())) {
                 return None;
             }
             at += 1;
@@ -161,9 +247,48 @@ impl<C: Cell> Epochs<C> {
         Some(at)
     }
 
-    fn each(&self, families: FamilySet) -> impl Iterator<Item = &Family<C>> {
-        // A family that is not there would be one that no write invalidates: better no answer.
-        families.iter().map(|i| &self.families[i])
+    /// The marks that a read depends on; none where nothing was ever written to.
+    fn each_shown(&self, view: View) -> impl Iterator<Item = Option<&Mark<C>>> {
+        view.families.iter().flat_map(move |index| {
+            // A family that is not there would be one that no write invalidates: better no answer.
+            let family = &self.families[index];
+            let part = self.precise.contains(index).then(|| match view.item {
+                Some(item) if usize::from(item.family) == index => {
+                    family.items.get().map(|items| &items[usize::from(item.slot)])
+                }
+                _ => Some(&family.lists),
+            });
+            std::iter::once(Some(&family.whole)).chain(part)
+        })
+    }
+
+    fn each_changed(&self, change: Change, apply: impl Fn(&Mark<C>)) {
+        for index in change.families.iter() {
+            let family = &self.families[index];
+            let narrow = change.narrow.filter(|narrow| usize::from(narrow.family) == index);
+            let Some(narrow) = narrow.filter(|_| self.precise.contains(index)) else {
+                apply(&family.whole);
+                continue;
+            };
+            apply(&family.lists);
+            let [first, second] = narrow.slots;
+            for slot in first.into_iter().chain(second.filter(|_| second != first)) {
+                let items = family.items.get_or_init(|| (0..SLOTS).map(|_| Mark::new()).collect());
+                apply(&items[usize::from(slot)]);
+            }
+        }
+    }
+}
+
+impl<C: Cell> Family<C> {
+    fn new() -> Self {
+        Self { whole: Mark::new(), lists: Mark::new(), items: OnceLock::new() }
+    }
+}
+
+impl<C: Cell> Mark<C> {
+    fn new() -> Self {
+        Self { epoch: C::zero(), writing: C::zero() }
     }
 }
 
@@ -173,7 +298,7 @@ impl Stamp {
         Self { epochs: SmallVec::new(), settled: true }
     }
 
-    /// Whether what was read under it may be kept, as long as it is current.
+    /// Whether nothing was under way when it was taken that it depends on.
     pub fn is_settled(&self) -> bool {
         self.settled
     }
@@ -183,47 +308,91 @@ impl Stamp {
 mod tests {
     use super::*;
 
-    fn stamp(epochs: &Epochs, families: FamilySet, now: u64) -> Stamp {
+    const PRECISE: usize = 1;
+
+    fn epochs() -> Epochs {
+        Epochs::new(3, FamilySet::one(PRECISE))
+    }
+
+    fn stamp(epochs: &Epochs, view: View) -> Stamp {
         let mut stamp = Stamp::empty();
-        epochs.stamp(families, now, &mut stamp);
+        epochs.stamp(view, &mut stamp);
         stamp
     }
 
-    const F: FamilySet = FamilySet::EMPTY;
+    fn view(families: &[usize]) -> View {
+        let set = families.iter().map(|f| FamilySet::one(*f));
+        View::of(set.fold(FamilySet::EMPTY, FamilySet::union))
+    }
+
+    fn item(name: &str) -> View {
+        View { families: FamilySet::one(PRECISE), item: Some(Item::new(PRECISE, name)) }
+    }
+
+    /// Which of the views are stale after a change.
+    fn stale<const N: usize>(change: Change, views: [View; N]) -> [bool; N] {
+        let epochs = epochs();
+        let before = views.map(|view| stamp(&epochs, view));
+        epochs.touch(change);
+        std::array::from_fn(|i| epochs.is_current(views[i], &before[i], 0).is_none())
+    }
 
     #[test]
-    fn a_touch_makes_stamps_of_its_families_stale() {
-        let epochs: Epochs = Epochs::new(3);
-        let (one, two) = (FamilySet::one(1), FamilySet::one(2));
-        let both = one.union(two);
-        let stamp = stamp(&epochs, both, 0);
-        assert_eq!(epochs.is_current(both, &stamp, 0), Some(2));
-        epochs.touch(FamilySet::one(0));
-        assert_eq!(epochs.is_current(both, &stamp, 0), Some(2));
-        epochs.touch(two);
-        assert_eq!(epochs.is_current(both, &stamp, 0), None);
-        assert_eq!(epochs.is_current(F, &Stamp::empty(), 0), Some(0));
+    fn a_change_makes_stamps_of_its_families_stale() {
+        let views = [view(&[0]), view(&[2]), view(&[0, 2]), view(&[])];
+        let change = |family| Change::whole(FamilySet::one(family));
+        assert_eq!(stale(change(0), views), [true, false, true, false]);
+        assert_eq!(stale(change(2), views), [false, true, true, false]);
+        assert_eq!(stale(change(1), views), [false; 4]);
+    }
+
+    #[test]
+    fn a_narrow_change_spares_the_other_items() {
+        let views = [view(&[PRECISE]), item("5"), item("abc"), item("6")];
+        let whole = Change::whole(FamilySet::one(PRECISE));
+        let narrow = whole.narrowed(Item::new(PRECISE, "5"), Item::new(PRECISE, "abc"));
+        assert_eq!(stale(whole, views), [true; 4]);
+        assert_eq!(stale(narrow, views), [true, true, true, false]);
+        assert_eq!(stale(whole.listed(PRECISE), views), [true, false, false, false]);
+    }
+
+    #[test]
+    fn only_a_family_with_precision_is_narrowed() {
+        let change = Change::whole(FamilySet::one(0)).listed(0);
+        assert_eq!(stale(change, [view(&[0])]), [true]);
+    }
+
+    #[test]
+    fn the_parts_of_a_change_are_all_of_it() {
+        let both = FamilySet::one(0).union(FamilySet::one(PRECISE));
+        let change = Change::whole(both).listed(PRECISE);
+        assert_eq!(change.within(FamilySet::one(0)).families(), FamilySet::one(0));
+        let rest = change.outside(FamilySet::one(0));
+        assert_eq!(stale(rest, [view(&[PRECISE]), item("5")]), [true, false]);
     }
 
     #[test]
     fn nothing_is_settled_until_the_last_write_ends() {
-        let epochs: Epochs = Epochs::new(1);
-        let family = FamilySet::one(0);
-        epochs.begin(family);
-        epochs.begin(family);
-        epochs.end(family, 0);
-        assert!(!stamp(&epochs, family, 100).is_settled());
-        epochs.end(family, 500);
-        assert!(!stamp(&epochs, family, 499).is_settled());
-        assert!(stamp(&epochs, family, 500).is_settled());
+        let epochs = epochs();
+        let whole = Change::whole(FamilySet::one(PRECISE));
+        let narrow = whole.narrowed(Item::new(PRECISE, "5"), Item::new(PRECISE, "5"));
+        epochs.begin(whole);
+        epochs.begin(narrow);
+        epochs.end(whole);
+        assert!(!stamp(&epochs, item("5")).is_settled());
+        assert!(!stamp(&epochs, view(&[PRECISE])).is_settled(), "the list shows the item");
+        assert!(stamp(&epochs, item("6")).is_settled());
+        epochs.end(narrow);
+        assert!(stamp(&epochs, item("5")).is_settled());
     }
 
     #[test]
-    fn a_window_never_shrinks() {
-        let epochs: Epochs = Epochs::new(1);
-        let family = FamilySet::one(0);
-        epochs.unsettle(family, 500);
-        epochs.unsettle(family, 100);
-        assert!(!stamp(&epochs, family, 499).is_settled());
+    fn a_slot_that_two_names_share_is_raised_once() {
+        let epochs = epochs();
+        let change = Change::whole(FamilySet::one(PRECISE));
+        let change = change.narrowed(Item::new(PRECISE, "5"), Item::new(PRECISE, "5"));
+        epochs.begin(change);
+        epochs.end(change);
+        assert!(stamp(&epochs, item("5")).is_settled(), "as often lowered as raised");
     }
 }

@@ -8,9 +8,9 @@ use http::{
     header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY},
 };
 
-use super::coherence::Stamp;
+use super::coherence::{Stamp, View};
 use crate::{
-    api::{families::FamilySet, format},
+    api::format,
     settings::ByteSize,
     vocabulary::{Format, NotStored, RouteClass},
 };
@@ -28,9 +28,13 @@ crate::section! {
         pub inventory_lifetime: Duration = Duration::from_secs(60),
         /// Lifetime of the class `volatile`.
         pub volatile_lifetime: Duration = Duration::from_secs(10),
-        /// How long nothing is kept of what a write touched, after a 201, a body that says
-        /// `locked`, or an outcome that nobody knows.
+        /// How long what a write touched is unsettled after an outcome that nobody knows; and after a
+        /// 201 or a body that says `locked`, where transactions cannot be watched.
         pub settle_window: Duration = Duration::from_secs(120),
+        /// How long unsettled reads are kept; 0 keeps none.
+        pub unsettled_lifetime: Duration = Duration::from_secs(1),
+        /// How many pairs of a number and an identifier are remembered of each upstream.
+        pub max_names: usize = 100_000,
         /// How long it is remembered that a reply could not be kept, so that its readers do not
         /// queue for each other.
         pub uncacheable_lifetime: Duration = Duration::from_secs(10),
@@ -57,8 +61,8 @@ pub struct Entry {
     pub representation: Representation,
     /// The epochs when its fetch began.
     pub stamp: Stamp,
-    /// When it was fetched, in milliseconds of the process.
-    pub stored_at: u64,
+    /// When the upstream was asked for it, in milliseconds of the process.
+    pub asked_at: u64,
     /// Until when it is fresh, in milliseconds of the process.
     pub fresh_until: u64,
 }
@@ -132,9 +136,9 @@ impl Representation {
 }
 
 impl Entry {
-    /// Seconds since it was fetched.
+    /// Seconds since it was asked for.
     pub fn age(&self, now: u64) -> u64 {
-        now.saturating_sub(self.stored_at) / 1000
+        now.saturating_sub(self.asked_at) / 1000
     }
 
     /// Whether it may be shown: young enough. Whether it was touched is the partition's to say.
@@ -168,7 +172,7 @@ impl Stored {
     /// How long it is of use, in milliseconds from when it was made.
     pub fn lifetime(&self) -> u64 {
         match self {
-            Self::Entry(entry) => entry.fresh_until.saturating_sub(entry.stored_at),
+            Self::Entry(entry) => entry.fresh_until.saturating_sub(entry.asked_at),
             Self::Uncacheable { lifetime } => *lifetime,
         }
     }
@@ -178,7 +182,7 @@ impl Stored {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dependence {
     /// What it depends on.
-    pub families: FamilySet,
+    pub view: View,
     /// How long it may be kept.
     pub class: RouteClass,
 }

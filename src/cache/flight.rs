@@ -119,15 +119,18 @@ impl<K: Hash + Eq + Clone, H: Clone> Flights<K, H> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{api::families::FamilySet, cache::coherence::Epochs};
+    use crate::{
+        api::families::FamilySet,
+        cache::coherence::{Change, Epochs, View},
+    };
 
     fn stamps(count: usize) -> Vec<Stamp> {
-        let epochs: Epochs = Epochs::new(1);
+        let epochs: Epochs = Epochs::new(1, FamilySet::EMPTY);
         let family = FamilySet::one(0);
         let stamp = |_| {
-            epochs.touch(family);
+            epochs.touch(Change::whole(family));
             let mut stamp = Stamp::empty();
-            epochs.stamp(family, 0, &mut stamp);
+            epochs.stamp(View::of(family), &mut stamp);
             stamp
         };
         (0..count).map(stamp).collect()

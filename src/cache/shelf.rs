@@ -29,18 +29,36 @@ pub struct Shelf {
     pub metrics: Arc<Metrics>,
 }
 
+/// What is known of a fetch besides what it brought.
+#[derive(Clone, Copy, Debug)]
+pub struct Filled<'a> {
+    /// The epochs when it began.
+    pub stamp: &'a Stamp,
+    /// The class of its route.
+    pub class: RouteClass,
+    /// Nothing is under way that may change what it shows.
+    pub settled: bool,
+    /// When the upstream was asked, in milliseconds of the process.
+    pub asked_at: u64,
+}
+
 impl Shelf {
-    /// Keeps a representation for as long as its class lives.
-    pub fn keep(&self, key: &Key, stamp: &Stamp, class: RouteClass, shown: Representation) {
-        let Some(lifetime) = self.config.lifetime(class) else { return };
-        let stored_at = self.clock.now();
-        let entry = Entry {
-            representation: shown,
-            stamp: stamp.clone(),
-            stored_at,
-            fresh_until: stored_at.saturating_add(millis(lifetime)),
+    /// Keeps a representation for as long as its class lives; while what it shows is unsettled, for a
+    /// moment from when the upstream was asked.
+    pub fn keep(&self, key: &Key, filled: Filled<'_>, shown: Representation) {
+        let Some(lifetime) = self.config.lifetime(filled.class) else { return };
+        let (now, asked_at) = (self.clock.now(), filled.asked_at);
+        let fresh_until = if filled.settled {
+            // Not from when it was asked for: the slowest lists are those that are worth keeping.
+            now.saturating_add(millis(lifetime))
+        } else {
+            asked_at.saturating_add(millis(lifetime.min(self.config.unsettled_lifetime)))
         };
-        self.store.insert(key.clone(), Arc::new(Stored::Entry(entry)));
+        if fresh_until > now {
+            let stamp = filled.stamp.clone();
+            let entry = Entry { representation: shown, stamp, asked_at, fresh_until };
+            self.store.insert(key.clone(), Arc::new(Stored::Entry(entry)));
+        }
     }
 
     /// Remembers for a while that what is under a key cannot be kept.

@@ -3,38 +3,70 @@
 //! 1. Nothing happens before the write is about to be sent: one that never was, touches nothing.
 //! 2. It bumps before the first byte, on the head of the reply, and at the end; dropping it is an
 //!    end too, so a timeout, a client that went away and a panic are no gaps.
-//! 3. An end that nobody saw through is an outcome that nobody knows: the upstream may still apply
-//!    the write, and for the settle window nothing is kept of what it touches.
+//! 3. An end whose outcome is open hands what it holds on: it stays unsettled until somebody has
+//!    seen how it came out, or the window for it is over. An end that nobody saw through is one.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering},
-    },
-    time::Duration,
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{
+    coherence::{Change, Item},
+    names::Names,
+    partition::{Breadth, Felt, Hold},
 };
-
-use super::{coherence::Epochs, partition::Partition};
 use crate::{
-    api::families::FamilySet, clock::Clock, metrics::Metrics, vocabulary::InvalidationCause,
+    api::{
+        families::FamilySet,
+        routes::{ItemKind, Narrow, Touches},
+        target::Target,
+    },
+    metrics::Metrics,
+    vocabulary::{InvalidationCause, Unrest},
 };
 
 /// A write and what it touches.
 pub struct Touch {
-    place: Place,
-    families: FamilySet,
-    window: Duration,
-    clock: Clock,
+    state: Mutex<State>,
+    settler: Arc<dyn Settle>,
     metrics: Arc<Metrics>,
-    stage: AtomicU8,
 }
 
-/// Whose epochs are bumped.
-pub enum Place {
-    /// Those that every partition of the upstream depends on.
-    Upstream(Arc<Epochs>),
-    /// Those of one partition.
-    Partition(Arc<Partition>),
+/// What is held until it has settled.
+#[derive(Debug)]
+pub struct Unsettled {
+    /// Ends, with a bump, when it is dropped.
+    pub hold: Hold,
+    /// Why it is not settled.
+    pub why: Unrest,
+    /// The item that it is about.
+    pub item: Option<Named>,
+}
+
+/// An item by its family and one of its names.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Named {
+    /// The family.
+    pub family: usize,
+    /// A number or an identifier.
+    pub name: Box<str>,
+}
+
+/// Who sees what is unsettled through.
+pub trait Settle: Send + Sync {
+    /// Takes it until it has settled.
+    fn settle(&self, unsettled: Unsettled);
+    /// Whether the same is held already.
+    fn holds(&self, felt: &Felt) -> bool;
+}
+
+/// What a write changes: while it runs, and as long as its outcome is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// At once.
+    pub change: Change,
+    /// Until it has settled.
+    pub open: Change,
+    /// The item that it is about.
+    pub item: Option<Named>,
 }
 
 /// How a write ended.
@@ -43,130 +75,251 @@ pub enum Settlement {
     /// What it touches shows its outcome from now on.
     Settled,
     /// It goes on upstream, or nobody knows.
-    Open,
+    Open(Unrest),
 }
 
-const UNSENT: u8 = 0;
-const SENT: u8 = 1;
-const ENDED: u8 = 2;
+struct State {
+    stage: Stage,
+    /// What is unsettled when the end is open.
+    open: Change,
+    item: Option<Named>,
+}
+
+enum Stage {
+    Unsent(Felt),
+    Sent(Hold),
+    Ended,
+}
+
+impl Named {
+    /// Its slot, for epochs.
+    pub fn slot(&self) -> Item {
+        Item::new(self.family, &self.name)
+    }
+}
+
+impl Plan {
+    /// What a write does to a target.
+    pub fn of(target: &Target, touches: Touches, names: &Names) -> Self {
+        let whole = Change::whole(touches.all);
+        match touches.narrow {
+            None => Self { change: whole, open: whole, item: None },
+            Some(Narrow::New(family)) => {
+                let listed = whole.listed(family);
+                Self { change: listed, open: listed, item: None }
+            }
+            Some(Narrow::Item(place)) => {
+                let name = place.name(target).unwrap_or_default().into();
+                let item = Named { family: place.family, name };
+                let open = item.changed(touches.all, names);
+                let change = if touches.removes { whole } else { open };
+                Self { change, open, item: Some(item) }
+            }
+        }
+    }
+}
+
+impl Named {
+    /// An item of a kind by its number.
+    pub fn numbered(kind: &ItemKind, number: u64) -> Self {
+        Self { family: kind.family, name: number.to_string().into() }
+    }
+
+    /// What changes when the item does: of its family it alone, if it is known by both names.
+    pub fn changed(&self, families: FamilySet, names: &Names) -> Change {
+        let whole = Change::whole(families);
+        match names.other(self.family, &self.name) {
+            Some(other) => whole.narrowed(self.slot(), Item::new(self.family, &other)),
+            None => whole,
+        }
+    }
+}
 
 impl Touch {
-    /// A write that has not been sent yet.
+    /// A write that has not been sent yet. If its end is open, `open` is what stays unsettled.
     pub fn new(
-        place: Place,
-        families: FamilySet,
-        window: Duration,
-        clock: Clock,
+        felt: Felt,
+        open: Change,
+        item: Option<Named>,
+        settler: Arc<dyn Settle>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { place, families, window, clock, metrics, stage: AtomicU8::new(UNSENT) }
+        let state = Mutex::new(State { stage: Stage::Unsent(felt), open, item });
+        Self { state, settler, metrics }
     }
 
     /// The first byte is about to be sent.
     pub fn sent(&self) {
-        if self.stage.compare_exchange(UNSENT, SENT, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
-            self.epochs().begin(self.families);
-            self.count(InvalidationCause::WriteSent);
-        }
+        let mut state = self.state();
+        state.stage = match std::mem::replace(&mut state.stage, Stage::Ended) {
+            Stage::Unsent(felt) => {
+                self.count(felt.breadth(), InvalidationCause::WriteSent);
+                Stage::Sent(Hold::begin(felt))
+            }
+            other => other,
+        };
     }
 
     /// The head of the reply has arrived; called before the writer sees it.
     pub fn answered(&self) {
-        self.epochs().touch(self.families);
-        self.count(InvalidationCause::WriteAnswered);
+        if let Stage::Sent(hold) = &self.state().stage {
+            hold.felt().touch();
+            self.count(hold.felt().breadth(), InvalidationCause::WriteAnswered);
+        }
+    }
+
+    /// The reply says what the write has made: that alone is unsettled if the end is open.
+    pub fn made(&self, item: Named, open: Change) {
+        let mut state = self.state();
+        (state.item, state.open) = (Some(item), open);
     }
 
     /// It has ended. The first end counts.
     pub fn end(&self, settlement: Settlement) {
-        if self.stage.compare_exchange(SENT, ENDED, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
-            let until = match settlement {
-                Settlement::Settled => 0,
-                Settlement::Open => self.clock.after(self.window),
-            };
-            self.epochs().end(self.families, until);
-            self.count(InvalidationCause::WriteEnded);
-        }
+        let mut state = self.state();
+        let Stage::Sent(hold) = std::mem::replace(&mut state.stage, Stage::Ended) else { return };
+        self.count(hold.felt().breadth(), InvalidationCause::WriteEnded);
+        let Settlement::Open(why) = settlement else { return };
+        // The one that goes on is there before the other ends, so that there is no gap.
+        let next = Hold::begin(hold.felt().with(state.open));
+        let item = state.item.take();
+        drop((hold, state));
+        self.settler.settle(Unsettled { hold: next, why, item });
     }
 
-    fn epochs(&self) -> &Epochs {
-        match &self.place {
-            Place::Upstream(epochs) => epochs,
-            Place::Partition(partition) => partition.own(),
-        }
-    }
-
-    fn count(&self, cause: InvalidationCause) {
-        let cause = match &self.place {
-            Place::Upstream(_) => cause,
-            Place::Partition(_) => InvalidationCause::UnlistedRead,
+    fn count(&self, breadth: Breadth, cause: InvalidationCause) {
+        let cause = match breadth {
+            Breadth::Reach | Breadth::Everyone => cause,
+            Breadth::Account => InvalidationCause::UnlistedRead,
         };
         self.metrics.invalidations.of(cause).inc();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Touch {
     fn drop(&mut self) {
-        self.end(Settlement::Open);
+        self.end(Settlement::Open(Unrest::Unknown));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::coherence::Stamp;
+    use crate::cache::{
+        coherence::{Epochs, Stamp, View},
+        partition::{Commons, Partition},
+    };
 
-    fn touch(epochs: &Arc<Epochs>) -> Touch {
-        let place = Place::Upstream(Arc::clone(epochs));
-        let window = Duration::from_secs(120);
-        Touch::new(place, FamilySet::one(0), window, Clock::start(), Arc::default())
+    const FAMILY: usize = 0;
+
+    struct World {
+        partition: Arc<Partition>,
+        settler: Arc<Keeper>,
     }
 
-    fn stamp_at(epochs: &Epochs, now: u64) -> Stamp {
-        let mut stamp = Stamp::empty();
-        epochs.stamp(FamilySet::one(0), now, &mut stamp);
-        stamp
+    /// Keeps what is unsettled until it is told.
+    #[derive(Default)]
+    struct Keeper(Mutex<Vec<Unsettled>>);
+
+    impl Settle for Keeper {
+        fn settle(&self, unsettled: Unsettled) {
+            self.0.lock().expect("whole").push(unsettled);
+        }
+
+        fn holds(&self, _: &Felt) -> bool {
+            false
+        }
     }
 
-    fn stamp(epochs: &Epochs) -> Stamp {
-        stamp_at(epochs, u64::MAX)
+    impl World {
+        fn new() -> Self {
+            let precise = FamilySet::one(FAMILY);
+            let account = Arc::new(Epochs::new(1, precise));
+            let commons = Commons::new(1, precise, FamilySet::EMPTY, Names::new(10));
+            let partition = Arc::new(Partition::new(account, Arc::new(commons), false));
+            Self { partition, settler: Arc::default() }
+        }
+
+        fn touch(&self) -> Touch {
+            let change = Change::whole(FamilySet::one(FAMILY));
+            let felt = Felt::new(Arc::clone(&self.partition), change, Breadth::Reach);
+            let settler = Arc::clone(&self.settler) as Arc<dyn Settle>;
+            Touch::new(felt, change, None, settler, Arc::default())
+        }
+
+        fn stamp(&self) -> Stamp {
+            self.partition.stamp(View::of(FamilySet::one(FAMILY)))
+        }
+
+        fn stamp_of(&self, name: &str) -> Stamp {
+            let item = Some(Item::new(FAMILY, name));
+            self.partition.stamp(View { families: FamilySet::one(FAMILY), item })
+        }
+
+        fn settle(&self) {
+            self.settler.0.lock().expect("whole").clear();
+        }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_write_that_was_never_sent_touches_nothing() {
-        let epochs = Arc::new(Epochs::new(1));
-        let before = stamp(&epochs);
-        drop(touch(&epochs));
-        assert_eq!(stamp(&epochs), before);
-        assert!(stamp_at(&epochs, 0).is_settled());
+    #[test]
+    fn a_write_that_was_never_sent_touches_nothing() {
+        let world = World::new();
+        let before = world.stamp();
+        drop(world.touch());
+        assert_eq!(world.stamp(), before);
+        assert!(world.stamp().is_settled());
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_write_bumps_at_every_stage() {
-        let epochs = Arc::new(Epochs::new(1));
-        let touch = touch(&epochs);
-        let mut seen = vec![stamp(&epochs)];
+    #[test]
+    fn a_write_bumps_at_every_stage() {
+        let world = World::new();
+        let touch = world.touch();
+        let mut seen = vec![world.stamp()];
         touch.sent();
-        seen.push(stamp(&epochs));
-        assert!(!stamp(&epochs).is_settled(), "a write is under way");
+        seen.push(world.stamp());
+        assert!(!world.stamp().is_settled(), "a write is under way");
         touch.answered();
-        seen.push(stamp(&epochs));
+        seen.push(world.stamp());
         touch.end(Settlement::Settled);
-        seen.push(stamp(&epochs));
+        seen.push(world.stamp());
         seen.dedup();
         assert_eq!(seen.len(), 4);
-        assert!(stamp_at(&epochs, 0).is_settled());
-        let ended = stamp(&epochs);
+        assert!(world.stamp().is_settled());
+        let ended = world.stamp();
         drop(touch);
-        assert_eq!(stamp(&epochs), ended, "the first end counts");
+        assert_eq!(world.stamp(), ended, "the first end counts");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn an_end_that_nobody_saw_leaves_a_window() {
-        let epochs = Arc::new(Epochs::new(1));
-        let touch = touch(&epochs);
+    #[test]
+    fn an_end_that_nobody_saw_is_open() {
+        let world = World::new();
+        let touch = world.touch();
         touch.sent();
         drop(touch);
-        assert!(!stamp_at(&epochs, 119_999).is_settled());
-        assert!(stamp_at(&epochs, 120_000).is_settled());
+        let open = world.stamp();
+        assert!(!open.is_settled());
+        let why = world.settler.0.lock().expect("whole")[0].why;
+        assert_eq!(why, Unrest::Unknown);
+        world.settle();
+        assert!(world.stamp().is_settled());
+        assert_ne!(world.stamp(), open, "the end is a bump");
+    }
+
+    #[test]
+    fn what_was_made_is_unsettled_alone() {
+        let world = World::new();
+        let touch = world.touch();
+        touch.sent();
+        let item = Named { family: FAMILY, name: "9".into() };
+        let open = Change::whole(FamilySet::one(FAMILY)).narrowed(item.slot(), item.slot());
+        touch.made(item, open);
+        touch.end(Settlement::Open(Unrest::Scheduled));
+        assert!(!world.stamp_of("9").is_settled());
+        assert!(!world.stamp().is_settled(), "the list shows it");
+        assert!(world.stamp_of("8").is_settled());
     }
 }

@@ -1,6 +1,6 @@
 //! `tollgate credential`: add, rotate, list and remove upstream credentials.
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use serde::Serialize;
 
 use super::{
@@ -11,8 +11,9 @@ use super::{
 };
 use crate::{
     tenants::{
-        record::{CredentialRecord, SecretKind},
+        record::{CredentialRecord, Reach, SecretKind, Standing, member},
         secret::UpstreamSecret,
+        store::StoreError,
     },
     vocabulary::Closed,
 };
@@ -24,6 +25,8 @@ pub enum StoredCommand {
     Add(AddCredential),
     /// Give a credential another secret; its cache starts anew
     Rotate(RotateCredential),
+    /// Say what a credential reaches, and whose it is; its cache starts anew
+    Set(SetCredential),
     /// List the credentials, without their secrets
     List,
     /// Remove a credential that no token in use stands for
@@ -44,6 +47,31 @@ pub struct AddCredential {
     /// What is sent.
     #[command(flatten)]
     pub pair: Pair,
+    /// What is declared.
+    #[command(flatten)]
+    pub standing: StandingArgs,
+}
+
+/// What is declared of a credential from now on; what is not given stays.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("given").args(["reach", "account"]).required(true).multiple(true)))]
+pub struct SetCredential {
+    /// The credential
+    pub name: String,
+    /// What is declared.
+    #[command(flatten)]
+    pub standing: StandingArgs,
+}
+
+/// What a credential reaches, and whose it is.
+#[derive(Debug, Args)]
+pub struct StandingArgs {
+    /// What it sees and changes: own (what its account owns) or all (an administrator's)
+    #[arg(long, value_name = "REACH", value_parser = reach)]
+    pub reach: Option<Reach>,
+    /// The upstream user behind it: the same for all credentials of one user
+    #[arg(long, value_name = "NAME")]
+    pub account: Option<String>,
 }
 
 /// Another secret for a credential.
@@ -84,6 +112,8 @@ struct Shown {
     name: String,
     upstream: String,
     kind: &'static str,
+    reach: Option<&'static str>,
+    account: Option<String>,
     generation: i64,
     key_id: String,
     created: i64,
@@ -96,10 +126,12 @@ struct Named<'a> {
     generation: Option<i64>,
 }
 
-const COLUMNS: [Column<Shown>; 6] = [
+const COLUMNS: [Column<Shown>; 8] = [
     ("NAME", |c| c.name.clone()),
     ("UPSTREAM", |c| c.upstream.clone()),
     ("KIND", |c| c.kind.to_owned()),
+    ("REACH", |c| c.reach.unwrap_or("-").to_owned()),
+    ("ACCOUNT", |c| c.account.clone().unwrap_or_else(|| "-".to_owned())),
     ("GENERATION", |c| c.generation.to_string()),
     ("KEY", |c| c.key_id.clone()),
     ("CREATED", |c| time(Some(c.created))),
@@ -112,11 +144,13 @@ pub fn run(command: &StoredCommand, desk: &mut Desk<'_>) -> Result<(), Failure> 
         desk.output.one(&Named { credential, generation }, &text)
     };
     match command {
-        StoredCommand::Add(AddCredential { name, upstream, pair }) => {
+        StoredCommand::Add(AddCredential { name, upstream, pair, standing }) => {
             let secret = pair.read(desk)?;
             let vault = desk.vault;
-            desk.store
-                .edit(desk.now, |edit| edit.add_credential(&vault, name, upstream, &secret))?;
+            let standing = standing.over(Standing::default());
+            desk.store.edit(desk.now, |edit| {
+                edit.add_credential(&vault, name, upstream, &secret, &standing)
+            })?;
             done(desk, name, Some(1), "added")
         }
         StoredCommand::Rotate(RotateCredential { name, pair }) => {
@@ -125,6 +159,13 @@ pub fn run(command: &StoredCommand, desk: &mut Desk<'_>) -> Result<(), Failure> 
             let generation =
                 desk.store.edit(desk.now, |edit| edit.rotate_credential(&vault, name, &secret))?;
             done(desk, name, Some(generation), &format!("rotated, generation {generation}"))
+        }
+        StoredCommand::Set(SetCredential { name, standing }) => {
+            desk.store.edit::<_, StoreError>(desk.now, |edit| {
+                let credential = edit.require_credential(name)?;
+                edit.set_standing(name, &standing.over(credential.standing))
+            })?;
+            done(desk, name, None, "changed")
         }
         StoredCommand::List => {
             let credentials = desk.store.records()?.credentials;
@@ -149,15 +190,30 @@ impl Pair {
     }
 }
 
+impl StandingArgs {
+    fn over(&self, standing: Standing) -> Standing {
+        Standing {
+            reach: self.reach.or(standing.reach),
+            account: self.account.clone().or(standing.account),
+        }
+    }
+}
+
 impl From<CredentialRecord> for Shown {
     fn from(record: CredentialRecord) -> Self {
         Self {
             name: record.name,
             upstream: record.upstream,
             kind: record.kind.as_str(),
+            reach: record.standing.reach.map(Reach::as_str),
+            account: record.standing.account,
             generation: record.generation,
             key_id: record.key_id,
             created: record.created,
         }
     }
+}
+
+fn reach(text: &str) -> Result<Reach, &'static str> {
+    member(text).ok_or("expected own or all")
 }

@@ -185,6 +185,8 @@ fn of_store(error: &StoreError) -> Exit {
         | StoreError::InUse { .. }
         | StoreError::BadName { .. }
         | StoreError::TokenTaken { .. }
+        | StoreError::NoAccount { .. }
+        | StoreError::BadAccount { .. }
         | StoreError::NeverGood => Exit::Data,
     }
 }

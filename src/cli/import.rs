@@ -18,9 +18,10 @@ Each line is one object:
    \"token\": \"the key that the client holds today\"}
 
 A tenant or credential that exists may be given by its name alone; a credential may have \"email\" \
-and \"key\" instead. The token may be left out, or be an object with \"key\", \"access\", \"allow\", \
-\"deny\", \"addresses\", \"not_before\", \"expires\" and \"limit_status\". What exists and is equal \
-is left as it is; what exists and differs is an error.")]
+and \"key\" instead, and also \"reach\" (\"own\" or \"all\") and \"account\". The token may be left \
+out, or be an object with \"key\", \"access\", \"allow\", \"deny\", \"addresses\", \"not_before\", \
+\"expires\" and \"limit_status\". What exists and is equal is left as it is; what exists and \
+differs is an error.")]
 pub struct ImportArgs {
     /// The file ("-" is standard input)
     pub file: PathBuf,

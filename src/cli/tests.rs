@@ -142,6 +142,31 @@ fn a_rotation_says_its_generation() {
 }
 
 #[test]
+fn a_standing_is_declared_changed_and_listed() {
+    let mut fixture = Fixture::new();
+    let mut run = |line: &str| run(&mut fixture, line).expect(line);
+    run(ADD_CREDENTIAL);
+    run(&(ADD_CREDENTIAL.replace("-1", "-2") + " --reach own --account joe"));
+    let listed = run("credential list");
+    let rows: Vec<Vec<_>> = listed.lines().map(|l| l.split_whitespace().collect()).collect();
+    assert_eq!(rows[0][2..5], ["KIND", "REACH", "ACCOUNT"]);
+    assert_eq!(rows[1][..5], ["main-1", "main", "password", "-", "-"]);
+    assert_eq!(rows[2][..5], ["main-2", "main", "password", "own", "joe"]);
+
+    let set = run("credential set main-1 --account joe --json");
+    assert_eq!(set, "{\"credential\":\"main-1\"}\n");
+    assert_eq!(run("credential set main-2 --reach all"), "credential main-2 changed\n");
+    let listed = run("credential list --json");
+    assert!(listed.contains(r#""reach":null,"account":"joe""#), "{listed}");
+    assert!(listed.contains(r#""reach":"all","account":"joe""#), "{listed}");
+
+    let own = ADD_CREDENTIAL.replace("-1", "-3") + " --reach own";
+    let (exit, report) = refused(&mut fixture, &own);
+    assert_eq!(exit, Exit::Data);
+    assert!(report.contains("name its account"), "{report}");
+}
+
+#[test]
 fn nothing_that_is_listed_shows_a_secret() {
     let mut fixture = Fixture::new();
     run(&mut fixture, "tenant add acme").expect("added");
@@ -193,6 +218,8 @@ fn wrong_arguments_say_what_would_be_right() {
     assert!(usage("credential add a --upstream main --secret-stdin").contains("--login"));
     let two = "credential add a --upstream main --login x --secret-stdin --secret-env S";
     assert!(usage(two).contains("cannot be used with"));
+    assert!(usage("credential set a").contains("--reach <REACH>"));
+    assert!(usage("credential set a --reach some").contains("expected own or all"));
 }
 
 #[test]

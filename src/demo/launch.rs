@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Card, TenantCard, certificate, local,
-    simulator::{self, Simulator},
+    simulator::{self, Simulator, User},
 };
 use crate::{
     auth::{
@@ -29,9 +29,9 @@ use crate::{
     net::{server, tls::Tls},
     serve::{Listeners, Process},
     tenants::{
-        record::{SecretKind, TenantSettings, TokenTerms},
+        record::{Reach, SecretKind, Standing, TenantSettings, TokenTerms},
         secret::{UpstreamSecret, Vault},
-        store::{NewToken, Store},
+        store::{Edit, NewToken, Store},
     },
 };
 
@@ -68,6 +68,9 @@ const GENEROUS: Quota = Quota { per_second: 2000, burst: 5000 };
 
 /// Few enough to see the limit by hand.
 const TIGHT: Quota = Quota { per_second: 1, burst: 3 };
+
+/// The credential of the panel's administrator, in whose name transactions can be watched.
+const WATCHER: &str = "watcher";
 
 impl Default for Options {
     fn default() -> Self {
@@ -195,25 +198,28 @@ fn config(url: &str, upstream: &str, folder: &Path) -> Result<Config, Failure> {
     Ok(Config::parse(&text, std::iter::empty()).map_err(wrong)?)
 }
 
-/// A tenant for each of the panel's first users; the last has a tight limit.
+/// A tenant for each of the panel's first users; the last has a tight limit. For the administrator
+/// a credential alone.
 fn fill(config: &Config, keyring: &Keyring, panel: &Simulator) -> Result<Vec<TenantCard>, Failure> {
     let origin = |name: &str| config.upstreams.get(name).map(|u| u.origin.to_string());
     let vault = Vault { keyring, origin: &origin };
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
-    let users: Vec<_> = panel.users().into_iter().filter(|user| !user.admin).take(3).collect();
+    let (admins, users): (Vec<_>, Vec<_>) = panel.users().into_iter().partition(|user| user.admin);
     let mut cards = Vec::new();
     let mut store = Store::open(&config.tenants.store)?;
     store.edit(now, |edit| -> Result<(), Failure> {
-        for (i, user) in users.iter().enumerate() {
+        if let Some(admin) = admins.first() {
+            add_credential(edit, &vault, WATCHER, admin, Reach::All)?;
+        }
+        for (i, user) in users.iter().take(3).enumerate() {
             let reads = if i == 2 { TIGHT } else { GENEROUS };
             let quotas =
                 Quotas { reads: Some(reads), writes: Some(GENEROUS), upstream_reads: None };
             let settings = TenantSettings { quotas, ..TenantSettings::default() };
-            let secret = UpstreamSecret::new(SecretKind::Key, &user.email, &user.api_key)?;
             let token = Token::mint(&config.environment, &*keyring::random()?);
             edit.add_tenant(&user.login, &settings)?;
-            edit.add_credential(&vault, &user.login, "panel", &secret)?;
+            add_credential(edit, &vault, &user.login, user, Reach::Own)?;
             edit.add_token(&NewToken {
                 id: token.id(),
                 tenant: &user.login,
@@ -237,4 +243,17 @@ fn fill(config: &Config, keyring: &Keyring, panel: &Simulator) -> Result<Vec<Ten
         Ok(())
     })?;
     Ok(cards)
+}
+
+fn add_credential(
+    edit: &Edit<'_>,
+    vault: &Vault<'_>,
+    name: &str,
+    user: &User,
+    reach: Reach,
+) -> Result<(), Failure> {
+    let secret = UpstreamSecret::new(SecretKind::Key, &user.email, &user.api_key)?;
+    let standing = Standing { reach: Some(reach), account: Some(user.login.clone()) };
+    edit.add_credential(vault, name, "panel", &secret, &standing)?;
+    Ok(())
 }

@@ -100,10 +100,11 @@ impl Judge {
         let request = &mut call.request;
         let body = std::mem::replace(&mut request.body, ClientBody::empty());
         let bytes = read_whole(body, most).await?;
-        if let Some(method) = method::body_override(&request.headers, &bytes)?
-            && self.routes.is_guarded(&method, &request.target)
-        {
-            return Err(Rejection::Guarded);
+        if let Some(method) = method::body_override(&request.headers, &bytes)? {
+            if self.routes.is_guarded(&method, &request.target) {
+                return Err(Rejection::Guarded);
+            }
+            request.effect = Effect::Write(self.routes.touches_by(&method, &request.target));
         }
         request.body = ClientBody::from_bytes(bytes);
         Ok(call)

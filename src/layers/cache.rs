@@ -16,6 +16,7 @@ use super::{Answer, Step, always_ready, reply};
 use crate::{
     api::routes::Listed,
     cache::{
+        coherence::{Item, View},
         entry::{Dependence, Entry, Stored},
         key::Key,
         shelf::Shelf,
@@ -95,7 +96,7 @@ where
             Found::Nothing(key, dependence) => {
                 // Rule of coherence: the stamp is taken before anything is sent for it.
                 let partition = &exchange.call.caller.credential().partition;
-                let stamp = partition.stamp(dependence.families, self.shelf.clock.now());
+                let stamp = partition.stamp(dependence.view);
                 let miss = Miss { exchange, key, stamp, route: listed.id, dependence };
                 Either::Right(self.inner.call(Lookup::Miss(Box::new(miss))))
             }
@@ -111,7 +112,6 @@ where
     }
 }
 
-#[expect(clippy::large_enum_variant, reason = "moved once, at once; a hit is worth no box")]
 enum Found {
     Answer(Answer),
     Bypass(Bypass),
@@ -123,7 +123,10 @@ fn find(shelf: &Shelf, exchange: &mut Exchange, listed: Listed) -> Found {
     if shelf.config.lifetime(route.class).is_none() {
         return Found::Bypass(Bypass::Never);
     }
-    let dependence = Dependence { families: route.families, class: route.class };
+    let item = route.item(&exchange.call.request.target);
+    let item = item.map(|(family, name)| Item::new(family, name));
+    let view = View { families: route.families, item };
+    let dependence = Dependence { view, class: route.class };
     let partition = &exchange.call.caller.credential().partition;
     let key = Key::new(partition, exchange.ask.clone(), exchange.format);
     let Some(stored) = shelf.store.get(&key) else { return Found::Nothing(key, dependence) };
@@ -131,7 +134,7 @@ fn find(shelf: &Shelf, exchange: &mut Exchange, listed: Listed) -> Found {
         Stored::Uncacheable { .. } => Found::Bypass(Bypass::Marked),
         Stored::Entry(entry) => {
             let now = shelf.clock.at(exchange.call.request.record.started);
-            if entry.is_fresh(now) && partition.is_current(dependence.families, &entry.stamp) {
+            if entry.is_fresh(now) && partition.is_current(view, &entry.stamp) {
                 Found::Answer(show(shelf, exchange, entry, now))
             } else {
                 Found::Nothing(key, dependence)

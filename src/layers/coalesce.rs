@@ -6,6 +6,7 @@
 //! and a marker keeps the next readers from queueing for it.
 
 mod flight;
+mod lessons;
 
 use std::{
     future::Future,
@@ -24,24 +25,25 @@ use tokio_util::task::TaskTracker;
 use tower::{Layer, Service, layer::layer_fn};
 
 use flight::{Flight, Outcome};
+use lessons::Lessons;
 
 use super::{Answer, charge, reply};
 use crate::{
-    api::format,
+    api::{families::FamilySet, format},
     body::{Body, BodyError, Read},
     cache::{
-        coherence::Stamp,
-        entry::{Candidate, Representation, strong_tag},
+        coherence::{Change, Stamp, View},
+        entry::{Candidate, Dependence, Representation, strong_tag},
         flight::{Flights, Join},
         key::Key,
-        shelf::Shelf,
+        shelf::{Filled, Shelf},
         status::{CACHE_STATUS, CacheStatus},
+        touch::Settle,
     },
     call::{Exchange, Lookup, Miss, Outbound},
     metrics::Metrics,
     rejection::Rejection,
     tenants::snapshot::Credential,
-    transcode::locked::says_locked,
     vocabulary::{Bypass, CacheOutcome, InvalidationCause, Limiter, NotStored},
 };
 
@@ -56,6 +58,7 @@ pub struct Coalesce<S> {
 pub struct Hangar {
     flights: Mutex<Flights<Key, Arc<Flight>>>,
     shelf: Arc<Shelf>,
+    lessons: Lessons,
     tasks: TaskTracker,
     fetch_timeout: Duration,
 }
@@ -65,11 +68,20 @@ struct Fetch {
     key: Key,
     credential: Arc<Credential>,
     stamp: Stamp,
-    dependence: crate::cache::entry::Dependence,
+    /// When its turn came.
+    asked_at: u64,
+    dependence: Dependence,
     /// Whether the reply is searched for secrets.
     masked: bool,
     /// What a transaction that is under way on the same resource may change.
-    neighbors: crate::api::families::FamilySet,
+    neighbors: FamilySet,
+}
+
+/// Whether a reply is kept, and for how long.
+struct Verdict {
+    /// Nothing is under way that may change what it shows.
+    settled: bool,
+    not_stored: Option<NotStored>,
 }
 
 /// Ends a flight whatever becomes of its task.
@@ -77,7 +89,7 @@ struct Landing {
     hangar: Arc<Hangar>,
     key: Key,
     credential: Arc<Credential>,
-    families: crate::api::families::FamilySet,
+    view: View,
     id: u64,
 }
 
@@ -172,7 +184,7 @@ where
             hangar: Arc::clone(&self.hangar),
             key: fetch.key.clone(),
             credential: Arc::clone(&fetch.credential),
-            families: fetch.dependence.families,
+            view: fetch.dependence.view,
             id,
         };
         let run = run(self.inner.clone(), landing, fetch, Arc::clone(&flight), waits);
@@ -192,6 +204,7 @@ where
     let fly = async {
         if waits {
             fetch.stamp = flight.wait_for_turn().await;
+            fetch.asked_at = hangar.shelf.clock.now();
         }
         let fill = Outbound::Fill {
             key: fetch.key.clone(),
@@ -212,9 +225,15 @@ where
 
 impl Hangar {
     /// A hangar whose fetches fill a shelf; none takes longer than `fetch_timeout`.
-    pub fn new(shelf: Arc<Shelf>, tasks: TaskTracker, fetch_timeout: Duration) -> Self {
+    pub fn new(
+        shelf: Arc<Shelf>,
+        settler: Arc<dyn Settle>,
+        tasks: TaskTracker,
+        fetch_timeout: Duration,
+    ) -> Self {
         let flights = Mutex::new(Flights::new(shelf.config.max_fetches_per_key));
-        Self { flights, shelf, tasks, fetch_timeout }
+        let lessons = Lessons { routes: Arc::clone(&shelf.routes), settler };
+        Self { flights, shelf, lessons, tasks, fetch_timeout }
     }
 
     fn flights(&self) -> MutexGuard<'_, Flights<Key, Arc<Flight>>> {
@@ -237,7 +256,8 @@ impl Hangar {
         let refusal = candidate.refusal();
         if parts.status == StatusCode::FORBIDDEN {
             // What the credential may see has changed behind our back.
-            fetch.credential.partition.own().touch(fetch.dependence.families);
+            let families = fetch.dependence.view.families;
+            fetch.credential.partition.account().touch(Change::whole(families));
             self.shelf.metrics.invalidations.of(InvalidationCause::Forbidden).inc();
         }
         let held = match body.read_up_to(self.shelf.config.max_entry.get()).await {
@@ -246,16 +266,13 @@ impl Hangar {
             Err(BodyError::Upstream(_)) => return Outcome::Refused(Rejection::UpstreamBroken),
             Err(BodyError::Mask(_)) => return Outcome::Refused(Rejection::Unmaskable),
         };
-        let (representation, not_stored) = self.judge(fetch, parts, held, refusal);
+        let (representation, Verdict { settled, not_stored }) =
+            self.judge(fetch, parts, held, refusal);
         let representation = Arc::new(representation);
         if not_stored.is_none() {
-            let class = fetch.dependence.class;
-            self.shelf.keep(
-                &fetch.key,
-                &fetch.stamp,
-                class,
-                Representation::clone(&representation),
-            );
+            let (stamp, class) = (&fetch.stamp, fetch.dependence.class);
+            let filled = Filled { stamp, class, settled, asked_at: fetch.asked_at };
+            self.shelf.keep(&fetch.key, filled, Representation::clone(&representation));
         } else if matches!(not_stored, Some(NotStored::NoStore)) {
             self.shelf.mark_uncacheable(&fetch.key);
         }
@@ -278,32 +295,27 @@ impl Hangar {
         parts: http::response::Parts,
         body: Bytes,
         refusal: Option<NotStored>,
-    ) -> (Representation, Option<NotStored>) {
+    ) -> (Representation, Verdict) {
         let mut headers = parts.headers;
         if refusal.is_none() {
             headers.insert(ETAG, strong_tag(&body));
             headers.insert(CACHE_CONTROL, REVALIDATE);
             headers.insert(VARY, BY_CALLER);
         }
-        let partition = &fetch.credential.partition;
-        let families = fetch.dependence.families;
-        let format = format::of_reply(&headers);
-        let locked = format.is_some_and(|format| says_locked(format, &body));
-        if locked {
-            // It changes again when its transaction ends, and so does what hangs on it.
-            let until = self.shelf.clock.after(self.shelf.config.settle_window);
-            partition.own().unsettle(families.union(fetch.neighbors), until);
-        }
+        let locked = format::of_reply(&headers)
+            .is_some_and(|format| self.lessons.learn(fetch, format, &body));
+        let settled = fetch.stamp.is_settled() && !locked;
         let not_stored = refusal.or_else(|| {
-            if locked || !fetch.stamp.is_settled() {
+            let current =
+                fetch.credential.partition.is_current(fetch.dependence.view, &fetch.stamp);
+            if !settled && (!current || self.shelf.config.unsettled_lifetime.is_zero()) {
                 Some(NotStored::Unsettled)
-            } else if !partition.is_current(families, &fetch.stamp) {
-                Some(NotStored::Overtaken)
             } else {
-                None
+                (!current).then_some(NotStored::Overtaken)
             }
         });
-        (Representation { status: parts.status, headers, body }, not_stored)
+        let verdict = Verdict { settled, not_stored };
+        (Representation { status: parts.status, headers, body }, verdict)
     }
 }
 
@@ -313,6 +325,7 @@ impl Fetch {
             key: miss.key.clone(),
             credential: Arc::clone(miss.exchange.call.caller.credential()),
             stamp: miss.stamp.clone(),
+            asked_at: shelf.clock.now(),
             dependence: miss.dependence,
             masked: shelf.routes.route(miss.route).masked,
             neighbors: shelf.routes.touches(&miss.exchange.call.request.target).all,
@@ -322,10 +335,7 @@ impl Fetch {
 
 impl Drop for Landing {
     fn drop(&mut self) {
-        let restamp = || {
-            let now = self.hangar.shelf.clock.now();
-            self.credential.partition.stamp(self.families, now)
-        };
+        let restamp = || self.credential.partition.stamp(self.view);
         let next = self.hangar.flights().finish(&self.key, self.id, restamp);
         if let Some((flight, stamp)) = next {
             flight.start(stamp);

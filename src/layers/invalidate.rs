@@ -5,7 +5,7 @@
 //! bumps before it is relayed. Its body is read first when it is small, as nearly all are, because
 //! a body that says `locked` means that the resource changes again later, and nobody will tell.
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::future::Either;
@@ -15,15 +15,21 @@ use tower::{Layer, Service, layer::layer_fn};
 
 use super::{Answer, always_ready};
 use crate::{
-    api::{format, routes::RouteTable},
+    api::{
+        format,
+        routes::{Narrow, RouteTable, Touches},
+    },
     body::{Body, BodyError, Read},
-    cache::touch::{Place, Settlement, Touch},
+    cache::{
+        coherence::Change,
+        partition::{Breadth, Felt, Partition},
+        touch::{Named, Plan, Settle, Settlement, Touch},
+    },
     call::{Effect, Exchange},
-    clock::Clock,
     metrics::Metrics,
     rejection::Rejection,
-    transcode::locked::says_locked,
-    vocabulary::{CacheOutcome, Format},
+    transcode::{locked::says_locked, resources::resources},
+    vocabulary::{CacheOutcome, Format, Unrest},
 };
 
 /// The service of this layer.
@@ -33,14 +39,12 @@ pub struct Invalidate<S> {
     rules: Arc<Rules>,
 }
 
-/// What writes touch, and for how long.
+/// What writes touch, and who sees through what they leave open.
 pub struct Rules {
     /// The routes.
     pub routes: Arc<RouteTable>,
-    /// How long nothing is kept after an outcome that is open.
-    pub settle_window: Duration,
-    /// The time.
-    pub clock: Clock,
+    /// Who takes what is unsettled.
+    pub settler: Arc<dyn Settle>,
     /// The series.
     pub metrics: Arc<Metrics>,
     /// Who waits for writes when the process ends.
@@ -69,84 +73,125 @@ where
     always_ready!();
 
     fn call(&mut self, mut exchange: Exchange) -> Self::Future {
-        let Some(touch) = self.rules.touch(&exchange) else {
+        let Some((plan, breadth)) = self.rules.plan(&exchange) else {
             return Either::Left(self.inner.call(exchange));
         };
-        let touch = Arc::new(touch);
+        let partition = Arc::clone(&exchange.call.caller.credential().partition);
+        let making = Making::of(&exchange, &partition);
+        let felt = Felt::new(partition, plan.change, breadth);
+        let (settler, metrics) = (Arc::clone(&self.rules.settler), Arc::clone(&self.rules.metrics));
+        let touch = Arc::new(Touch::new(felt, plan.open, plan.item, settler, metrics));
         exchange.touch = Some(Arc::clone(&touch));
-        let mut inner = self.inner.clone();
+        let (mut inner, rules) = (self.inner.clone(), Arc::clone(&self.rules));
         let write = self.rules.tasks.spawn(async move {
             let answered = inner.call(exchange).await;
-            conclude(answered, touch).await
+            rules.conclude(answered, touch, making).await
         });
         Either::Right(Box::pin(async move { write.await.unwrap_or(Err(Rejection::Panicked)) }))
     }
 }
 
-impl Rules {
-    /// The guard of what a call touches; none for a read that changes nothing.
-    fn touch(&self, exchange: &Exchange) -> Option<Touch> {
-        let partition = &exchange.call.caller.credential().partition;
-        let request = &exchange.call.request;
-        let (place, families) = match request.effect {
-            Effect::Read(_) => return None,
-            Effect::UnlistedRead { harmless, .. } => {
-                self.metrics.unlisted_reads.inc();
-                request.record.notes().cache = CacheOutcome::Bypass;
-                if harmless {
-                    return None;
-                }
-                (Place::Partition(Arc::clone(partition)), self.routes.families().all())
-            }
-            Effect::Write(touches) => {
-                request.record.notes().cache = CacheOutcome::Write;
-                (Place::Upstream(Arc::clone(partition.upstream())), touches.all)
-            }
-        };
-        let (window, metrics) = (self.settle_window, Arc::clone(&self.metrics));
-        Some(Touch::new(place, families, window, self.clock, metrics))
+/// A write that makes something new, of which only the reply knows the name.
+struct Making {
+    family: usize,
+    touches: Touches,
+    partition: Arc<Partition>,
+}
+
+impl Making {
+    fn of(exchange: &Exchange, partition: &Arc<Partition>) -> Option<Self> {
+        let Effect::Write(touches) = exchange.call.request.effect else { return None };
+        let Some(Narrow::New(family)) = touches.narrow else { return None };
+        Some(Self { family, touches, partition: Arc::clone(partition) })
+    }
+
+    /// What was made is the one resource that the reply shows.
+    fn note(&self, routes: &RouteTable, touch: &Touch, format: Option<Format>, body: &Bytes) {
+        let kind = routes.item_kinds().iter().find(|kind| kind.family == self.family);
+        let (Some(kind), Some(format)) = (kind, format) else { return };
+        let shown = resources(format, &kind.root, body, 1).unwrap_or_default();
+        let [made] = &*shown else { return };
+        let names = self.partition.upstream().names();
+        if let Some(identifier) = &made.identifier {
+            names.learn(self.family, &made.id, identifier);
+        }
+        let item = Named { family: self.family, name: made.id.clone() };
+        let open = item.changed(self.touches.all, names);
+        touch.made(item, open);
     }
 }
 
-/// Bumps for the reply's head, and for its end once that has been seen.
-async fn conclude(
-    answered: Result<Answer, Rejection>,
-    touch: Arc<Touch>,
-) -> Result<Answer, Rejection> {
-    let answer = match answered {
-        Ok(answer) => answer,
-        Err(rejection) => {
-            touch.end(settlement_of(&rejection));
-            return Err(rejection);
+impl Rules {
+    /// What a call changes, and who may see it; none for a read that changes nothing.
+    fn plan(&self, exchange: &Exchange) -> Option<(Plan, Breadth)> {
+        let request = &exchange.call.request;
+        match request.effect {
+            Effect::Read(_) => None,
+            Effect::UnlistedRead { harmless, .. } => {
+                self.metrics.unlisted_reads.inc();
+                request.record.notes().cache = CacheOutcome::Bypass;
+                let all = Change::whole(self.routes.families().all());
+                let plan = Plan { change: all, open: all, item: None };
+                (!harmless).then_some((plan, Breadth::Account))
+            }
+            Effect::Write(touches) => {
+                request.record.notes().cache = CacheOutcome::Write;
+                let names = exchange.call.caller.credential().partition.upstream().names();
+                let plan = Plan::of(&request.target, touches, names);
+                let breadth = if touches.everyone { Breadth::Everyone } else { Breadth::Reach };
+                Some((plan, breadth))
+            }
         }
-    };
-    touch.answered();
-    let (parts, body) = answer.into_parts();
-    let body = match body.read_up_to(INSPECTED).await {
-        Ok(Read::Whole(body)) => body,
-        // Too large to look into: it is relayed as it comes, and its end is open.
-        Ok(Read::Longer(body)) => return Ok(Answer::from_parts(parts, body.holding(touch))),
-        Err(error) => {
-            touch.end(Settlement::Open);
-            return Err(match error {
-                BodyError::Upstream(_) => Rejection::UpstreamBroken,
-                BodyError::Mask(_) => Rejection::Unmaskable,
-            });
+    }
+
+    /// Bumps for the reply's head, and for its end once that has been seen.
+    async fn conclude(
+        &self,
+        answered: Result<Answer, Rejection>,
+        touch: Arc<Touch>,
+        making: Option<Making>,
+    ) -> Result<Answer, Rejection> {
+        let answer = match answered {
+            Ok(answer) => answer,
+            Err(rejection) => {
+                touch.end(settlement_of(&rejection));
+                return Err(rejection);
+            }
+        };
+        touch.answered();
+        let (parts, body) = answer.into_parts();
+        let body = match body.read_up_to(INSPECTED).await {
+            Ok(Read::Whole(body)) => body,
+            // Too large to look into: it is relayed as it comes, and its end is open.
+            Ok(Read::Longer(body)) => return Ok(Answer::from_parts(parts, body.holding(touch))),
+            Err(error) => {
+                touch.end(Settlement::Open(Unrest::Unknown));
+                return Err(match error {
+                    BodyError::Upstream(_) => Rejection::UpstreamBroken,
+                    BodyError::Mask(_) => Rejection::Unmaskable,
+                });
+            }
+        };
+        let format = format::of_reply(&parts.headers);
+        if let Some(making) = making.filter(|_| parts.status.is_success()) {
+            making.note(&self.routes, &touch, format, &body);
         }
-    };
-    touch.end(settlement(parts.status, format::of_reply(&parts.headers), &body));
-    Ok(Answer::from_parts(parts, Body::from(body)))
+        touch.end(settlement(parts.status, format, &body));
+        Ok(Answer::from_parts(parts, Body::from(body)))
+    }
 }
 
 fn settlement(status: StatusCode, format: Option<Format>, body: &Bytes) -> Settlement {
-    let goes_on = match status {
-        StatusCode::CREATED | StatusCode::ACCEPTED => true,
+    match status {
+        StatusCode::CREATED | StatusCode::ACCEPTED => Settlement::Open(Unrest::Scheduled),
         StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
-            true
+            Settlement::Open(Unrest::Unknown)
         }
-        _ => format.is_some_and(|format| says_locked(format, body)),
-    };
-    if goes_on { Settlement::Open } else { Settlement::Settled }
+        _ if format.is_some_and(|format| says_locked(format, body)) => {
+            Settlement::Open(Unrest::Locked)
+        }
+        _ => Settlement::Settled,
+    }
 }
 
 /// Whether the upstream may still apply a write that was refused on its way.
@@ -159,7 +204,7 @@ fn settlement_of(rejection: &Rejection) -> Settlement {
         | Rejection::BodyBroken
         | Rejection::DeadlineExceeded
         | Rejection::Unmaskable
-        | Rejection::Panicked => Settlement::Open,
+        | Rejection::Panicked => Settlement::Open(Unrest::Unknown),
         // What follows was refused before it was sent, or by the upstream itself.
         Rejection::Target(_)
         | Rejection::MethodNotServed

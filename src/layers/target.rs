@@ -81,7 +81,7 @@ impl<S> Aim<S> {
 
     fn effect(&self, method: &Method, target: &Target) -> Effect {
         if !is_read(method) {
-            return Effect::Write(self.routes.touches(target));
+            return Effect::Write(self.routes.touches_by(method, target));
         }
         match self.routes.read(target) {
             // Rails finds a resource by an id like this, so it is no other one; but a spelling

@@ -31,7 +31,7 @@ use super::Answer;
 use crate::{
     api::{format::to_search, method::is_read, routes::RouteTable},
     body::{Body, UpstreamBody},
-    cache::key::Key,
+    cache::{coherence::Change, key::Key, touch::Settlement},
     call::{Effect, Exchange, Outbound},
     error_chain::error_chain,
     metrics::Metrics,
@@ -163,7 +163,7 @@ impl Sites {
             if error.provably_not_sent()
                 && let Some(touch) = &touch
             {
-                touch.end(crate::cache::touch::Settlement::Settled);
+                touch.end(Settlement::Settled);
             }
             self.refusal(&error)
         })?;
@@ -182,7 +182,7 @@ impl Sites {
         let (mut parts, body) = reply.into_parts();
         if parts.status == StatusCode::UNAUTHORIZED {
             let all = self.routes.families().all();
-            credential.partition.own().touch(all);
+            credential.partition.account().touch(Change::whole(all));
             self.metrics.invalidations.of(InvalidationCause::CredentialRefused).inc();
             tracing::error!(credential = credential.name, "the upstream refused a credential");
             return Err(Rejection::CredentialRefused);

@@ -149,7 +149,7 @@ impl Directory {
         if vault_changed {
             // What was kept, or is being fetched, was not searched for the secrets that are new.
             for partition in next.partitions() {
-                partition.own().touch_all();
+                partition.account().touch_all();
             }
         }
     }

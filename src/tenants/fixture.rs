@@ -5,17 +5,22 @@ use std::{path::PathBuf, sync::Arc};
 use tempfile::TempDir;
 
 use super::{
-    record::{SecretKind, TenantSettings, TokenTerms},
+    record::{SecretKind, Standing, TenantSettings, TokenTerms},
     secret::{UpstreamSecret, Vault},
     snapshot::Surroundings,
     store::{NewToken, Store, StoreError},
 };
 use crate::{
+    api::families::FamilySet,
     auth::{
         keyring::{Keyring, MasterKey},
         token::public_id,
     },
-    cache::{coherence::Epochs, partition::Partition},
+    cache::{
+        coherence::Epochs,
+        names::Names,
+        partition::{Commons, Partition},
+    },
 };
 
 pub(crate) const ORIGIN: &str = "https://panel.example.com:443";
@@ -53,7 +58,7 @@ impl Fixture {
         let vault = Vault { keyring, origin: &origin };
         store.edit(NOW, |edit| {
             edit.add_tenant(name, &TenantSettings::default())?;
-            edit.add_credential(&vault, name, "main", &secret(SECRET))?;
+            edit.add_credential(&vault, name, "main", &secret(SECRET), &Standing::default())?;
             let terms = &TokenTerms::default();
             let (tenant, credential, key_id) = (name, name, keyring.id());
             edit.add_token(&NewToken {
@@ -89,11 +94,13 @@ pub(crate) fn scope(name: &str) -> Option<u64> {
 }
 
 pub(crate) fn surroundings() -> Surroundings {
-    let upstream = Arc::new(Epochs::new(FAMILIES));
+    let none = FamilySet::EMPTY;
+    let upstream = Arc::new(Commons::new(FAMILIES, none, none, Names::new(10)));
     Surroundings {
         origin: Box::new(origin),
-        partition: Box::new(move |_| {
-            Some(Arc::new(Partition::new(FAMILIES, Arc::clone(&upstream))))
+        partition: Box::new(move |_, _, _| {
+            let account = Arc::new(Epochs::new(FAMILIES, none));
+            Some(Arc::new(Partition::new(account, Arc::clone(&upstream), true)))
         }),
         scope: Box::new(scope),
     }

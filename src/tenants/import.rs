@@ -12,7 +12,7 @@ use std::io::{self, BufRead};
 use zeroize::Zeroizing;
 
 use super::{
-    record::{Noun, TenantSettings},
+    record::{Noun, Standing, TenantSettings},
     secret::{BadSecret, UpstreamSecret, Vault},
     store::{Edit, NewToken, Store, StoreError},
 };
@@ -184,8 +184,8 @@ impl Import<'_> {
         };
         let credential = match credential {
             CredentialPart::Named(name) => edit.require_credential(&name)?.name,
-            CredentialPart::Inline { name, upstream, secret } => {
-                let added = self.credential(edit, &name, &upstream, &secret)?;
+            CredentialPart::Inline { name, upstream, secret, standing } => {
+                let added = self.credential(edit, &name, &upstream, &secret, &standing)?;
                 count(added, &mut imported.credentials, &mut imported.unchanged);
                 name
             }
@@ -216,13 +216,16 @@ impl Import<'_> {
         name: &str,
         upstream: &str,
         secret: &UpstreamSecret,
+        standing: &Standing,
     ) -> Result<bool, LineProblem> {
         let Some(there) = edit.credential(name)? else {
-            edit.add_credential(&self.vault, name, upstream, secret)?;
+            edit.add_credential(&self.vault, name, upstream, secret, standing)?;
             return Ok(true);
         };
         let vault = |why| StoreError::Vault { name: name.to_owned(), why };
-        let same = there.upstream == upstream && self.vault.open(&there).map_err(vault)? == *secret;
+        let same = there.upstream == upstream
+            && there.standing == *standing
+            && self.vault.open(&there).map_err(vault)? == *secret;
         let differs = LineProblem::Differs { noun: Noun::Credential, name: name.to_owned() };
         if same { Ok(false) } else { Err(differs) }
     }

@@ -36,6 +36,16 @@ closed! {
     }
 }
 
+closed! {
+    /// What a credential's writes may change, and its reads show.
+    pub enum Reach {
+        /// What its account owns.
+        Own => "own",
+        /// All that there is, as an administrator's.
+        All => "all",
+    }
+}
+
 /// With which status a limited request is answered; not all clients know 429 as a failure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LimitStatus {
@@ -81,6 +91,17 @@ pub struct TenantSettings {
     pub limit_status: LimitStatus,
 }
 
+/// What an operator declares of a credential.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Standing {
+    /// What it reaches. Undeclared counts as all, except that nobody else's transactions are
+    /// watched in its name.
+    pub reach: Option<Reach>,
+    /// The upstream user behind it. The credentials of one user have the same account, because
+    /// they share what writes change.
+    pub account: Option<String>,
+}
+
 /// An upstream credential; its secret is sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CredentialRecord {
@@ -92,6 +113,8 @@ pub struct CredentialRecord {
     pub upstream: String,
     /// What it is made of.
     pub kind: SecretKind,
+    /// What it reaches, and whose it is.
+    pub standing: Standing,
     /// Login and secret, encrypted.
     pub sealed: Vec<u8>,
     /// The id of the keys that sealed it.

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 /// The version of the tables below; a store of a later one is refused.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 /// Marks the file as a store of Tollgate: "TGts".
 pub(super) const APPLICATION: i64 = 0x5447_7473;
@@ -30,7 +30,9 @@ CREATE TABLE credentials (
     sealed BLOB NOT NULL,
     key_id TEXT NOT NULL,
     generation INTEGER NOT NULL CHECK (generation > 0),
-    created INTEGER NOT NULL
+    created INTEGER NOT NULL,
+    reach TEXT CHECK (reach IN ('own', 'all')),
+    account TEXT CHECK (reach IS NOT 'own' OR account IS NOT NULL)
 ) STRICT;
 CREATE TABLE tokens (
     id TEXT PRIMARY KEY,
@@ -53,6 +55,13 @@ CREATE INDEX tokens_of_tenant ON tokens (tenant);
 CREATE INDEX tokens_of_credential ON tokens (credential);
 ";
 
+/// Makes the tables of version 1 those above.
+const FROM_VERSION_1: &str = "
+ALTER TABLE credentials ADD COLUMN reach TEXT CHECK (reach IN ('own', 'all'));
+ALTER TABLE credentials
+    ADD COLUMN account TEXT CHECK (reach IS NOT 'own' OR account IS NOT NULL);
+";
+
 /// Which store a file holds, as it says itself: application and version; zeros when it is new.
 pub(super) fn identity(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
     let read = |pragma| connection.pragma_query_value(None, pragma, |row| row.get(0));
@@ -70,3 +79,12 @@ pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "application_id", APPLICATION)?;
     connection.pragma_update(None, "user_version", VERSION)
 }
+
+/// Brings the tables of version 1 to this version.
+pub(super) fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(FROM_VERSION_1)?;
+    connection.pragma_update(None, "user_version", VERSION)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,9 @@
 //! The snapshot: every token that is good, with all that the request path asks about it.
 //!
 //! A new snapshot is built beside the old one and takes over what did not change: a tenant with
-//! the same quotas keeps its limiters, a credential with the same secret keeps its partition of
-//! the cache. What cannot be used (another master key, an upstream that is not configured, an
-//! unknown scope) is left out, and the snapshot says so.
+//! the same quotas keeps its limiters, a credential with the same secret and standing keeps its
+//! partition of the cache. What cannot be used (another master key, an upstream that is not
+//! configured, an unknown scope) is left out, and the snapshot says so.
 
 use std::{collections::HashMap, fmt, net::IpAddr, sync::Arc};
 
@@ -11,7 +11,9 @@ use http::HeaderValue;
 use ipnet::IpNet;
 
 use super::{
-    record::{CredentialRecord, LimitStatus, Noun, Records, TenantRecord, TokenRecord},
+    record::{
+        CredentialRecord, LimitStatus, Noun, Reach, Records, Standing, TenantRecord, TokenRecord,
+    },
     secret::{UpstreamSecret, Vault, VaultRefusal},
 };
 use crate::{
@@ -27,12 +29,16 @@ use crate::{
 /// What a name means to the rest of the program; none when it means nothing.
 pub type Lookup<T> = Box<dyn Fn(&str) -> Option<T> + Send + Sync>;
 
+/// Makes the partition of a credential from the name of its upstream, its standing and its own
+/// name; none when there is no such upstream.
+pub type MakePartition = Box<dyn Fn(&str, &Standing, &str) -> Option<Arc<Partition>> + Send + Sync>;
+
 /// What the rest of the program knows about the names that stand in the store.
 pub struct Surroundings {
     /// The scheme, host and port of an upstream: `https://panel.example.com:443`.
     pub origin: Lookup<String>,
     /// A new partition for a credential of an upstream.
-    pub partition: Lookup<Arc<Partition>>,
+    pub partition: MakePartition,
     /// The bit of a route class or a family.
     pub scope: Lookup<u64>,
 }
@@ -43,6 +49,8 @@ pub struct Snapshot {
     grants: HashMap<Mac, Arc<Grant>, foldhash::fast::RandomState>,
     tenants: HashMap<i64, Arc<Tenant>>,
     credentials: HashMap<i64, Arc<Credential>>,
+    by_partition: HashMap<u64, Arc<Credential>, foldhash::fast::RandomState>,
+    administrators: HashMap<Arc<str>, Arc<Credential>>,
     left_out: Vec<LeftOut>,
     vault_version: u64,
 }
@@ -93,6 +101,8 @@ pub struct Credential {
     pub partition: Arc<Partition>,
     /// How often its secret was changed, from one.
     pub generation: i64,
+    /// What it reaches, and whose it is.
+    pub standing: Standing,
     origin: String,
     sealed: Vec<u8>,
     secret: UpstreamSecret,
@@ -165,6 +175,7 @@ impl Snapshot {
                 Err(why) => snapshot.leave_out(Noun::Credential, &record.name, why.into()),
             }
         }
+        snapshot.index_credentials();
         snapshot.grants.reserve(records.tokens.len());
         for record in records.tokens.iter().filter(|record| record.revoked.is_none()) {
             match builder.grant(record, &snapshot) {
@@ -198,6 +209,18 @@ impl Snapshot {
             .filter(|secret| secret.len() >= MASKED_MIN)
     }
 
+    /// Who looks at transactions for the credential of a partition: the administrator of its
+    /// upstream if there is one, else itself.
+    pub fn looker(&self, partition: u64) -> Option<&Arc<Credential>> {
+        let own = self.by_partition.get(&partition)?;
+        Some(self.administrators.get(&own.upstream).unwrap_or(own))
+    }
+
+    /// One administrator of each upstream that has any.
+    pub fn administrators(&self) -> impl Iterator<Item = &Arc<Credential>> {
+        self.administrators.values()
+    }
+
     /// The partitions of all credentials.
     pub fn partitions(&self) -> impl Iterator<Item = &Arc<Partition>> {
         self.credentials.values().map(|credential| &credential.partition)
@@ -211,6 +234,21 @@ impl Snapshot {
     /// What the store holds and the snapshot does not, except for revoked tokens.
     pub fn left_out(&self) -> &[LeftOut] {
         &self.left_out
+    }
+
+    fn index_credentials(&mut self) {
+        for credential in self.credentials.values() {
+            self.by_partition.insert(credential.partition.id(), Arc::clone(credential));
+            if !credential.is_administrator() {
+                continue;
+            }
+            // Of several the first by name, so that every snapshot chooses the same.
+            let chosen = self.administrators.entry(Arc::clone(&credential.upstream));
+            let chosen = chosen.or_insert_with(|| Arc::clone(credential));
+            if credential.name < chosen.name {
+                *chosen = Arc::clone(credential);
+            }
+        }
     }
 
     fn leave_out(&mut self, noun: Noun, name: &str, why: WhyLeftOut) {
@@ -242,6 +280,13 @@ impl Grant {
     }
 }
 
+impl Credential {
+    /// Whether it was declared to see all.
+    pub fn is_administrator(&self) -> bool {
+        self.standing.reach == Some(Reach::All)
+    }
+}
+
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credential")
@@ -269,8 +314,9 @@ impl Builder<'_> {
         let no_upstream = || VaultRefusal::NoUpstream(record.upstream.clone());
         let origin = (self.surroundings.origin)(&record.upstream).ok_or_else(no_upstream)?;
         let before = self.previous.credentials.get(&record.row).filter(|before| {
-            let same = before.generation == record.generation && before.origin == origin;
-            same && *before.upstream == *record.upstream
+            // What was learned under another reach must not be believed under this one.
+            let same = before.generation == record.generation && before.standing == record.standing;
+            same && before.origin == origin && *before.upstream == *record.upstream
         });
         if let Some(before) = before
             && before.sealed == record.sealed
@@ -282,7 +328,10 @@ impl Builder<'_> {
         let secret = vault.open(record)?;
         let partition = match before.filter(|before| before.secret == secret) {
             Some(before) => Arc::clone(&before.partition),
-            None => (self.surroundings.partition)(&record.upstream).ok_or_else(no_upstream)?,
+            None => {
+                let make = &self.surroundings.partition;
+                make(&record.upstream, &record.standing, &record.name).ok_or_else(no_upstream)?
+            }
         };
         Ok(Arc::new(Credential {
             name: record.name.clone(),
@@ -290,6 +339,7 @@ impl Builder<'_> {
             authorization: secret.authorization(),
             partition,
             generation: record.generation,
+            standing: record.standing.clone(),
             origin,
             sealed: record.sealed.clone(),
             secret,

@@ -124,6 +124,24 @@ pub enum StoreError {
     /// A token that is never good.
     #[error("the token would expire before it becomes good")]
     NeverGood,
+    /// What belongs to an account cannot be known without it.
+    #[error(
+        "credential \"{name}\" reaches what its account owns (\"own\"), and has no account; \
+         name its account, or let it reach \"all\""
+    )]
+    NoAccount {
+        /// The credential.
+        name: String,
+    },
+    /// The account would not be safe in lists and logs.
+    #[error(
+        "credential \"{name}\": its account must have 1 to {ACCOUNT_MAX} characters, and no \
+         control character"
+    )]
+    BadAccount {
+        /// The credential.
+        name: String,
+    },
     /// The vault refuses.
     #[error("credential \"{name}\": {why}")]
     Vault {
@@ -136,6 +154,9 @@ pub enum StoreError {
 
 const NAME_MAX: usize = 64;
 
+/// In characters.
+const ACCOUNT_MAX: usize = 255;
+
 /// How long one writer waits for another.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -143,7 +164,8 @@ const BUSY: Duration = Duration::from_secs(5);
 const STATEMENTS: usize = 64;
 
 impl Store {
-    /// Opens the store; makes it, readable by its owner alone, when it does not exist.
+    /// Opens the store; makes it, readable by its owner alone, when it does not exist. One of an
+    /// earlier version is brought to this one.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         // SQLite would make the file readable by everybody; its side files follow its mode.
         let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
@@ -197,6 +219,7 @@ impl Store {
         }
         self.edit(0, |edit| match schema::identity(&edit.transaction)? {
             (schema::APPLICATION, schema::VERSION) => Ok(()),
+            (schema::APPLICATION, 1) => Ok(schema::upgrade(&edit.transaction)?),
             (schema::APPLICATION, found) => Err(StoreError::Newer { path: path.to_owned(), found }),
             (0, 0) if schema::is_empty(&edit.transaction)? => {
                 Ok(schema::create(&edit.transaction)?)
@@ -250,6 +273,12 @@ fn users(tokens: &[String]) -> String {
 fn word<L: Closed>(row: &Row<'_>, column: &str) -> rusqlite::Result<L> {
     let word: String = row.get(column)?;
     member(&word).ok_or_else(|| meaningless(column, &word))
+}
+
+/// A column that holds the word of a closed list, or nothing.
+fn word_or_none<L: Closed>(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<L>> {
+    let word: Option<String> = row.get(column)?;
+    word.map(|word| member(&word).ok_or_else(|| meaningless(column, &word))).transpose()
 }
 
 /// A column that holds one of the statuses of limited requests, or nothing.

@@ -5,3 +5,5 @@
 pub mod errors;
 pub mod locked;
 pub mod mask;
+pub mod resources;
+pub mod transactions;

@@ -80,6 +80,34 @@ async fn a_credential_is_tested_against_its_upstream() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_credential_whose_reach_is_declared_starts_anew() {
+    const LIST: &str = "/virtual_machines.json";
+    let installation = Installation::new().await;
+    let token = installation.tenant("alice");
+    let server = installation.serve();
+    let shown = server.get(&token, LIST).await.body;
+    assert_eq!(server.get(&token, LIST).await.cache(), "hit");
+
+    let refused = installation.run(&["credential", "set", "alice", "--reach", "own"], "");
+    assert_eq!((refused.code, &*refused.out), (Some(65), ""), "{refused:?}");
+    assert!(refused.err.contains("name its account"), "{refused:?}");
+    installation.json("credential set alice --reach own --account alice", "");
+    let listed = installation.json("credential list", "");
+    assert_eq!((&listed[0]["reach"], &listed[0]["account"]), (&"own".into(), &"alice".into()));
+
+    let begun = Instant::now();
+    loop {
+        let list = server.get(&token, LIST).await;
+        assert_eq!(list.body, shown);
+        if list.cache() != "hit" {
+            break;
+        }
+        assert!(begun.elapsed() < super::installation::SEEN_WITHIN, "still what was kept before");
+    }
+    assert_eq!(server.terminate().code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_lines_are_imported_in_seconds() {
     let installation = Installation::new().await;
     let server = installation.serve();

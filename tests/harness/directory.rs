@@ -11,7 +11,7 @@ use tollgate::{
     },
     limit::{Quota, Quotas},
     tenants::{
-        record::{LimitStatus, SecretKind, TenantSettings, TokenTerms},
+        record::{LimitStatus, Reach, SecretKind, Standing, TenantSettings, TokenTerms},
         secret::{UpstreamSecret, Vault},
         store::{NewToken, Store, StoreError},
     },
@@ -92,7 +92,13 @@ impl Registry {
         let vault = Vault { keyring: &self.keyring, origin: &origin };
         let secret = UpstreamSecret::new(SecretKind::Password, name, &secret_of(name));
         let secret = secret.expect("a good secret");
-        self.edit(|edit| edit.add_credential(&vault, name, "main", &secret).map(drop));
+        let standing = Standing::default();
+        self.edit(|edit| edit.add_credential(&vault, name, "main", &secret, &standing).map(drop));
+    }
+
+    pub(super) fn declare(&self, credential: &str, reach: Reach, account: &str) {
+        let standing = Standing { reach: Some(reach), account: Some(account.to_owned()) };
+        self.edit(|edit| edit.set_standing(credential, &standing));
     }
 
     pub(super) fn rotate(&self, name: &str, secret: &str) {

@@ -5,6 +5,7 @@
 //! there undeclared fails the test, at the latest when its [`World`] is dropped.
 
 mod client;
+mod configuration;
 mod directory;
 mod log;
 mod origin;

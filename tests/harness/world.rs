@@ -3,7 +3,6 @@
 use std::{
     io,
     net::SocketAddr,
-    path::PathBuf,
     sync::{Arc, Mutex},
 };
 
@@ -21,16 +20,15 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tollgate::{
     auth::keyring::{Keyring, MasterKey},
-    config::Config,
     metrics::Metrics,
     net::tls::Tls,
     serve::{Listeners, Process},
-    tenants::record::{TenantSettings, TokenTerms},
+    tenants::record::{Reach, TenantSettings, TokenTerms},
 };
 
 use super::{
-    Answer, Client, Origin, Person, Raw, Speaks, Step, client::tls, directory::Registry, log,
-    within,
+    Answer, Client, Origin, Person, Raw, Speaks, Step, client::tls, configuration::configuration,
+    directory::Registry, log, within,
 };
 
 /// A gateway in front of a scripted origin.
@@ -216,6 +214,12 @@ impl World {
         self.reload();
     }
 
+    /// Says what a credential reaches, and whose it is.
+    pub fn declare(&self, credential: &str, reach: Reach, account: &str) {
+        self.registry.declare(credential, reach, account);
+        self.reload();
+    }
+
     /// Adds a tenant.
     pub fn add_tenant(&self, name: &str, settings: &TenantSettings) {
         self.registry.tenant(name, settings);
@@ -291,7 +295,8 @@ impl World {
 
     /// What the access log says until now, once it has so many lines.
     pub async fn access_log(&self, lines: usize) -> String {
-        let read = || std::fs::read_to_string(self.access_log_path()).unwrap_or_default();
+        let path = self.folder.path().join("access.log");
+        let read = || std::fs::read_to_string(&path).unwrap_or_default();
         super::until("lines of the access log", || read().lines().count() >= lines).await;
         read()
     }
@@ -304,10 +309,6 @@ impl World {
             store.entries() >= entries
         })
         .await;
-    }
-
-    fn access_log_path(&self) -> PathBuf {
-        self.folder.path().join("access.log")
     }
 
     /// Tells the process to end, as SIGTERM does.
@@ -348,38 +349,6 @@ impl Drop for World {
             self.undeclared_is_none("the end of the scenario");
             let outstanding = self.origin.outstanding();
             assert_eq!(outstanding, 0, "exchanges that were declared and did not happen");
-        }
-    }
-}
-
-/// What every world has, and on top of it what the scenario wants otherwise.
-fn configuration(folder: &TempDir, origin: SocketAddr, overrides: &str) -> Config {
-    let path = |name: &str| folder.path().join(name).display().to_string();
-    let base = format!(
-        r#"
-        upstreams.main.url = "http://{origin}"
-        tls = {{ certificate = "{}", key = "{}", settle = "20ms" }}
-        tenants = {{ store = "{}", poll_interval = "20ms" }}
-        access_log = {{ path = "{}", flush_interval = "10ms" }}
-        server = {{ linger_timeout = "100ms" }}
-        "#,
-        path("tls.crt"),
-        path("tls.key"),
-        path("tollgate.db"),
-        path("access.log"),
-    );
-    let mut document: toml::Table = base.parse().expect("the base is TOML");
-    merge(&mut document, overrides.parse().expect("the overrides are TOML"));
-    Config::parse(&document.to_string(), std::iter::empty()).expect("a valid configuration")
-}
-
-fn merge(into: &mut toml::Table, from: toml::Table) {
-    for (key, value) in from {
-        match (into.get_mut(&key), value) {
-            (Some(toml::Value::Table(into)), toml::Value::Table(from)) => merge(into, from),
-            (_, value) => {
-                into.insert(key, value);
-            }
         }
     }
 }

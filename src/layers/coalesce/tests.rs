@@ -14,7 +14,7 @@ use super::*;
 use crate::{
     api::{routes::RouteTable, target::Target},
     auth::presented::presented,
-    cache::{entry, store::Store},
+    cache::{entry, partition::Felt, store::Store, touch::Unsettled},
     call::{Aimed, Call, Caller, Effect},
     clock::Clock,
     net::server::ClientBody,
@@ -37,6 +37,17 @@ struct Setting {
     _fixture: Fixture,
 }
 
+/// Holds nothing.
+struct Nobody;
+
+impl Settle for Nobody {
+    fn settle(&self, _: Unsettled) {}
+
+    fn holds(&self, _: &Felt) -> bool {
+        false
+    }
+}
+
 impl Setting {
     fn new() -> Self {
         let mut fixture = Fixture::new();
@@ -53,7 +64,8 @@ impl Setting {
             metrics,
         });
         let timeout = Duration::from_secs(5);
-        let hangar = Arc::new(Hangar::new(Arc::clone(&shelf), TaskTracker::new(), timeout));
+        let hangar = Hangar::new(Arc::clone(&shelf), Arc::new(Nobody), TaskTracker::new(), timeout);
+        let hangar = Arc::new(hangar);
         Self { shelf, hangar, directory: Arc::new(directory.expect("opened")), _fixture: fixture }
     }
 
@@ -75,7 +87,8 @@ impl Setting {
         let partition = Arc::clone(&caller.credential().partition);
         let ask = target.path_and_query().clone();
         let key = Key::new(&partition, ask.clone(), Some(Format::Json));
-        let stamp = partition.stamp(families, self.shelf.clock.now());
+        let view = View::of(families);
+        let stamp = partition.stamp(view);
         let record = Record::new(RequestId::next(0), client, Protocol::Http1, Method::GET);
         let request = Aimed {
             record,
@@ -87,7 +100,7 @@ impl Setting {
         };
         let call = Call { caller, request };
         let exchange = Exchange { call, ask, format: Some(Format::Json), touch: None };
-        let dependence = entry::Dependence { families, class };
+        let dependence = Dependence { view, class };
         Lookup::Miss(Box::new(Miss { exchange, key, stamp, route: listed.id, dependence }))
     }
 }

@@ -9,7 +9,9 @@ use crate::{
     auth::scopes::{Access, ScopeNames},
     limit::{Quota, Quotas},
     tenants::{
-        record::{LimitStatus, SecretKind, TenantSettings, TokenTerms, address_range, member},
+        record::{
+            LimitStatus, SecretKind, Standing, TenantSettings, TokenTerms, address_range, member,
+        },
         secret::UpstreamSecret,
     },
 };
@@ -27,7 +29,7 @@ pub(super) enum TenantPart {
 
 pub(super) enum CredentialPart {
     Named(String),
-    Inline { name: String, upstream: String, secret: UpstreamSecret },
+    Inline { name: String, upstream: String, secret: UpstreamSecret, standing: Standing },
 }
 
 pub(super) struct TokenPart {
@@ -191,6 +193,10 @@ fn credential(mut object: Object) -> Read<CredentialPart> {
     let (login, password) = (object.optional_text("login")?, object.optional_text("password")?);
     let (email, key) = (object.optional_text("email")?, object.optional_text("key")?);
     let [password, key] = [password, key].map(|secret| secret.map(Zeroizing::new));
+    let standing = Standing {
+        reach: object.choice("reach", "\"own\" or \"all\"", member)?,
+        account: object.optional_text("account")?,
+    };
     object.finish()?;
     let secret = match (login, password, email, key) {
         (Some(login), Some(password), None, None) => {
@@ -202,7 +208,7 @@ fn credential(mut object: Object) -> Read<CredentialPart> {
             return Err(LineProblem::Expected { key: "credential".to_owned(), expected });
         }
     };
-    Ok(CredentialPart::Inline { name, upstream, secret })
+    Ok(CredentialPart::Inline { name, upstream, secret, standing })
 }
 
 fn token(mut object: Object) -> Read<TokenPart> {

@@ -3,7 +3,10 @@
 use std::{fmt::Write, time::Instant};
 
 use super::*;
-use crate::tenants::fixture::{Fixture, NOW, origin, scope, secret};
+use crate::tenants::{
+    fixture::{Fixture, NOW, origin, scope, secret},
+    record::Reach,
+};
 
 const KEY: &str = "planted0123456789abcdef0123456789abcdef";
 
@@ -95,6 +98,45 @@ fn every_bad_line_is_reported_and_nothing_is_imported() {
         assert!(reported.expect("reported").contains(expected), "{expected} in\n{text}");
     }
     assert_eq!(fixture.store.records().expect("read").tenants.len(), 1);
+}
+
+#[test]
+fn a_standing_is_imported_and_another_is_a_difference() {
+    let mut fixture = Fixture::new();
+    let own = declared(r#""reach":"own","account":"joe""#);
+    import(&mut fixture, &own).expect("imported");
+    let standing = fixture.store.records().expect("read").credentials[0].standing.clone();
+    assert_eq!(standing, Standing { reach: Some(Reach::Own), account: Some("joe".to_owned()) });
+    assert_eq!(import(&mut fixture, &own).expect("imported again").unchanged, 3);
+    for other in [
+        full_line(1),
+        declared(r#""reach":"all","account":"joe""#),
+        declared(r#""reach":"own","account":"jim""#),
+    ] {
+        let error = import(&mut fixture, &other).expect_err("another");
+        let ImportError::Lines(bad) = error else { panic!("{error:?}") };
+        assert!(matches!(&bad[..], [BadLine { problem: LineProblem::Differs { .. }, .. }]));
+    }
+}
+
+#[test]
+fn a_wrong_standing_is_a_bad_line() {
+    let mut fixture = Fixture::new();
+    for (part, expected) in [
+        (r#""reach":"some""#, "\"credential.reach\": expected \"own\" or \"all\""),
+        (r#""account":7"#, "\"credential.account\": expected a string"),
+        (r#""reach":"own""#, "credential \"c1\" reaches what its account owns"),
+        (r#""account":"""#, "its account must have 1 to 255 characters"),
+    ] {
+        let error = import(&mut fixture, &declared(part)).expect_err(part);
+        let ImportError::Lines(bad) = error else { panic!("{error:?}") };
+        assert!(bad[0].to_string().contains(expected), "{part}: {}", bad[0]);
+    }
+}
+
+/// A line whose credential has these keys too.
+fn declared(keys: &str) -> String {
+    full_line(1).replace("\"login\"", &format!("{keys},\"login\""))
 }
 
 #[test]

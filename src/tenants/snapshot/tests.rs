@@ -6,7 +6,7 @@ use crate::{
     limit::{Quota, Quotas},
     tenants::{
         fixture::{Fixture, NOW, SECRET, keyring, origin, secret, surroundings},
-        record::TenantSettings,
+        record::{Reach, TenantSettings},
         store::StoreError,
     },
 };
@@ -88,6 +88,22 @@ fn a_rotated_credential_starts_a_new_partition() {
 }
 
 #[test]
+fn another_standing_starts_a_new_partition() {
+    let mut case = Case::new();
+    let first = case.build(&Snapshot::default());
+    let standing = Standing { reach: Some(Reach::Own), account: Some("joe".to_owned()) };
+    let declared = case.fixture.store.edit(NOW, |edit| edit.set_standing("acme", &standing));
+    declared.expect("declared");
+    let second = case.build(&first);
+    let [before, after] = [&first, &second].map(|s| Arc::clone(&case.find(s, "one").credential));
+    assert_ne!(before.partition.id(), after.partition.id());
+    assert_eq!((&before.standing, &after.standing), (&Standing::default(), &standing));
+    assert_eq!(before.generation, after.generation);
+    let [before, after] = [&first, &second].map(|s| Arc::clone(&case.find(s, "two").credential));
+    assert!(Arc::ptr_eq(&before, &after), "the other credential is kept");
+}
+
+#[test]
 fn the_same_secret_sealed_anew_keeps_its_partition() {
     let case = Case::new();
     let first = case.build(&Snapshot::default());
@@ -130,8 +146,10 @@ fn secrets_are_given_for_masking_and_never_printed() {
     let mut case = Case::new();
     let Fixture { store, keyring, .. } = &mut case.fixture;
     let vault = Vault { keyring, origin: &origin };
-    let short = store.edit(NOW, |e| e.add_credential(&vault, "short", "main", &secret("1234567")));
-    short.expect("added");
+    let (short, standing) = (secret("1234567"), Standing::default());
+    store
+        .edit(NOW, |edit| edit.add_credential(&vault, "short", "main", &short, &standing))
+        .expect("added");
     let snapshot = case.build(&Snapshot::default());
     assert_eq!(snapshot.upstream_secrets("main").collect::<Vec<_>>(), [SECRET, SECRET]);
     assert_eq!(snapshot.upstream_secrets("other").count(), 0);

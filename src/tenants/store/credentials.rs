@@ -2,10 +2,10 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{Edit, StoreError, require_name, tokens, word};
+use super::{ACCOUNT_MAX, Edit, StoreError, require_name, tokens, word, word_or_none};
 use crate::{
     tenants::{
-        record::{CredentialRecord, Noun},
+        record::{CredentialRecord, Noun, Reach, Standing},
         secret::{UpstreamSecret, Vault},
     },
     vocabulary::Closed,
@@ -19,20 +19,25 @@ impl Edit<'_> {
         name: &str,
         upstream: &str,
         secret: &UpstreamSecret,
+        standing: &Standing,
     ) -> Result<i64, StoreError> {
         require_name(Noun::Credential, name)?;
+        require_account(name, standing)?;
         if self.credential(name)?.is_some() {
             return Err(StoreError::Exists { noun: Noun::Credential, name: name.to_owned() });
         }
         let mut insert = self.transaction.prepare_cached(
-            "INSERT INTO credentials (name, upstream, kind, sealed, key_id, generation, created)
-             VALUES (:name, :upstream, :kind, x'', '', 1, :created)",
+            "INSERT INTO credentials (name, upstream, kind, sealed, key_id, generation, created,
+                 reach, account)
+             VALUES (:name, :upstream, :kind, x'', '', 1, :created, :reach, :account)",
         )?;
         let row = insert.insert(named_params! {
             ":name": name,
             ":upstream": upstream,
             ":kind": secret.kind().as_str(),
             ":created": self.now,
+            ":reach": standing.reach.map(Reach::as_str),
+            ":account": standing.account,
         })?;
         // The secret is bound to the row, so the row comes first.
         self.put_secret(vault, row, name, upstream, secret)?;
@@ -53,6 +58,17 @@ impl Edit<'_> {
             (row, secret.kind().as_str(), generation + 1),
         )?;
         Ok(generation + 1)
+    }
+
+    /// Replaces what is declared of a credential.
+    pub fn set_standing(&self, name: &str, standing: &Standing) -> Result<(), StoreError> {
+        require_account(name, standing)?;
+        let Standing { reach, account } = standing;
+        let changed = self.transaction.execute(
+            "UPDATE credentials SET reach = ?2, account = ?3 WHERE name = ?1",
+            (name, reach.map(Reach::as_str), account),
+        )?;
+        if changed == 0 { Err(StoreError::missing(Noun::Credential, name)) } else { Ok(()) }
     }
 
     /// Removes a credential that no token uses; its revoked tokens go with it.
@@ -111,5 +127,18 @@ fn record(row: &Row<'_>) -> rusqlite::Result<CredentialRecord> {
         key_id: row.get("key_id")?,
         generation: row.get("generation")?,
         created: row.get("created")?,
+        standing: Standing { reach: word_or_none(row, "reach")?, account: row.get("account")? },
     })
+}
+
+fn require_account(credential: &str, standing: &Standing) -> Result<(), StoreError> {
+    let name = || credential.to_owned();
+    let good = |account: &str| {
+        (1..=ACCOUNT_MAX).contains(&account.chars().count()) && !account.contains(char::is_control)
+    };
+    match &standing.account {
+        None if standing.reach == Some(Reach::Own) => Err(StoreError::NoAccount { name: name() }),
+        Some(account) if !good(account) => Err(StoreError::BadAccount { name: name() }),
+        Some(_) | None => Ok(()),
+    }
 }

@@ -8,7 +8,7 @@ use crate::{
     limit::{Quota, Quotas},
     tenants::{
         fixture::{Fixture, NOW, keyring, origin, secret},
-        record::{TenantSettings, TokenTerms},
+        record::{Reach, Standing, TenantSettings, TokenTerms},
         secret::Vault,
     },
     vocabulary::Format,
@@ -113,6 +113,56 @@ fn a_rotation_is_a_new_generation() {
     assert_eq!(rotated.expect("rotated"), 2);
     let record = &store.records().expect("read").credentials[0];
     assert_eq!(vault.open(record).expect("opened"), secret("new"));
+}
+
+#[test]
+fn a_standing_comes_back_as_it_was_declared() {
+    let mut fixture = Fixture::new();
+    fixture.add("acme", "a key");
+    let Fixture { store, keyring, .. } = &mut fixture;
+    let vault = Vault { keyring, origin: &origin };
+    let (secret, own) = (secret("new"), standing(Some(Reach::Own), Some("joe")));
+    store
+        .edit(NOW, |edit| edit.add_credential(&vault, "own", "main", &secret, &own))
+        .expect("added");
+    let credentials = store.records().expect("read").credentials;
+    assert_eq!(credentials[0].standing, Standing::default());
+    assert_eq!(credentials[1].standing, own);
+    let long = "ß".repeat(255);
+    for other in [(Some(Reach::All), None), (None, Some(&*long)), (None, None)] {
+        let other = standing(other.0, other.1);
+        store.edit(NOW, |edit| edit.set_standing("own", &other)).expect("declared");
+        assert_eq!(store.records().expect("read").credentials[1].standing, other);
+    }
+}
+
+#[test]
+fn a_standing_that_says_too_little_is_refused() {
+    let mut fixture = Fixture::new();
+    fixture.add("acme", "a key");
+    let Fixture { store, keyring, .. } = &mut fixture;
+    let mut refused = |name: &str, reach: Option<Reach>, account: Option<&str>| {
+        let standing = standing(reach, account);
+        let declared = store.edit(NOW, |edit| edit.set_standing(name, &standing));
+        declared.expect_err("refused").to_string()
+    };
+    let message = "credential \"acme\" reaches what its account owns (\"own\"), and has no \
+                   account; name its account, or let it reach \"all\"";
+    assert_eq!(refused("acme", Some(Reach::Own), None), message);
+    for account in ["", "a\nb", &"x".repeat(256)] {
+        let message = refused("acme", None, Some(account));
+        assert!(message.contains("1 to 255 characters"), "{message}");
+    }
+    assert_eq!(refused("nobody", None, None), "there is no credential \"nobody\"");
+    let vault = Vault { keyring, origin: &origin };
+    let (secret, own) = (secret("new"), standing(Some(Reach::Own), None));
+    let added = store.edit(NOW, |edit| edit.add_credential(&vault, "own", "main", &secret, &own));
+    assert!(matches!(added, Err(StoreError::NoAccount { .. })));
+    assert_eq!(store.records().expect("read").credentials.len(), 1);
+}
+
+fn standing(reach: Option<Reach>, account: Option<&str>) -> Standing {
+    Standing { reach, account: account.map(str::to_owned) }
 }
 
 #[test]

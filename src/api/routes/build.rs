@@ -1,0 +1,235 @@
+//! How the table is made: from the data of `routes.toml`, and from what the operator adds.
+
+use http::Method;
+use serde::Deserialize;
+
+use super::{
+    ItemKind, ItemPlace, Methods, OperatorRoute, Route, RouteError, RouteId, RouteTable, Segments,
+    Touches, class_named, name_segment, parse,
+};
+use crate::{
+    api::{
+        families::{FamilyNames, FamilySet, TooManyFamilies},
+        pattern::PatternTree,
+    },
+    vocabulary::RouteClass,
+};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Data {
+    read: Vec<ReadData>,
+    shared: Vec<String>,
+    item: Vec<ItemData>,
+    write: Vec<WriteData>,
+    effect: Vec<PathsData>,
+    guard: Vec<GuardData>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReadData {
+    class: String,
+    families: Vec<String>,
+    paths: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WriteData {
+    touches: Vec<String>,
+    #[serde(default)]
+    everyone: bool,
+    paths: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ItemData {
+    family: String,
+    root: String,
+    kind: String,
+    collection: String,
+    path: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PathsData {
+    paths: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GuardData {
+    methods: Vec<String>,
+    paths: Vec<String>,
+}
+
+/// What a route is besides its path and its families.
+struct Kind {
+    class: RouteClass,
+    as_is: bool,
+    masked: bool,
+}
+
+impl RouteTable {
+    /// The upstream's routes and the operator's.
+    #[expect(clippy::missing_panics_doc, reason = "the data is part of the program and tested")]
+    pub fn new(operator: &[OperatorRoute]) -> Result<Self, RouteError> {
+        let data: Data = toml::from_str(include_str!("../routes.toml")).expect("tested data");
+        let mut table = Self {
+            families: FamilyNames::default(),
+            routes: Vec::new(),
+            reads: PatternTree::new(),
+            writes: PatternTree::new(),
+            effects: PatternTree::new(),
+            items: PatternTree::new(),
+            collections: PatternTree::new(),
+            kinds: Vec::new(),
+            shared: FamilySet::EMPTY,
+            guards: PatternTree::new(),
+            read_guards: Vec::new(),
+        };
+        // Before the reads, which are held against them.
+        table.add_guards(&data.guard)?;
+        table.add_items(&data.item)?;
+        for read in &data.read {
+            let class = class_named(&read.class).expect("tested data");
+            for path in &read.paths {
+                let kind = Kind { class, as_is: false, masked: true };
+                table.add_read(path, &read.families, kind, &data.item)?;
+            }
+        }
+        for route in operator {
+            let OperatorRoute { class, as_is, masked, .. } = *route;
+            let kind = Kind { class, as_is, masked };
+            table.add_read(&route.pattern, &route.families, kind, &data.item)?;
+        }
+        table.add_writes(&data.write)?;
+        table.add_shared(&data.shared)?;
+        table.add_touches_of_items(&data.item)?;
+        for path in data.effect.iter().flat_map(|e| &e.paths) {
+            table.effects.insert(&parse(path)?, ());
+        }
+        Ok(table)
+    }
+
+    fn add_read(
+        &mut self,
+        path: &str,
+        families: &[String],
+        Kind { class, as_is, masked }: Kind,
+        items: &[ItemData],
+    ) -> Result<(), RouteError> {
+        let pattern = parse(path)?;
+        let mut set = FamilySet::EMPTY;
+        for name in families {
+            set = set.union(self.families.intern(name)?);
+        }
+        if set.is_empty() && class != RouteClass::Never {
+            return Err(RouteError::NoFamily(path.to_owned()));
+        }
+        let id = RouteId(u16::try_from(self.routes.len()).map_err(|_| TooManyFamilies)?);
+        self.routes.push(Route {
+            template: path.replace(".:format", "").into(),
+            class,
+            families: set,
+            as_is,
+            masked,
+            item: self.item_of(path, set, items),
+            may_be_guarded: self.read_guards.iter().any(|guard| pattern.overlaps(guard)),
+            suffix_after: pattern.suffix_after(),
+        });
+        self.reads.insert(&pattern, id);
+        Ok(())
+    }
+
+    /// The place of an item's name in the pattern of a read that shows nothing else of its family.
+    fn item_of(&self, path: &str, families: FamilySet, items: &[ItemData]) -> Option<ItemPlace> {
+        let below = |item: &ItemData| {
+            let rest = path.strip_prefix(&*item.path);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let at = items.iter().position(below)?;
+        let family = self.kinds[at].family;
+        let segment = name_segment(&items[at].path);
+        families.contains(family).then_some(ItemPlace { family, segment })
+    }
+
+    fn add_items(&mut self, items: &[ItemData]) -> Result<(), RouteError> {
+        for item in items {
+            let family = self.families.intern(&item.family)?.iter().next().unwrap_or_default();
+            let place = ItemPlace { family, segment: name_segment(&item.path) };
+            self.items.insert(&parse(&format!("{}/**", item.path))?, place);
+            self.collections.insert(&parse(&item.collection)?, family);
+            self.kinds.push(ItemKind {
+                family,
+                root: item.root.as_str().into(),
+                kind: item.kind.as_str().into(),
+                touches: FamilySet::EMPTY,
+            });
+        }
+        Ok(())
+    }
+
+    fn add_shared(&mut self, names: &[String]) -> Result<(), RouteError> {
+        for name in names {
+            self.shared = self.shared.union(self.families.intern(name)?);
+        }
+        Ok(())
+    }
+
+    /// Runs after the writes, of which it takes those to one item.
+    fn add_touches_of_items(&mut self, items: &[ItemData]) -> Result<(), RouteError> {
+        for (at, item) in items.iter().enumerate() {
+            let path = item.path.replace(":id", "1");
+            let segments: Segments<'_> = path.split('/').skip(1).collect();
+            let written = self.writes.find(&segments).map(|found| found.value.all);
+            self.kinds[at].touches = written.unwrap_or_else(|| self.families.all());
+        }
+        Ok(())
+    }
+
+    fn add_guards(&mut self, guards: &[GuardData]) -> Result<(), RouteError> {
+        for guard in guards {
+            let methods: Vec<Method> =
+                guard.methods.iter().filter_map(|method| method.parse().ok()).collect();
+            for path in &guard.paths {
+                let pattern = parse(path)?;
+                self.guards.insert(&pattern, Methods(methods.clone()));
+                if methods.is_empty() || methods.contains(&Method::GET) {
+                    self.read_guards.push(pattern);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs after every family is named, so that `*` is all of them.
+    fn add_writes(&mut self, writes: &[WriteData]) -> Result<(), RouteError> {
+        for write in writes {
+            let mut touches = Touches {
+                scope: 0,
+                all: FamilySet::EMPTY,
+                everyone: write.everyone,
+                narrow: None,
+                removes: false,
+            };
+            for (i, name) in write.touches.iter().enumerate() {
+                let set = match name.as_str() {
+                    "*" => self.families.all(),
+                    name => self.families.intern(name)?,
+                };
+                touches.all = touches.all.union(set);
+                if i == 0 {
+                    touches.scope = set.bits();
+                }
+            }
+            for path in &write.paths {
+                self.writes.insert(&parse(path)?, touches);
+            }
+        }
+        Ok(())
+    }
+}

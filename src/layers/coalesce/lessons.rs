@@ -1,0 +1,86 @@
+//! What a reply teaches besides what it shows: names of resources, and which of them are held.
+
+use std::sync::Arc;
+
+use super::Fetch;
+use crate::{
+    api::routes::{ItemKind, RouteTable},
+    cache::{
+        coherence::Change,
+        partition::{Breadth, Felt, Hold, Partition},
+        touch::{Named, Settle, Unsettled},
+    },
+    transcode::{
+        locked::says_locked,
+        resources::{Resource, resources},
+    },
+    vocabulary::{Format, Unrest},
+};
+
+/// Who learns.
+pub(super) struct Lessons {
+    pub(super) routes: Arc<RouteTable>,
+    pub(super) settler: Arc<dyn Settle>,
+}
+
+/// A list of more resources than this is not read for their names.
+const MAX_LEARNED: usize = 10_000;
+
+/// When more resources are held than this, all of them are.
+const MAX_HELD: usize = 64;
+
+impl Lessons {
+    /// Takes from a body what its resources are called, and holds unsettled what a transaction
+    /// holds: it changes again when that ends, and so does what hangs on it. Says whether there is
+    /// any.
+    pub(super) fn learn(&self, fetch: &Fetch, format: Format, body: &[u8]) -> bool {
+        let partition = &fetch.credential.partition;
+        let touched = fetch.dependence.view.families.union(fetch.neighbors);
+        let locked = says_locked(format, body);
+        let Some((kind, shown)) = self.shown(fetch, format, body) else {
+            if locked {
+                self.hold(partition, Change::whole(touched), None);
+            }
+            return locked;
+        };
+        let names = partition.upstream().names();
+        for resource in &shown {
+            if let Some(identifier) = &resource.identifier {
+                names.learn(kind.family, &resource.id, identifier);
+            }
+        }
+        let held = shown.iter().filter(|resource| resource.locked);
+        if held.clone().count() > MAX_HELD {
+            self.hold(partition, Change::whole(touched), None);
+            return locked;
+        }
+        for resource in held {
+            let item = Named { family: kind.family, name: resource.id.clone() };
+            let change = item.changed(touched.union(kind.touches), names);
+            self.hold(partition, change, Some(item));
+        }
+        locked
+    }
+
+    /// The items that a body shows, if it shows any that are known one by one.
+    fn shown<'a>(
+        &'a self,
+        fetch: &Fetch,
+        format: Format,
+        body: &[u8],
+    ) -> Option<(&'a ItemKind, Vec<Resource>)> {
+        let families = fetch.dependence.view.families;
+        let mut kinds = self.routes.item_kinds().iter();
+        let of =
+            |kind: &'a ItemKind| Some((kind, resources(format, &kind.root, body, MAX_LEARNED)?));
+        kinds.find_map(|kind| families.contains(kind.family).then(|| of(kind)).flatten())
+    }
+
+    fn hold(&self, partition: &Arc<Partition>, change: Change, item: Option<Named>) {
+        let felt = Felt::new(Arc::clone(partition), change, Breadth::Account);
+        if !self.settler.holds(&felt) {
+            let hold = Hold::begin(felt);
+            self.settler.settle(Unsettled { hold, why: Unrest::Locked, item });
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! A watch's rounds: when it looks, how it looks, and what it does with what it saw.
+
+use std::{cmp::Reverse, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Request, StatusCode, Uri,
+    header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION},
+};
+use http_body_util::{BodyExt as _, Limited};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::{Watch, Watches};
+use crate::{
+    cache::{
+        coherence::Change,
+        partition::{Breadth, Felt, Hold},
+        touch::Named,
+    },
+    net::server::ClientBody,
+    site::Site,
+    tenants::snapshot::Credential,
+    transcode::transactions::{Transaction, transactions},
+    vocabulary::{InvalidationCause, Settled, UpstreamCause},
+};
+
+/// What came of a look.
+enum Looked {
+    /// Transactions, newest first, and whether they go as far down as was asked for.
+    Rows(Vec<Transaction>, bool),
+    /// Not this time.
+    Failed,
+    /// This credential may not look.
+    Refused,
+}
+
+/// A page of transactions that is larger than this is not read.
+const MAX_PAGE: usize = 8 << 20;
+
+/// Looks until nothing is held any more.
+pub(super) async fn go(watches: Arc<Watches>, id: u64, watch: Arc<Watch>) {
+    let config = &watches.config;
+    let mut pace = config.interval;
+    let mut next = Instant::now() + pace;
+    let mut blind = !config.enabled || watch.credential.is_none();
+    loop {
+        if blind {
+            watch.ledger().give_up_looking();
+        }
+        let due = watch.ledger().next_due().map(|at| moment(&watches, at));
+        let wake = due.map_or(next, |due| if blind { due } else { due.min(next) });
+        tokio::select! {
+            () = watches.stop.cancelled() => return,
+            () = watch.wake.notified() => {
+                pace = config.interval;
+                next = next.min(Instant::now() + pace);
+                continue;
+            }
+            () = sleep_until(wake) => {}
+        }
+        let overdue = watch.ledger().due(watches.clock.now());
+        let outcome = if blind { Settled::Window } else { Settled::Overdue };
+        release(&watches, overdue, outcome);
+        if !blind && Instant::now() >= next {
+            let (news, refused) = look(&watches, &watch).await;
+            pace = if news { config.interval } else { (pace * 2).min(config.max_interval) };
+            next = Instant::now() + pace;
+            blind = refused;
+        }
+        if retire(&watches, id, &watch) {
+            return;
+        }
+    }
+}
+
+/// Whether the watch is over. Under the lock under which others begin one.
+fn retire(watches: &Watches, id: u64, watch: &Watch) -> bool {
+    let mut each = watches.each();
+    let forever = watches.config.always
+        && watch.credential.as_ref().is_some_and(|credential| credential.is_administrator());
+    let over = watch.ledger().is_idle() && !forever;
+    if over {
+        each.remove(&id);
+    }
+    over
+}
+
+/// Looks once: touches what has changed, and then releases what has settled. Says whether anything
+/// has happened, and whether it is no use to look again.
+async fn look(watches: &Watches, watch: &Watch) -> (bool, bool) {
+    let Some(credential) = &watch.credential else { return (false, true) };
+    let Some(site) = watches.sites.get(&*credential.upstream) else { return (false, true) };
+    let budget = watches.budgets.get(&*credential.upstream);
+    if budget.is_some_and(|budget| budget.check().is_err()) {
+        return (true, false);
+    }
+    let begun = watches.clock.now();
+    let from = watch.ledger().from();
+    let looked = timeout(watches.config.timeout, read(watches, site, credential, from)).await;
+    let (rows, whole) = match looked {
+        Ok(Looked::Rows(rows, whole)) => (rows, whole),
+        Ok(Looked::Failed) | Err(_) => return (false, false),
+        Ok(Looked::Refused) => {
+            let credential = &credential.name;
+            tracing::warn!(credential, "transactions may not be seen; windows are waited for");
+            return (false, true);
+        }
+    };
+    let seen = watch.ledger().look(watches.clock.now(), begun, &rows, whole);
+    let news = !seen.changed.is_empty() || seen.gap;
+    // In this order: who finds it settled finds what the transaction changed already touched.
+    for row in &seen.changed {
+        felt(watches, credential, row).touch();
+        watches.metrics.invalidations.of(InvalidationCause::Transaction).inc();
+    }
+    if seen.gap {
+        let all = Change::whole(watches.routes.families().all());
+        Felt::new(Arc::clone(&credential.partition), all, Breadth::Reach).touch();
+        watches.metrics.invalidations.of(InvalidationCause::TransactionGap).inc();
+    }
+    release(watches, seen.settled, Settled::Seen);
+    (news, false)
+}
+
+/// Ends holds, each with its bump.
+fn release(watches: &Watches, holds: Vec<Hold>, outcome: Settled) {
+    let count = holds.len();
+    drop(holds);
+    watches.metrics.settled.of(outcome).inc_by(count as u64);
+    watches.metrics.unsettled.sub(i64::try_from(count).unwrap_or(i64::MAX));
+}
+
+/// Reads page after page, down to a number.
+async fn read(
+    watches: &Watches,
+    site: &Site,
+    credential: &Credential,
+    from: Option<u64>,
+) -> Looked {
+    let size = watches.config.page_size;
+    let mut rows: Vec<Transaction> = Vec::new();
+    for page in 1..=watches.config.max_pages {
+        let (status, body) = match ask(site, credential, page, size).await {
+            Some(answer) => answer,
+            None => return Looked::Failed,
+        };
+        match status {
+            StatusCode::OK => {}
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {
+                return Looked::Refused;
+            }
+            _ => return Looked::Failed,
+        }
+        let Some(shown) = transactions(&body) else { return Looked::Failed };
+        let last = shown.len() < size;
+        let down_to = shown.iter().map(|row| row.id).min();
+        rows.extend(shown);
+        let enough = from.is_none_or(|from| down_to.is_some_and(|id| id <= from));
+        if last || enough {
+            return Looked::Rows(in_order(rows), true);
+        }
+    }
+    Looked::Rows(in_order(rows), false)
+}
+
+/// Newest first, each once: what comes while pages are turned moves rows to the next page.
+fn in_order(mut rows: Vec<Transaction>) -> Vec<Transaction> {
+    rows.sort_unstable_by_key(|row| Reverse(row.id));
+    rows.dedup_by_key(|row| row.id);
+    rows
+}
+
+async fn ask(
+    site: &Site,
+    credential: &Credential,
+    page: usize,
+    size: usize,
+) -> Option<(StatusCode, Bytes)> {
+    let uri: Uri = format!("/transactions.json?page={page}&per_page={size}").parse().ok()?;
+    let make = || {
+        let mut request = Request::new(ClientBody::empty());
+        *request.uri_mut() = uri.clone();
+        let headers = request.headers_mut();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        headers.insert(AUTHORIZATION, credential.authorization.clone());
+        request
+    };
+    let cause = UpstreamCause::Watch;
+    let reply = site.pool().exchange(cause, make(), || (), || Some(make())).await.ok()?;
+    let (head, body) = reply.into_parts();
+    let body = Limited::new(body, MAX_PAGE).collect().await.ok()?.to_bytes();
+    Some((head.status, body))
+}
+
+/// What a transaction changes: what a write to its machine does, or all when it names none.
+fn felt(watches: &Watches, credential: &Credential, row: &Transaction) -> Felt {
+    let partition = &credential.partition;
+    let subjects = [&row.parent, &row.associated].into_iter().flatten();
+    let kinds = watches.routes.item_kinds();
+    let named = subjects.filter_map(|subject| {
+        let kind = kinds.iter().find(|kind| kind.kind == subject.kind)?;
+        Some((kind, Named::numbered(kind, subject.id)))
+    });
+    let change = match named.collect::<Vec<_>>().as_slice() {
+        [(kind, item), rest @ ..] if rest.iter().all(|(_, other)| other == item) => {
+            item.changed(kind.touches, partition.upstream().names())
+        }
+        _ => Change::whole(watches.routes.families().all()),
+    };
+    Felt::new(Arc::clone(partition), change, Breadth::Reach)
+}
+
+/// A time of the process as a moment of the runtime.
+fn moment(watches: &Watches, at: u64) -> Instant {
+    Instant::now() + Duration::from_millis(at.saturating_sub(watches.clock.now()))
+}
