@@ -10,6 +10,8 @@
 //! and a transaction says what else hangs on it.
 
 mod ledger;
+#[cfg(test)]
+mod model;
 mod rounds;
 
 use std::{
