@@ -85,13 +85,11 @@ impl World {
     pub(crate) fn share(&self, target: &str) {
         let stored = self.stored(target);
         let shown = entry(&stored);
+        let Entry { asked_at, fresh_until, usable_until, .. } = *shown;
         for caller in &self.callers[1..] {
             // Nobody has written yet, so the stamp says the same in every partition.
-            let copy = Entry {
-                representation: shown.representation.clone(),
-                stamp: shown.stamp.clone(),
-                ..*shown
-            };
+            let (shown, stamp) = (shown.representation.clone(), shown.stamp.clone());
+            let copy = Entry::new(shown, stamp, asked_at, fresh_until, usable_until);
             let key = key(&self.partition(caller), target);
             self.process.shared().shelf.store.insert(key, Arc::new(Stored::Entry(copy)));
         }

@@ -19,7 +19,11 @@ use crate::{
         token::{Shape, shape},
     },
     cache::touch::Touch,
-    cache::{coherence::Stamp, entry::Dependence, key::Key},
+    cache::{
+        coherence::Stamp,
+        entry::{Dependence, Stored},
+        key::Key,
+    },
     net::server::ClientBody,
     record::Record,
     tenants::{
@@ -132,6 +136,8 @@ pub struct Miss {
     pub route: RouteId,
     /// What the answer depends on.
     pub dependence: Dependence,
+    /// What may be shown if there will be no answer.
+    pub stale: Option<Arc<Stored>>,
 }
 
 /// What the upstream is asked.

@@ -19,6 +19,7 @@ pub mod layers;
 pub mod limit;
 pub mod metrics;
 pub mod net;
+pub mod purge;
 pub mod record;
 pub mod rejection;
 pub mod serve;

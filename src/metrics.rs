@@ -57,6 +57,8 @@ pub struct Metrics {
     pub upstream_connections: IntGauge,
     /// `tollgate_upstream_requests_waiting`.
     pub upstream_waiting: IntGauge,
+    /// `tollgate_upstream_breaker_openings_total`.
+    pub breaker_openings: IntCounter,
     /// `tollgate_limiter_decisions_total` by limiter and decision.
     pub limiter: CounterGrid<Limiter, Decision>,
     /// `tollgate_unlisted_reads_total`.
@@ -191,6 +193,10 @@ impl Metrics {
             upstream_waiting: r.gauge(
                 "upstream_requests_waiting",
                 "Requests that wait for a slot of their upstream.",
+            ),
+            breaker_openings: r.counter(
+                "upstream_breaker_openings_total",
+                "Times that an upstream was found to be down.",
             ),
             limiter: r.grid(
                 "limiter_decisions_total",

@@ -96,6 +96,9 @@ pub enum Rejection {
     /// No connection to the upstream became free in time.
     #[error("the upstream is busy; try again")]
     UpstreamSaturated,
+    /// The upstream is down, and left alone for a while.
+    #[error("the upstream is down; try again")]
+    UpstreamDown(Limited),
     /// No connection to the upstream could be made.
     #[error("the upstream cannot be reached")]
     UpstreamUnreachable,
@@ -142,6 +145,18 @@ impl Rejection {
     /// The word for it in the `Tollgate-Error` header, logs and metrics.
     pub fn code(&self) -> &'static str {
         self.terms().code
+    }
+
+    /// Whether it is the upstream that could not answer.
+    pub fn is_the_upstreams(&self) -> bool {
+        matches!(
+            self,
+            Self::UpstreamSaturated
+                | Self::UpstreamDown(_)
+                | Self::UpstreamUnreachable
+                | Self::UpstreamTimedOut
+                | Self::UpstreamBroken
+        )
     }
 
     /// The reply, in the caller's format.
@@ -222,6 +237,12 @@ impl Rejection {
             Self::DeadlineExceeded => plain(StatusCode::GATEWAY_TIMEOUT, "deadline_exceeded"),
             Self::NoUpstream => plain(StatusCode::BAD_GATEWAY, "no_upstream"),
             Self::UpstreamSaturated => busy("upstream_saturated"),
+            Self::UpstreamDown(limited) => with(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "upstream_down",
+                RETRY_AFTER,
+                limited.header(),
+            ),
             Self::UpstreamUnreachable => plain(StatusCode::BAD_GATEWAY, "upstream_unreachable"),
             Self::UpstreamTimedOut => plain(StatusCode::GATEWAY_TIMEOUT, "upstream_timed_out"),
             Self::UpstreamBroken => plain(StatusCode::BAD_GATEWAY, "upstream_broken"),

@@ -9,7 +9,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     accounts::Accounts,
-    admin::{self, Admin, Condition, Readiness},
+    admin::{self, Admin, AdminToken, Condition, Readiness},
     api::routes::{RouteError, RouteTable},
     auth::{
         failures::FailedTokens,
@@ -29,6 +29,7 @@ use crate::{
         tls::Tls,
         upstream::{TlsSetupError, Upstream},
     },
+    purge,
     site::Site,
     telemetry::{AccessLog, AccessLogError},
     tenants::{directory::Directory, snapshot::Surroundings, store::StoreError},
@@ -47,6 +48,7 @@ pub struct Process {
     watches: Arc<Watches>,
     /// Ends all that goes on beside the requests.
     background: CancellationToken,
+    admin_token: Option<Arc<AdminToken>>,
 }
 
 /// Where it listens.
@@ -121,8 +123,24 @@ impl Process {
         let base = Base { routes, clock, sites, directory, settler, tasks, metrics };
         let shared = base.shared(&config)?;
         let Base { directory, tasks, metrics, .. } = base;
-        let readiness = Arc::new(Readiness::new());
-        Ok(Self { config, metrics, readiness, shared, directory, tls, tasks, watches, background })
+        Ok(Self {
+            config,
+            metrics,
+            readiness: Arc::new(Readiness::new()),
+            shared,
+            directory,
+            tls,
+            tasks,
+            watches,
+            background,
+            admin_token: None,
+        })
+    }
+
+    /// The same, but whoever presents this token may purge.
+    #[must_use]
+    pub fn with_admin_token(self, token: Option<AdminToken>) -> Self {
+        Self { admin_token: token.map(Arc::new), ..self }
     }
 
     /// What the layers share, for those who drive the path without sockets.
@@ -206,10 +224,13 @@ impl Process {
 
     fn admin(&self) -> Admin {
         let shelf = Arc::clone(&self.shared.shelf);
+        let (directory, routes) = (Arc::clone(&self.directory), Arc::clone(&self.shared.routes));
         Admin {
             metrics: Arc::clone(&self.metrics),
             readiness: Arc::clone(&self.readiness),
             before_scrape: Arc::new(move |metrics| gauge(&shelf, metrics)),
+            token: self.admin_token.clone(),
+            purge: Arc::new(move |asked| purge::run(asked, &directory.snapshot(), &routes)),
         }
     }
 }

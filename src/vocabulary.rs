@@ -44,6 +44,8 @@ closed! {
     pub enum CacheOutcome {
         /// Answered from memory.
         Hit => "hit",
+        /// Answered from memory although its lifetime is over.
+        Stale => "stale",
         /// Fetched, and kept if it may be.
         Miss => "miss",
         /// Joined a fetch that another reader had begun.
@@ -100,6 +102,17 @@ closed! {
 }
 
 closed! {
+    /// Why something is shown although its lifetime is over. The words are details of
+    /// `Cache-Status`.
+    pub enum Staleness {
+        /// The upstream could not be asked.
+        Error => "stale-if-error",
+        /// It is being fetched anew.
+        Revalidating => "stale-while-revalidate",
+    }
+}
+
+closed! {
     /// Why a read was passed by the cache.
     pub enum Bypass {
         /// Its route is not listed.
@@ -132,6 +145,8 @@ closed! {
         Transaction => "transaction",
         /// So many transactions came at once that not all were seen.
         TransactionGap => "transaction_gap",
+        /// An operator asked for it.
+        Purge => "purge",
     }
 }
 

@@ -1,28 +1,35 @@
-//! The second listener: metrics and health, for the operator's own programs.
+//! The second listener: metrics, health and purges, for the operator's own programs.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{
     Router,
     extract::State,
     http::{StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 
 use crate::{metrics::Metrics, settings::Problems};
 
+pub mod purge;
 mod readiness;
 mod serve;
+pub mod token;
 
+pub use purge::RunPurge;
 pub use readiness::{Condition, Phase, Readiness};
 pub use serve::serve;
+pub use token::AdminToken;
 
 crate::section! {
     /// The admin listener: plain HTTP, meant for the same machine.
     pub struct Config {
         /// Where it listens.
         pub listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 9145)),
+        /// The file that holds the token which a purge must present; the variable
+        /// `TOLLGATE_ADMIN_TOKEN` wins over it. Without a token nothing can be purged.
+        pub token_file: Option<PathBuf> = None,
         /// Whether it may listen elsewhere than on loopback, where anyone can read it.
         pub allow_remote_plain: bool = false,
         /// How many connections are open at most; one more cuts off the oldest.
@@ -34,7 +41,7 @@ crate::section! {
     }
 }
 
-/// What the listener tells of.
+/// What the listener tells of, and what it does.
 #[derive(Clone)]
 pub struct Admin {
     /// Every series.
@@ -43,6 +50,10 @@ pub struct Admin {
     pub readiness: Arc<Readiness>,
     /// Called before each scrape, to set the gauges that nobody sets in passing.
     pub before_scrape: BeforeScrape,
+    /// What a purge must present; without it none is done.
+    pub token: Option<Arc<AdminToken>>,
+    /// Called for each purge that presents it.
+    pub purge: RunPurge,
 }
 
 /// Sets gauges to what they should be now.
@@ -72,6 +83,7 @@ fn router(admin: Admin) -> Router {
         .route("/metrics", get(metrics))
         .route("/livez", get(async || "ok"))
         .route("/readyz", get(ready))
+        .route(purge::PATH, post(purge::purge))
         .with_state(admin)
 }
 

@@ -11,11 +11,18 @@ use tokio::{
 };
 
 use super::*;
-use crate::settings::{Problem, Section, Table};
+use crate::{
+    purge::{PurgeError, Purged},
+    settings::{Problem, Section, Table},
+    vocabulary::InvalidationCause,
+};
+
+const TOKEN: &str = "an-admin-token-of-32-characters!";
 
 struct Server {
     at: SocketAddr,
     readiness: Arc<Readiness>,
+    metrics: Arc<Metrics>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -30,20 +37,34 @@ fn fast() -> Config {
 }
 
 async fn start(config: Config, before_scrape: BeforeScrape) -> Server {
+    start_with(config, before_scrape, Some(TOKEN)).await
+}
+
+/// A server whose purges find three credentials, or at the path `/none` nothing.
+async fn start_with(config: Config, before_scrape: BeforeScrape, token: Option<&str>) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let at = listener.local_addr().expect("bound");
     let readiness = Arc::new(Readiness::new());
+    let metrics = Arc::new(Metrics::new());
+    let token = AdminToken::find(&Config::default(), token).expect("a good token");
     let admin = Admin {
-        metrics: Arc::new(Metrics::new()),
+        metrics: Arc::clone(&metrics),
         readiness: Arc::clone(&readiness),
         before_scrape,
+        token: token.map(Arc::new),
+        purge: Arc::new(|purge| {
+            if format!("{purge:?}").contains("none") {
+                return Err(PurgeError::NotListed("/none".to_owned()));
+            }
+            Ok(Purged { partitions: 3, families: vec!["vms".to_owned()] })
+        }),
     };
     let (stop, stopped) = oneshot::channel();
     let shutdown = async {
         drop(stopped.await);
     };
     let task = tokio::spawn(serve(listener, config, admin, shutdown));
-    Server { at, readiness, stop, task }
+    Server { at, readiness, metrics, stop, task }
 }
 
 async fn start_fast() -> Server {
@@ -99,6 +120,75 @@ async fn nothing_else_is_served() {
     assert!(ask(server.at, "HEAD /livez").await.ends_with("\r\n\r\n"));
     let long = format!("GET /livez?{}", "x".repeat(20 << 10));
     assert!(!ask(server.at, &long).await.starts_with("HTTP/1.1 200 "));
+}
+
+/// Asks for a purge; the status, and the body.
+async fn purge(server: &Server, authorization: &str, body: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(server.at).await.expect("it listens");
+    let length = body.len();
+    let head = format!(
+        "POST /purge HTTP/1.1\r\nHost: x\r\n{authorization}Content-Length: {length}\r\n\r\n"
+    );
+    stream.write_all((head + body).as_bytes()).await.expect("it reads");
+    let reply = read_all(stream).await;
+    let (head, body) = reply.split_once("\r\n\r\n").expect("a reply");
+    assert!(head.contains("\r\ncontent-type: application/json\r\n"), "{head}");
+    assert_eq!(head.contains("\r\nwww-authenticate: Bearer\r\n"), head.contains(" 401 "), "{head}");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    (status.expect("a status"), body.to_owned())
+}
+
+#[tokio::test]
+async fn a_purge_needs_the_token() {
+    let server = start_fast().await;
+    let good = format!("Authorization: Bearer {TOKEN}\r\n");
+    for bad in [
+        String::new(),
+        "Authorization: Bearer\r\n".to_owned(),
+        good.replace("Bearer", "Basic"),
+        good.replace("32", "33"),
+        good.repeat(2),
+    ] {
+        let (status, body) = purge(&server, &bad, r#"{"all":true}"#).await;
+        assert_eq!((status, body.contains("missing or wrong")), (401, true), "{bad}: {body}");
+    }
+    let purges = || server.metrics.invalidations.of(InvalidationCause::Purge).get();
+    assert_eq!(purges(), 0);
+    for good in [&good, &good.replace("Bearer", "bearer")] {
+        let done = purge(&server, good, r#"{"all":true}"#).await;
+        assert_eq!(done, (200, r#"{"partitions":3,"families":["vms"]}"#.to_owned()));
+    }
+    assert_eq!(purges(), 2);
+    assert!(ask(server.at, "GET /purge").await.starts_with("HTTP/1.1 405 "));
+
+    let server = start_with(fast(), Arc::new(|_| {}), None).await;
+    let (status, body) = purge(&server, &good, r#"{"all":true}"#).await;
+    assert_eq!(status, 403, "{body}");
+    assert!(body.contains("admin.token_file") && body.contains("TOLLGATE_ADMIN_TOKEN"), "{body}");
+}
+
+#[tokio::test]
+async fn a_purge_that_cannot_be_done_is_refused_in_words() {
+    let server = start_fast().await;
+    let token = format!("Authorization: Bearer {TOKEN}\r\n");
+    let long = format!(r#"{{"all":true,"path":"{}"}}"#, "x".repeat(17 << 10));
+    for (body, status, why) in [
+        ("", 400, "the body is no purge: "),
+        (r#"{"all":true,"soft":true}"#, 400, "unknown field `soft`"),
+        (r#"{"families":"vms"}"#, 400, "invalid type"),
+        ("{}", 400, "nothing is selected"),
+        (r#"{"all":true,"tenant":"a"}"#, 400, "only one of"),
+        (r#"{"path":"/none"}"#, 404, "no route that is kept"),
+        (&long, 413, "more than 16384 bytes"),
+    ] {
+        let (found, said) = purge(&server, &token, body).await;
+        assert_eq!(found, status, "{body:.40}: {said}");
+        let said: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+        let errors = said["errors"].as_array().expect("a list");
+        assert_eq!(errors.len(), 1);
+        assert!(errors[0].as_str().expect("text").contains(why), "{body:.40}: {said}");
+    }
+    assert_eq!(server.metrics.invalidations.of(InvalidationCause::Purge).get(), 0);
 }
 
 #[tokio::test]

@@ -108,6 +108,8 @@ pub struct ItemKind {
     pub root: Box<str>,
     /// Its type as transactions name it.
     pub kind: Box<str>,
+    /// The types of what belongs to it, which a write to it changes.
+    pub parts: Box<[Box<str>]>,
     /// All that a write to one of them touches.
     pub touches: FamilySet,
 }
@@ -260,6 +262,13 @@ impl Route {
         let Some(segment) = self.suffix_after else { return path.len() };
         let ends = path.match_indices('/').skip(1).map(|(at, _)| at);
         ends.chain([path.len()]).nth(segment).unwrap_or(path.len())
+    }
+}
+
+impl ItemKind {
+    /// Whether a write to an item changes what is of this type.
+    pub fn covers(&self, kind: &str) -> bool {
+        *self.kind == *kind || self.parts.iter().any(|part| **part == *kind)
     }
 }
 

@@ -1,6 +1,9 @@
 //! An entry: one representation as it was shown, and the rules for what may become one.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{
@@ -33,6 +36,15 @@ crate::section! {
         pub settle_window: Duration = Duration::from_secs(120),
         /// How long unsettled reads are kept; 0 keeps none.
         pub unsettled_lifetime: Duration = Duration::from_secs(1),
+        /// How long beyond its lifetime a read may still be shown while the upstream cannot be asked
+        /// for it, if nothing has touched it; 0 shows none.
+        pub stale_if_error: Duration = Duration::from_secs(600),
+        /// How long beyond its lifetime a read may still be shown while it is fetched anew, if
+        /// nothing has touched it; 0 shows none.
+        pub stale_while_revalidate: Duration = Duration::ZERO,
+        /// How long a read that could not be fetched is not tried again while there is an older one
+        /// to show.
+        pub retry_interval: Duration = Duration::from_secs(1),
         /// How many pairs of a number and an identifier are remembered of each upstream.
         pub max_names: usize = 100_000,
         /// How long it is remembered that a reply could not be kept, so that its readers do not
@@ -65,6 +77,10 @@ pub struct Entry {
     pub asked_at: u64,
     /// Until when it is fresh, in milliseconds of the process.
     pub fresh_until: u64,
+    /// Until when it may be shown stale, in milliseconds of the process.
+    pub usable_until: u64,
+    /// Until when it is not tried to fetch it anew, because that has just failed.
+    retry_at: AtomicU64,
 }
 
 /// What the rules ask about a reply.
@@ -136,6 +152,39 @@ impl Representation {
 }
 
 impl Entry {
+    /// An entry of which no fetch has failed.
+    pub fn new(
+        representation: Representation,
+        stamp: Stamp,
+        asked_at: u64,
+        fresh_until: u64,
+        usable_until: u64,
+    ) -> Self {
+        let retry_at = AtomicU64::new(0);
+        Self { representation, stamp, asked_at, fresh_until, usable_until, retry_at }
+    }
+
+    /// Whether it may be shown stale where there is nothing better. Whether it was touched is the
+    /// partition's to say.
+    pub fn is_usable(&self, now: u64) -> bool {
+        now < self.usable_until
+    }
+
+    /// To fetch it anew has failed; it is not tried again until then.
+    pub fn rest_until(&self, at: u64) {
+        self.retry_at.store(at, Ordering::Relaxed);
+    }
+
+    /// Whether to fetch it anew has just failed.
+    pub fn rests(&self, now: u64) -> bool {
+        now < self.retry_at.load(Ordering::Relaxed)
+    }
+
+    /// For how many seconds it has not been fresh.
+    pub fn staleness(&self, now: u64) -> u64 {
+        now.saturating_sub(self.fresh_until) / 1000
+    }
+
     /// Seconds since it was asked for.
     pub fn age(&self, now: u64) -> u64 {
         now.saturating_sub(self.asked_at) / 1000
@@ -172,7 +221,7 @@ impl Stored {
     /// How long it is of use, in milliseconds from when it was made.
     pub fn lifetime(&self) -> u64 {
         match self {
-            Self::Entry(entry) => entry.fresh_until.saturating_sub(entry.asked_at),
+            Self::Entry(entry) => entry.usable_until.saturating_sub(entry.asked_at),
             Self::Uncacheable { lifetime } => *lifetime,
         }
     }

@@ -1,6 +1,6 @@
 //! The entries and all by which they are judged: what the cache and the fetches share.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     coherence::Stamp,
@@ -48,15 +48,18 @@ impl Shelf {
     pub fn keep(&self, key: &Key, filled: Filled<'_>, shown: Representation) {
         let Some(lifetime) = self.config.lifetime(filled.class) else { return };
         let (now, asked_at) = (self.clock.now(), filled.asked_at);
-        let fresh_until = if filled.settled {
+        let (fresh_until, stale) = if filled.settled {
             // Not from when it was asked for: the slowest lists are those that are worth keeping.
-            now.saturating_add(millis(lifetime))
+            let stale = self.config.stale_if_error.max(self.config.stale_while_revalidate);
+            (now.saturating_add(millis(lifetime)), stale)
         } else {
-            asked_at.saturating_add(millis(lifetime.min(self.config.unsettled_lifetime)))
+            let moment = lifetime.min(self.config.unsettled_lifetime);
+            (asked_at.saturating_add(millis(moment)), Duration::ZERO)
         };
         if fresh_until > now {
             let stamp = filled.stamp.clone();
-            let entry = Entry { representation: shown, stamp, asked_at, fresh_until };
+            let usable_until = fresh_until.saturating_add(millis(stale));
+            let entry = Entry::new(shown, stamp, asked_at, fresh_until, usable_until);
             self.store.insert(key.clone(), Arc::new(Stored::Entry(entry)));
         }
     }

@@ -2,13 +2,15 @@
 
 use http::{HeaderName, HeaderValue};
 
-use crate::vocabulary::{Bypass, Closed as _, NotStored};
+use crate::vocabulary::{Bypass, CacheOutcome, Closed as _, NotStored, Staleness};
 
 /// What the cache did for one reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheStatus {
     /// Answered from memory.
     Hit,
+    /// Answered from memory, so many seconds after its lifetime.
+    Stale(Staleness, u64),
     /// Fetched by this request, or together with others that asked at the same time.
     Miss {
         /// It joined a fetch that was under way.
@@ -26,10 +28,25 @@ pub enum CacheStatus {
 pub static CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 impl CacheStatus {
+    /// The word for it in metrics and the log.
+    pub fn outcome(self) -> CacheOutcome {
+        match self {
+            Self::Hit => CacheOutcome::Hit,
+            Self::Stale(..) => CacheOutcome::Stale,
+            Self::Miss { collapsed: true, .. } => CacheOutcome::Collapsed,
+            Self::Miss { collapsed: false, .. } => CacheOutcome::Miss,
+            Self::Bypass(_) => CacheOutcome::Bypass,
+            Self::Write => CacheOutcome::Write,
+        }
+    }
+
     /// The header's value.
     pub fn header(self) -> HeaderValue {
         match self {
             Self::Hit => HeaderValue::from_static("tollgate; hit"),
+            Self::Stale(why, seconds) => {
+                value(&format!("tollgate; hit; ttl=-{seconds}; detail={}", why.as_str()))
+            }
             Self::Write => HeaderValue::from_static("tollgate; fwd=method"),
             Self::Miss { collapsed: false, not_stored: None } => {
                 HeaderValue::from_static("tollgate; fwd=miss; stored")
@@ -65,6 +82,8 @@ mod tests {
             CacheStatus::Miss { collapsed: true, not_stored: Some(NotStored::Unsettled) },
             "tollgate; fwd=miss; collapsed; detail=unsettled",
         );
+        let stale = CacheStatus::Stale(Staleness::Error, 42);
+        check(stale, "tollgate; hit; ttl=-42; detail=stale-if-error");
         check(CacheStatus::Bypass(Bypass::Body), "tollgate; fwd=bypass; detail=request-body");
     }
 }

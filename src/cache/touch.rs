@@ -54,8 +54,8 @@ pub struct Named {
 pub trait Settle: Send + Sync {
     /// Takes it until it has settled.
     fn settle(&self, unsettled: Unsettled);
-    /// Whether the same is held already.
-    fn holds(&self, felt: &Felt) -> bool;
+    /// Whether the same is held already for the same item.
+    fn holds(&self, felt: &Felt, item: Option<&Named>) -> bool;
 }
 
 /// What a write changes: while it runs, and as long as its outcome is open.
@@ -111,9 +111,8 @@ impl Plan {
             Some(Narrow::Item(place)) => {
                 let name = place.name(target).unwrap_or_default().into();
                 let item = Named { family: place.family, name };
-                let open = item.changed(touches.all, names);
-                let change = if touches.removes { whole } else { open };
-                Self { change, open, item: Some(item) }
+                let change = if touches.removes { whole } else { item.changed(touches.all, names) };
+                Self { change, open: change, item: Some(item) }
             }
         }
     }
@@ -230,7 +229,7 @@ mod tests {
             self.0.lock().expect("whole").push(unsettled);
         }
 
-        fn holds(&self, _: &Felt) -> bool {
+        fn holds(&self, _: &Felt, _: Option<&Named>) -> bool {
             false
         }
     }

@@ -7,9 +7,10 @@ use std::{
 
 use super::{
     Cli, Command, CredentialCommand, Desk, UpstreamCommand, check, credential, failure::Failure,
-    import, input::Input, master_key, output::Output, probe, serve, tenant, token, upstream,
+    import, input::Input, master_key, output::Output, probe, purge, serve, tenant, token, upstream,
 };
 use crate::{
+    admin::{self, AdminToken},
     api::routes::RouteTable,
     auth::keyring::Keyring,
     config::Config,
@@ -37,6 +38,7 @@ pub fn run(
             let config = Config::load(&cli.config)?;
             probe::run(&config, &keyring(&config)?, &test.name, output)
         }
+        Command::Purge(args) => purge::run(&Config::load(&cli.config)?, args, output),
         Command::Tenant(_)
         | Command::Credential(CredentialCommand::Stored(_))
         | Command::Token(_)
@@ -48,6 +50,12 @@ pub fn run(
 pub(super) fn keyring(config: &Config) -> Result<Keyring, Failure> {
     let variable = std::env::var(tenants::master_key::VARIABLE).ok();
     Ok(tenants::master_key::keyring(&config.tenants, variable.as_deref())?)
+}
+
+/// The token of the admin listener, likewise; there need be none.
+pub(super) fn admin_token(config: &Config) -> Result<Option<AdminToken>, Failure> {
+    let variable = std::env::var(admin::token::VARIABLE).ok();
+    Ok(AdminToken::find(&config.admin, variable.as_deref())?)
 }
 
 /// Runs a command that edits the store.
@@ -75,6 +83,7 @@ fn at_desk(cli: &Cli, stdin: &mut dyn BufRead, stdout: &mut dyn Write) -> Result
         | Command::Check
         | Command::Demo
         | Command::MasterKey(_)
+        | Command::Purge(_)
         | Command::Upstream(_)
         | Command::Credential(CredentialCommand::Test(_)) => Ok(()),
     }

@@ -2,8 +2,9 @@
 
 use std::{fmt::Write, io, net::SocketAddr, path::PathBuf};
 
-use super::exit::Exit;
+use super::{exit::Exit, purge::AskError};
 use crate::{
+    admin::token::AdminTokenError,
     auth::{keyring::VaultError, scopes::UnknownName},
     config::ConfigError,
     error_chain::error_chain,
@@ -78,6 +79,9 @@ pub enum Failure {
     /// There is no master key.
     #[error(transparent)]
     MasterKey(#[from] NoMasterKey),
+    /// The admin token cannot be used.
+    #[error(transparent)]
+    AdminToken(#[from] AdminTokenError),
     /// The certificate cannot be used.
     #[error("the certificate cannot be used")]
     Tls(#[from] TlsError),
@@ -113,6 +117,25 @@ pub enum Failure {
         /// What it said.
         why: String,
     },
+    /// The running server cannot be asked.
+    #[error("the admin listener on {address} cannot be asked; does `tollgate serve` run there?")]
+    Unasked {
+        /// Where it should listen.
+        address: SocketAddr,
+        /// Why.
+        source: AskError,
+    },
+    /// The running server does not take the admin token.
+    #[error("the admin listener on {address} refuses: {why}")]
+    NotPermitted {
+        /// Where it listens.
+        address: SocketAddr,
+        /// What it said.
+        why: String,
+    },
+    /// What is to be purged is not there.
+    #[error("nothing was purged: {0}")]
+    NotPurged(String),
     /// The demo's own parts cannot be put together.
     #[error("the demo cannot start: {0}")]
     Demo(String),
@@ -141,7 +164,7 @@ impl Failure {
                 });
                 if upstreams_alone { Exit::Config } else { Exit::Data }
             }
-            Self::BadSecret(_) | Self::SecretTooLong(_) => Exit::Data,
+            Self::BadSecret(_) | Self::SecretTooLong(_) | Self::NotPurged(_) => Exit::Data,
             Self::Scope(_) | Self::NothingToSet | Self::TooLate => Exit::Usage,
             Self::Random(_) => Exit::Software,
             Self::Unreadable { source, .. } => of_file(source, Exit::NoInput),
@@ -150,10 +173,12 @@ impl Failure {
             Self::Config(ConfigError::Unreadable { source, .. }) => of_file(source, Exit::NoInput),
             Self::Config(ConfigError::Wrong { .. })
             | Self::MasterKey(_)
+            | Self::AdminToken(_)
             | Self::Tls(_)
             | Self::Log(_)
             | Self::Start(_) => Exit::Config,
-            Self::Listen { .. } | Self::Refused { .. } => Exit::Unavailable,
+            Self::Listen { .. } | Self::Refused { .. } | Self::Unasked { .. } => Exit::Unavailable,
+            Self::NotPermitted { .. } => Exit::NoPermission,
             Self::System { .. } | Self::Demo(_) => Exit::Software,
         }
     }

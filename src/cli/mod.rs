@@ -23,6 +23,7 @@ pub mod input;
 pub mod master_key;
 pub mod output;
 pub mod probe;
+pub mod purge;
 pub mod serve;
 pub mod tenant;
 pub mod token;
@@ -76,6 +77,8 @@ pub enum Command {
     Token(token::TokenCommand),
     /// Import JSON lines of tenants, credentials and keys to adopt: all of them or none
     Import(import::ImportArgs),
+    /// Make what a running server keeps stale, so that it is fetched anew
+    Purge(purge::PurgeArgs),
     /// Make a file with a new master key
     MasterKey(master_key::MasterKeyArgs),
     /// Serve a simulated panel with tenants of its own; needs no configuration

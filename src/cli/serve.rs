@@ -9,7 +9,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{dispatch::keyring, failure::Failure};
+use super::{
+    dispatch::{admin_token, keyring},
+    failure::Failure,
+};
 use crate::{
     config::Config,
     metrics::Metrics,
@@ -22,6 +25,7 @@ use crate::{
 pub fn run(config: &Config) -> Result<(), Failure> {
     init_logging(&config.log)?;
     let keyring = keyring(config)?;
+    let admin_token = admin_token(config)?;
     match file_limit::raise() {
         Ok(limit) => tracing::debug!(?limit, "open files"),
         Err(error) => tracing::warn!(%error, "the limit on open files could not be raised"),
@@ -29,7 +33,8 @@ pub fn run(config: &Config) -> Result<(), Failure> {
     runtime(config.server.threads)?.block_on(async {
         let metrics = Arc::new(Metrics::new());
         let tls = Tls::load(&config.tls, Arc::clone(&metrics))?;
-        let process = Arc::new(Process::new(config.clone(), keyring, tls, metrics)?);
+        let process = Process::new(config.clone(), keyring, tls, metrics)?;
+        let process = Arc::new(process.with_admin_token(admin_token));
         let listeners = listen(config).await?;
         let bound = |listener: &TcpListener| {
             let failed = |source| Failure::System { what: "the address of a listener", source };

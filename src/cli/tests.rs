@@ -65,7 +65,16 @@ fn the_definition_is_sound() {
     Cli::command().debug_assert();
     let help = Cli::read(["tollgate", "--help"].map(OsString::from)).expect_err("help");
     assert_eq!(exit_of(&help), Exit::Ok);
-    for line in ["serve", "check --json", "upstream list", "credential test x", "demo --json"] {
+    for line in [
+        "serve",
+        "check --json",
+        "upstream list",
+        "credential test x",
+        "demo --json",
+        "purge --all --json",
+        "purge --tenant x --family a,b --family c",
+        "purge --path /virtual_machines/5.json",
+    ] {
         let arguments = std::iter::once("tollgate").chain(line.split_whitespace());
         Cli::read(arguments.map(OsString::from)).expect(line);
     }
@@ -218,6 +227,9 @@ fn wrong_arguments_say_what_would_be_right() {
     assert!(usage("credential add a --upstream main --secret-stdin").contains("--login"));
     let two = "credential add a --upstream main --login x --secret-stdin --secret-env S";
     assert!(usage(two).contains("cannot be used with"));
+    assert!(usage("purge").contains("--credential <NAME>"));
+    assert!(usage("purge --all --tenant a").contains("cannot be used with"));
+    assert!(usage("purge --family a --path /b").contains("cannot be used with"));
     assert!(usage("credential set a").contains("--reach <REACH>"));
     assert!(usage("credential set a --reach some").contains("expected own or all"));
 }

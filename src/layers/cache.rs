@@ -7,25 +7,24 @@
 use std::{future::Future, pin::Pin, sync::Arc};
 
 use futures_util::future::Either;
-use http::{HeaderValue, header::AGE};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tower::{Layer, Service, layer::layer_fn};
 
-use super::{Answer, Step, always_ready, reply};
+use super::{Answer, Step, always_ready, show};
 use crate::{
     api::routes::Listed,
     cache::{
         coherence::{Item, View},
-        entry::{Dependence, Entry, Stored},
+        entry::{Dependence, Stored},
         key::Key,
         shelf::Shelf,
-        status::{CACHE_STATUS, CacheStatus},
+        status::CacheStatus,
     },
     call::{Effect, Exchange, Lookup, Miss},
     net::server::ClientBody,
     rejection::Rejection,
-    vocabulary::{Bypass, CacheOutcome},
+    vocabulary::{Bypass, CacheOutcome, Staleness},
 };
 
 /// The service of this layer.
@@ -93,11 +92,12 @@ where
         match find(&self.shelf, &mut exchange, listed) {
             Found::Answer(answer) => Either::Left(std::future::ready(Ok(answer))),
             Found::Bypass(why) => self.pass(exchange, Some(why)),
-            Found::Nothing(key, dependence) => {
+            Found::Nothing(key, dependence, stale) => {
                 // Rule of coherence: the stamp is taken before anything is sent for it.
                 let partition = &exchange.call.caller.credential().partition;
                 let stamp = partition.stamp(dependence.view);
-                let miss = Miss { exchange, key, stamp, route: listed.id, dependence };
+                let route = listed.id;
+                let miss = Miss { exchange, key, stamp, route, dependence, stale };
                 Either::Right(self.inner.call(Lookup::Miss(Box::new(miss))))
             }
         }
@@ -115,7 +115,7 @@ where
 enum Found {
     Answer(Answer),
     Bypass(Bypass),
-    Nothing(Key, Dependence),
+    Nothing(Key, Dependence, Option<Arc<Stored>>),
 }
 
 fn find(shelf: &Shelf, exchange: &mut Exchange, listed: Listed) -> Found {
@@ -129,29 +129,24 @@ fn find(shelf: &Shelf, exchange: &mut Exchange, listed: Listed) -> Found {
     let dependence = Dependence { view, class: route.class };
     let partition = &exchange.call.caller.credential().partition;
     let key = Key::new(partition, exchange.ask.clone(), exchange.format);
-    let Some(stored) = shelf.store.get(&key) else { return Found::Nothing(key, dependence) };
+    let Some(stored) = shelf.store.get(&key) else {
+        return Found::Nothing(key, dependence, None);
+    };
     match &*stored {
         Stored::Uncacheable { .. } => Found::Bypass(Bypass::Marked),
         Stored::Entry(entry) => {
             let now = shelf.clock.at(exchange.call.request.record.started);
-            if entry.is_fresh(now) && partition.is_current(view, &entry.stamp) {
-                Found::Answer(show(shelf, exchange, entry, now))
+            if !partition.is_current(view, &entry.stamp) {
+                Found::Nothing(key, dependence, None)
+            } else if entry.is_fresh(now) {
+                Found::Answer(show(shelf, exchange, entry, now, CacheStatus::Hit))
+            } else if entry.is_usable(now) && entry.rests(now) {
+                let status = CacheStatus::Stale(Staleness::Error, entry.staleness(now));
+                Found::Answer(show(shelf, exchange, entry, now, status))
             } else {
-                Found::Nothing(key, dependence)
+                let usable = entry.is_usable(now);
+                Found::Nothing(key, dependence, usable.then(|| Arc::clone(&stored)))
             }
         }
     }
-}
-
-fn show(shelf: &Shelf, exchange: &mut Exchange, entry: &Entry, now: u64) -> Answer {
-    let request = &mut exchange.call.request;
-    request.record.notes().cache = CacheOutcome::Hit;
-    shelf.metrics.cache_lookups.of(CacheOutcome::Hit).inc();
-    let known = entry.representation.is_known_to(&request.headers);
-    let room = std::mem::take(&mut request.headers);
-    let mut answer = reply(&entry.representation, &request.method, known, room);
-    let headers = answer.headers_mut();
-    headers.insert(AGE, HeaderValue::from(entry.age(now)));
-    headers.insert(&CACHE_STATUS, CacheStatus::Hit.header());
-    answer
 }

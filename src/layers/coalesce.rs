@@ -7,6 +7,7 @@
 
 mod flight;
 mod lessons;
+mod stale;
 
 use std::{
     future::Future,
@@ -142,15 +143,31 @@ where
     }
 
     async fn fetch(&mut self, mut miss: Miss) -> Result<Answer, Rejection> {
+        if let Some(answer) = self.hangar.meanwhile(&mut miss) {
+            // Who may not start a fetch is shown what there is all the same.
+            drop(self.board(&miss));
+            return Ok(answer);
+        }
         let (flight, collapsed) = self.board(&miss)?;
         let metrics = &self.hangar.shelf.metrics;
         let outcome = if collapsed { CacheOutcome::Collapsed } else { CacheOutcome::Miss };
-        metrics.cache_lookups.of(outcome).inc();
         miss.exchange.call.request.record.notes().cache = outcome;
         if collapsed {
             metrics.collapsed_reads.inc();
         }
-        match flight.landed().await {
+        // One that may end as something else is counted when it has.
+        let open = miss.stale.is_some();
+        if !open {
+            metrics.cache_lookups.of(outcome).inc();
+        }
+        let landed = flight.landed().await;
+        if let Some(answer) = self.hangar.instead(&mut miss, &landed) {
+            return Ok(answer);
+        }
+        if open {
+            metrics.cache_lookups.of(outcome).inc();
+        }
+        match landed {
             Outcome::Refused(rejection) => Err(rejection),
             Outcome::Shared(representation, not_stored) => {
                 Ok(show(&mut miss.exchange, &representation, collapsed, not_stored))
@@ -232,7 +249,8 @@ impl Hangar {
         fetch_timeout: Duration,
     ) -> Self {
         let flights = Mutex::new(Flights::new(shelf.config.max_fetches_per_key));
-        let lessons = Lessons { routes: Arc::clone(&shelf.routes), settler };
+        let transactions = shelf.routes.families().find("transactions").unwrap_or_default();
+        let lessons = Lessons { routes: Arc::clone(&shelf.routes), settler, transactions };
         Self { flights, shelf, lessons, tasks, fetch_timeout }
     }
 

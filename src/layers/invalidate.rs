@@ -78,6 +78,8 @@ where
         };
         let partition = Arc::clone(&exchange.call.caller.credential().partition);
         let making = Making::of(&exchange, &partition);
+        let effect = exchange.call.request.effect;
+        let removes = matches!(effect, Effect::Write(touches) if touches.removes);
         let felt = Felt::new(partition, plan.change, breadth);
         let (settler, metrics) = (Arc::clone(&self.rules.settler), Arc::clone(&self.rules.metrics));
         let touch = Arc::new(Touch::new(felt, plan.open, plan.item, settler, metrics));
@@ -85,7 +87,7 @@ where
         let (mut inner, rules) = (self.inner.clone(), Arc::clone(&self.rules));
         let write = self.rules.tasks.spawn(async move {
             let answered = inner.call(exchange).await;
-            rules.conclude(answered, touch, making).await
+            rules.conclude(answered, touch, making, removes).await
         });
         Either::Right(Box::pin(async move { write.await.unwrap_or(Err(Rejection::Panicked)) }))
     }
@@ -150,6 +152,7 @@ impl Rules {
         answered: Result<Answer, Rejection>,
         touch: Arc<Touch>,
         making: Option<Making>,
+        removes: bool,
     ) -> Result<Answer, Rejection> {
         let answer = match answered {
             Ok(answer) => answer,
@@ -176,7 +179,10 @@ impl Rules {
         if let Some(making) = making.filter(|_| parts.status.is_success()) {
             making.note(&self.routes, &touch, format, &body);
         }
-        touch.end(settlement(parts.status, format, &body));
+        let settlement = settlement(parts.status, format, &body);
+        // What is gone at once is removed by a transaction all the same.
+        let removed = removes && parts.status.is_success() && settlement == Settlement::Settled;
+        touch.end(if removed { Settlement::Open(Unrest::Scheduled) } else { settlement });
         Ok(Answer::from_parts(parts, Body::from(body)))
     }
 }
@@ -222,6 +228,7 @@ fn settlement_of(rejection: &Rejection) -> Settlement {
         | Rejection::Overloaded
         | Rejection::NoUpstream
         | Rejection::UpstreamSaturated
+        | Rejection::UpstreamDown(_)
         | Rejection::UpstreamUnreachable
         | Rejection::CredentialRefused => Settlement::Settled,
     }

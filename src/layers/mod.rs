@@ -26,11 +26,19 @@ pub mod upstream;
 use std::future::Ready;
 
 use futures_util::future::Either;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header::CONTENT_LENGTH};
+use http::{
+    HeaderMap, HeaderValue, Method, Response, StatusCode,
+    header::{AGE, CONTENT_LENGTH},
+};
 
 use crate::{
     body::Body,
-    cache::entry::Representation,
+    cache::{
+        entry::{Entry, Representation},
+        shelf::Shelf,
+        status::{CACHE_STATUS, CacheStatus},
+    },
+    call::Exchange,
     limit::{Allowed, Limit},
     metrics::Metrics,
     rejection::Rejection,
@@ -93,6 +101,26 @@ fn reply(representation: &Representation, method: &Method, known: bool, room: He
     } else {
         *answer.body_mut() = Body::from(representation.body.clone());
     }
+    answer
+}
+
+/// What is kept as the reply to a request, and the note and the count of it.
+fn show(
+    shelf: &Shelf,
+    exchange: &mut Exchange,
+    entry: &Entry,
+    now: u64,
+    status: CacheStatus,
+) -> Answer {
+    let request = &mut exchange.call.request;
+    request.record.notes().cache = status.outcome();
+    shelf.metrics.cache_lookups.of(status.outcome()).inc();
+    let known = entry.representation.is_known_to(&request.headers);
+    let room = std::mem::take(&mut request.headers);
+    let mut answer = reply(&entry.representation, &request.method, known, room);
+    let headers = answer.headers_mut();
+    headers.insert(AGE, HeaderValue::from(entry.age(now)));
+    headers.insert(&CACHE_STATUS, status.header());
     answer
 }
 

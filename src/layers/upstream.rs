@@ -34,6 +34,7 @@ use crate::{
     cache::{coherence::Change, key::Key, touch::Settlement},
     call::{Effect, Exchange, Outbound},
     error_chain::error_chain,
+    limit::Limited,
     metrics::Metrics,
     net::{
         hop_by_hop,
@@ -236,9 +237,15 @@ impl Sites {
     }
 
     fn refusal(&self, error: &UpstreamError) -> Rejection {
+        if let UpstreamError::NoConnection(LeaseError::Down(wait)) = error {
+            // Said once, when it went down.
+            return Rejection::UpstreamDown(Limited { retry_after: *wait });
+        }
         tracing::warn!(reason = error_chain(error), "an upstream request failed");
         match error {
-            UpstreamError::NoConnection(LeaseError::Saturated) => Rejection::UpstreamSaturated,
+            UpstreamError::NoConnection(LeaseError::Saturated | LeaseError::Down(_)) => {
+                Rejection::UpstreamSaturated
+            }
             UpstreamError::NoConnection(
                 LeaseError::ConnectFailed(_)
                 | LeaseError::ConnectTimedOut

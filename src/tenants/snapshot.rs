@@ -221,6 +221,18 @@ impl Snapshot {
         self.administrators.values()
     }
 
+    /// Every credential that can be used.
+    pub fn credentials(&self) -> impl Iterator<Item = &Arc<Credential>> {
+        self.credentials.values()
+    }
+
+    /// What each token of a tenant stands for; none when there is no such tenant.
+    pub fn credentials_of(&self, tenant: &str) -> Option<impl Iterator<Item = &Arc<Credential>>> {
+        let tenant = self.tenants.values().find(|known| *known.name == *tenant)?;
+        let own = |grant: &&Arc<Grant>| Arc::ptr_eq(&grant.tenant, tenant);
+        Some(self.grants.values().filter(own).map(|grant| &grant.credential))
+    }
+
     /// The partitions of all credentials.
     pub fn partitions(&self) -> impl Iterator<Item = &Arc<Partition>> {
         self.credentials.values().map(|credential| &credential.partition)

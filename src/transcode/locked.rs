@@ -1,4 +1,5 @@
-//! Whether a reply shows a machine that a transaction still holds.
+//! Whether a reply shows a machine that a transaction still holds, or a transaction that has not
+//! ended.
 
 use memchr::memmem;
 
@@ -12,16 +13,30 @@ const XML_LOCKED: &[u8] = b"<locked type=\"boolean\">true</locked>";
 /// angle brackets are.
 pub fn says_locked(format: Format, body: &[u8]) -> bool {
     match format {
-        Format::Json => json_says_locked(body),
+        Format::Json => json_says(body, b"\"locked\"", b"true"),
         Format::Xml => memmem::find(body, XML_LOCKED).is_some(),
     }
 }
 
-fn json_says_locked(body: &[u8]) -> bool {
-    const NAME: &[u8] = b"\"locked\"";
-    memmem::find_iter(body, NAME).any(|at| {
-        let after = body[at + NAME.len()..].trim_ascii_start();
-        after.strip_prefix(b":").is_some_and(|v| v.trim_ascii_start().starts_with(b"true"))
+/// Whether any transaction in the body is pending or running.
+pub fn says_open(format: Format, body: &[u8]) -> bool {
+    match format {
+        Format::Json => OPEN.iter().any(|status| {
+            json_says(body, b"\"status\"", &[b"\"", status.as_bytes(), b"\""].concat())
+        }),
+        Format::Xml => OPEN.iter().any(|status| {
+            memmem::find(body, format!("<status>{status}</status>").as_bytes()).is_some()
+        }),
+    }
+}
+
+const OPEN: [&str; 2] = ["pending", "running"];
+
+/// Whether a member of this name has a value that begins so.
+fn json_says(body: &[u8], name: &[u8], value: &[u8]) -> bool {
+    memmem::find_iter(body, name).any(|at| {
+        let after = body[at + name.len()..].trim_ascii_start();
+        after.strip_prefix(b":").is_some_and(|v| v.trim_ascii_start().starts_with(value))
     })
 }
 
@@ -43,6 +58,19 @@ mod tests {
         check(Format::Json, r#"{"unlocked":true,"x_locked":true}"#, false);
         check(Format::Json, r#"{"locked""#, false);
         check(Format::Json, "", false);
+    }
+
+    #[test]
+    fn a_transaction_is_open_until_it_has_ended() {
+        let check = |format, body: &str, want| {
+            assert_eq!(says_open(format, body.as_bytes()), want, "{body}");
+        };
+        check(Format::Json, r#"[{"transaction":{"id":7,"status":"running"}}]"#, true);
+        check(Format::Json, r#"{"transaction":{"status" : "pending","id":7}}"#, true);
+        check(Format::Json, r#"[{"transaction":{"status":"complete"}}]"#, false);
+        check(Format::Json, r#"{"transaction":{"log":"\"status\":\"running\""}}"#, false);
+        check(Format::Xml, "<transaction>\n  <status>running</status>\n</transaction>", true);
+        check(Format::Xml, "<transaction>\n  <status>failed</status>\n</transaction>", false);
     }
 
     #[test]

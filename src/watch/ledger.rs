@@ -22,6 +22,8 @@ pub(super) struct Ledger<K, G> {
     waits: Vec<Wait<K, G>>,
     /// The greatest number that was seen; none before the first look.
     seen: Option<u64>,
+    /// What the last look has shown.
+    last: BTreeSet<u64>,
     /// Those that had not ended when they were last seen.
     open: BTreeMap<u64, Transaction>,
     terms: Terms,
@@ -72,6 +74,9 @@ struct Wait<K, G> {
     following: BTreeSet<u64>,
     /// One of them has been seen, if only at its end.
     met: bool,
+    /// One of them went out of sight before it ended: only the cap ends this.
+    lost: bool,
+    looks: u32,
     quiet: u32,
 }
 
@@ -80,7 +85,8 @@ const QUIET_LOOKS: u32 = 2;
 
 impl<K: Eq + Hash, G> Ledger<K, G> {
     pub(super) fn new(terms: Terms) -> Self {
-        Self { waits: Vec::new(), seen: None, open: BTreeMap::new(), terms }
+        let (last, open) = (BTreeSet::new(), BTreeMap::new());
+        Self { waits: Vec::new(), seen: None, last, open, terms }
     }
 
     /// Whether nothing is held.
@@ -108,12 +114,21 @@ impl<K: Eq + Hash, G> Ledger<K, G> {
             wait.since = now;
             wait.until = until;
             wait.baseline = baseline;
-            (wait.met, wait.quiet) = (false, 0);
+            (wait.met, wait.looks, wait.quiet) = (false, 0, 0);
             wait.entry.unknown |= entry.unknown;
             return Some(entry.guard);
         }
-        let (following, met, quiet) = (BTreeSet::new(), false, 0);
-        self.waits.push(Wait { entry, since: now, until, baseline, following, met, quiet });
+        self.waits.push(Wait {
+            entry,
+            since: now,
+            until,
+            baseline,
+            following: BTreeSet::new(),
+            met: false,
+            lost: false,
+            looks: 0,
+            quiet: 0,
+        });
         None
     }
 
@@ -178,11 +193,14 @@ impl<K: Eq + Hash, G> Ledger<K, G> {
     /// Remembers the rows; gives those that are not as they were.
     fn take_in(&mut self, rows: &[Transaction], whole: bool) -> Vec<Transaction> {
         let known = self.seen;
+        let oldest = self.last.first().copied();
         let mut changed = Vec::new();
         for row in rows {
             let before = self.open.get(&row.id);
-            let new = known.is_some_and(|known| row.id > known);
-            if new || before.is_some_and(|before| before != row) {
+            // One that was committed late stands below the newest, and was not there before.
+            let late = oldest.is_some_and(|oldest| row.id > oldest) && !self.last.contains(&row.id);
+            let new = late || known.is_some_and(|known| row.id > known);
+            if before.map_or(new, |before| before != row) {
                 changed.push(row.clone());
             }
             if row.open {
@@ -191,14 +209,27 @@ impl<K: Eq + Hash, G> Ledger<K, G> {
                 self.open.remove(&row.id);
             }
         }
-        if whole && known.is_some() {
-            // The look went down to the first of them: what is no longer there is gone.
-            let ids: BTreeSet<u64> = rows.iter().map(|row| row.id).collect();
-            changed.extend(self.open.extract_if(.., |id, _| !ids.contains(id)).map(|(_, row)| row));
+        self.last = rows.iter().map(|row| row.id).collect();
+        if known.is_some() {
+            let gone: Vec<_> = self.open.extract_if(.., |id, _| !self.last.contains(id)).collect();
+            if whole {
+                // The look went down to the first of them: what is no longer there is gone.
+                changed.extend(gone.into_iter().map(|(_, row)| row));
+            } else {
+                self.lose(&gone.into_iter().map(|(id, _)| id).collect::<Vec<_>>());
+            }
         }
         let greatest = rows.iter().map(|row| row.id).max();
         self.seen = Some(greatest.unwrap_or(0).max(known.unwrap_or(0)));
         changed
+    }
+
+    /// What is further down than a look goes is not looked for for ever: all was just touched, and
+    /// who waits for it waits until the cap.
+    fn lose(&mut self, ids: &[u64]) {
+        for wait in &mut self.waits {
+            wait.lost |= ids.iter().any(|id| wait.following.contains(id));
+        }
     }
 }
 
@@ -206,6 +237,7 @@ impl<K, G> Wait<K, G> {
     /// Whether it is over, by a look that began after the write had ended.
     fn look(&mut self, rows: &[Transaction], open: &BTreeMap<u64, Transaction>) -> bool {
         // A list is newest first, and a transaction depends on an older one.
+        self.looks += 1;
         for row in rows.iter().rev() {
             let newer = self.baseline.is_some_and(|baseline| row.id > baseline);
             let about = self.is_about(row, newer);
@@ -216,7 +248,7 @@ impl<K, G> Wait<K, G> {
                 self.following.insert(row.id);
             }
         }
-        if self.following.iter().any(|id| open.contains_key(id)) {
+        if self.lost || self.following.iter().any(|id| open.contains_key(id)) {
             self.quiet = 0;
             return false;
         }
@@ -232,8 +264,9 @@ impl<K, G> Wait<K, G> {
             Some(subject) => {
                 row.parent.as_ref() == Some(subject) || row.associated.as_ref() == Some(subject)
             }
-            // Nobody knows which it is: one that came after, or any that is open at the first look.
-            None => newer || self.baseline.is_none() && row.open,
+            // Nobody knows which it is: one that came soon after, or any that was open then. What
+            // comes later is somebody else's, or the panel would never be quiet enough.
+            None => self.looks <= QUIET_LOOKS && (newer || self.baseline.is_none() && row.open),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The panel answers 201 and does the work later, with no word to anybody when it is done. Whoever
 //! caches its replies either keeps none for as long as the work may take, or looks. This looks, as
-//! long as something is held ([`Hold`](crate::cache::partition::Hold)), in the name of an
+//! long as something is held ([`Hold`]), in the name of an
 //! administrator where there is one, else of the credential that wrote. `ledger` decides, `rounds`
 //! goes and looks.
 //!
@@ -48,8 +48,8 @@ crate::section! {
         /// leaves open is unsettled for `cache.settle_window`.
         pub enabled: bool = true,
         /// Whether they are looked at all the time, at least every `max_interval`, where a
-        /// credential with `reach = "all"` exists: changes made in the panel's own pages are then
-        /// seen within it.
+        /// credential with `reach = "all"` exists: what is done in the panel's own pages is then
+        /// seen within it, as far as it has a transaction.
         pub always: bool = false,
         /// The time between two looks while something happens.
         pub interval: Duration = Duration::from_millis(500),
@@ -113,7 +113,9 @@ struct Watch {
 }
 
 /// What is held, by whom.
-type Key = (u64, Change, Breadth);
+///
+/// By what it is about, too: the same change may be waited for by different transactions.
+type Key = (u64, Change, Breadth, Option<Subject>);
 
 impl Config {
     /// Adds what is wrong with the values as such.
@@ -195,6 +197,12 @@ impl Watches {
         Arc::clone(watch)
     }
 
+    /// Whether the credential of a partition is the administrator that looks all the time.
+    fn rules(&self, partition: u64) -> bool {
+        let snapshot = self.directory.snapshot();
+        snapshot.administrators().any(|credential| credential.partition.id() == partition)
+    }
+
     /// Who looks for what this partition's credential has left open.
     fn looker(&self, partition: &Partition) -> (u64, Option<Arc<Credential>>) {
         let credential = self.directory.snapshot().looker(partition.id()).cloned();
@@ -203,7 +211,8 @@ impl Watches {
     }
 
     /// What transactions call an item.
-    fn subject(&self, item: &Named, partition: &Partition) -> Option<Subject> {
+    fn subject(&self, item: Option<&Named>, partition: &Partition) -> Option<Subject> {
+        let item = item?;
         let kind = self.routes.item_kinds().iter().find(|kind| kind.family == item.family)?;
         let number = |name: &str| name.parse().ok();
         let other = || partition.upstream().names().other(item.family, &item.name);
@@ -231,10 +240,10 @@ impl Settle for Settler {
         let watches = &self.0;
         let felt = unsettled.hold.felt();
         let (id, credential) = watches.looker(felt.partition());
-        let item = unsettled.item.as_ref();
+        let subject = watches.subject(unsettled.item.as_ref(), felt.partition());
         let entry = Entry {
-            key: felt.key(),
-            subject: item.and_then(|item| watches.subject(item, felt.partition())),
+            key: key(felt, subject.clone()),
+            subject,
             unknown: unsettled.why == Unrest::Unknown,
             guard: unsettled.hold,
         };
@@ -250,8 +259,14 @@ impl Settle for Settler {
         watch.wake.notify_one();
     }
 
-    fn holds(&self, felt: &Felt) -> bool {
+    fn holds(&self, felt: &Felt, item: Option<&Named>) -> bool {
         let (id, _) = self.0.looker(felt.partition());
-        self.0.each().get(&id).is_some_and(|watch| watch.ledger().holds(&felt.key()))
+        let key = key(felt, self.0.subject(item, felt.partition()));
+        self.0.each().get(&id).is_some_and(|watch| watch.ledger().holds(&key))
     }
+}
+
+fn key(felt: &Felt, subject: Option<Subject>) -> Key {
+    let (partition, change, breadth) = felt.key();
+    (partition, change, breadth, subject)
 }

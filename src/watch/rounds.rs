@@ -20,11 +20,22 @@ use crate::{
     net::server::ClientBody,
     site::Site,
     tenants::snapshot::Credential,
-    transcode::transactions::{Transaction, transactions},
+    transcode::transactions::{Subject, Transaction, transactions},
     vocabulary::{InvalidationCause, Settled, UpstreamCause},
 };
 
-/// What came of a look.
+/// What a look has come to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// Something has happened.
+    News,
+    /// Nothing has, or the panel did not answer.
+    Quiet,
+    /// This credential may not look.
+    Refused,
+}
+
+/// What was read of the transactions.
 enum Looked {
     /// Transactions, newest first, and whether they go as far down as was asked for.
     Rows(Vec<Transaction>, bool),
@@ -40,15 +51,21 @@ const MAX_PAGE: usize = 8 << 20;
 /// Looks until nothing is held any more.
 pub(super) async fn go(watches: Arc<Watches>, id: u64, watch: Arc<Watch>) {
     let config = &watches.config;
+    // Nobody can look at all, and nobody may look for now.
+    let never = !config.enabled || watch.credential.is_none();
+    let mut refused = false;
     let mut pace = config.interval;
     let mut next = Instant::now() + pace;
-    let mut blind = !config.enabled || watch.credential.is_none();
     loop {
-        if blind {
+        if never || refused {
             watch.ledger().give_up_looking();
         }
         let due = watch.ledger().next_due().map(|at| moment(&watches, at));
-        let wake = due.map_or(next, |due| if blind { due } else { due.min(next) });
+        let wake = match due {
+            Some(due) if never => due,
+            Some(due) => due.min(next),
+            None => next,
+        };
         tokio::select! {
             () = watches.stop.cancelled() => return,
             () = watch.wake.notified() => {
@@ -59,25 +76,29 @@ pub(super) async fn go(watches: Arc<Watches>, id: u64, watch: Arc<Watch>) {
             () = sleep_until(wake) => {}
         }
         let overdue = watch.ledger().due(watches.clock.now());
-        let outcome = if blind { Settled::Window } else { Settled::Overdue };
+        let outcome = if never || refused { Settled::Window } else { Settled::Overdue };
         release(&watches, overdue, outcome);
-        if !blind && Instant::now() >= next {
-            let (news, refused) = look(&watches, &watch).await;
-            pace = if news { config.interval } else { (pace * 2).min(config.max_interval) };
+        if Instant::now() >= next {
+            let look = async { if never { Look::Quiet } else { look(&watches, &watch).await } };
+            let Some(looked) = watches.stop.run_until_cancelled(look).await else { return };
+            refused = looked == Look::Refused;
+            pace = match looked {
+                Look::News => config.interval,
+                Look::Quiet => (pace * 2).min(config.max_interval),
+                Look::Refused => config.max_interval,
+            };
             next = Instant::now() + pace;
-            blind = refused;
         }
-        if retire(&watches, id, &watch) {
+        if retire(&watches, id, &watch, refused) {
             return;
         }
     }
 }
 
 /// Whether the watch is over. Under the lock under which others begin one.
-fn retire(watches: &Watches, id: u64, watch: &Watch) -> bool {
+fn retire(watches: &Watches, id: u64, watch: &Watch, refused: bool) -> bool {
     let mut each = watches.each();
-    let forever = watches.config.always
-        && watch.credential.as_ref().is_some_and(|credential| credential.is_administrator());
+    let forever = watches.config.enabled && watches.config.always && !refused && watches.rules(id);
     let over = watch.ledger().is_idle() && !forever;
     if over {
         each.remove(&id);
@@ -85,25 +106,24 @@ fn retire(watches: &Watches, id: u64, watch: &Watch) -> bool {
     over
 }
 
-/// Looks once: touches what has changed, and then releases what has settled. Says whether anything
-/// has happened, and whether it is no use to look again.
-async fn look(watches: &Watches, watch: &Watch) -> (bool, bool) {
-    let Some(credential) = &watch.credential else { return (false, true) };
-    let Some(site) = watches.sites.get(&*credential.upstream) else { return (false, true) };
+/// Looks once: touches what has changed, and then releases what has settled.
+async fn look(watches: &Watches, watch: &Watch) -> Look {
+    let Some(credential) = &watch.credential else { return Look::Refused };
+    let Some(site) = watches.sites.get(&*credential.upstream) else { return Look::Refused };
     let budget = watches.budgets.get(&*credential.upstream);
     if budget.is_some_and(|budget| budget.check().is_err()) {
-        return (true, false);
+        return Look::News;
     }
     let begun = watches.clock.now();
     let from = watch.ledger().from();
     let looked = timeout(watches.config.timeout, read(watches, site, credential, from)).await;
     let (rows, whole) = match looked {
         Ok(Looked::Rows(rows, whole)) => (rows, whole),
-        Ok(Looked::Failed) | Err(_) => return (false, false),
+        Ok(Looked::Failed) | Err(_) => return Look::Quiet,
         Ok(Looked::Refused) => {
             let credential = &credential.name;
             tracing::warn!(credential, "transactions may not be seen; windows are waited for");
-            return (false, true);
+            return Look::Refused;
         }
     };
     let seen = watch.ledger().look(watches.clock.now(), begun, &rows, whole);
@@ -119,7 +139,7 @@ async fn look(watches: &Watches, watch: &Watch) -> (bool, bool) {
         watches.metrics.invalidations.of(InvalidationCause::TransactionGap).inc();
     }
     release(watches, seen.settled, Settled::Seen);
-    (news, false)
+    if news { Look::News } else { Look::Quiet }
 }
 
 /// Ends holds, each with its bump.
@@ -155,12 +175,13 @@ async fn read(
         let last = shown.len() < size;
         let down_to = shown.iter().map(|row| row.id).min();
         rows.extend(shown);
-        let enough = from.is_none_or(|from| down_to.is_some_and(|id| id <= from));
+        let enough = from.is_some_and(|from| down_to.is_some_and(|id| id <= from));
         if last || enough {
             return Looked::Rows(in_order(rows), true);
         }
     }
-    Looked::Rows(in_order(rows), false)
+    // The first look misses nothing that it could have known: what is further down is old.
+    Looked::Rows(in_order(rows), from.is_none())
 }
 
 /// Newest first, each once: what comes while pages are turned moves rows to the next page.
@@ -193,21 +214,24 @@ async fn ask(
     Some((head.status, body))
 }
 
-/// What a transaction changes: what a write to its machine does, or all when it names none.
+/// What a transaction changes: what a write to its machine does, or all if it names anything that
+/// such a write would not change.
 fn felt(watches: &Watches, credential: &Credential, row: &Transaction) -> Felt {
     let partition = &credential.partition;
-    let subjects = [&row.parent, &row.associated].into_iter().flatten();
-    let kinds = watches.routes.item_kinds();
-    let named = subjects.filter_map(|subject| {
-        let kind = kinds.iter().find(|kind| kind.kind == subject.kind)?;
-        Some((kind, Named::numbered(kind, subject.id)))
-    });
-    let change = match named.collect::<Vec<_>>().as_slice() {
-        [(kind, item), rest @ ..] if rest.iter().all(|(_, other)| other == item) => {
+    let named = [&row.parent, &row.associated].into_iter().flatten();
+    let kinds = watches.routes.item_kinds().iter();
+    let change = kinds.filter_map(|kind| {
+        let covered = |subject: &&Subject| kind.covers(&subject.kind);
+        let mut items = named.clone().filter(|subject| subject.kind == kind.kind).map(|s| s.id);
+        let id = items.next()?;
+        let one = named.clone().all(|s| covered(&s)) && items.all(|other| other == id);
+        one.then(|| {
+            let item = Named::numbered(kind, id);
             item.changed(kind.touches, partition.upstream().names())
-        }
-        _ => Change::whole(watches.routes.families().all()),
-    };
+        })
+    });
+    let all = || Change::whole(watches.routes.families().all());
+    let change = { change }.next().unwrap_or_else(all);
     Felt::new(Arc::clone(partition), change, Breadth::Reach)
 }
 

@@ -140,7 +140,7 @@ impl Answer {
         let parts: Vec<_> = value.split(';').map(str::trim).skip(1).collect();
         let word = match parts.as_slice() {
             [] => return value.to_owned(),
-            ["hit"] => "hit",
+            ["hit", ..] => "hit",
             ["fwd=method"] => "write",
             ["fwd=bypass", ..] => "bypass",
             ["fwd=miss", "collapsed", ..] => "collapsed",

@@ -10,6 +10,7 @@ mod passing;
 mod precision;
 mod rejections;
 mod scopes;
+mod stale;
 mod streaming;
 mod transactions;
 mod writes;

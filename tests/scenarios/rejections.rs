@@ -212,6 +212,7 @@ fn every_refusal_is_known_here() {
             | Rejection::Overloaded
             | Rejection::DeadlineExceeded
             | Rejection::UpstreamSaturated
+            | Rejection::UpstreamDown(Limited { .. })
             | Rejection::UpstreamUnreachable
             | Rejection::UpstreamTimedOut
             | Rejection::UpstreamBroken

@@ -183,7 +183,7 @@ async fn what_the_panel_does_not_show_is_waited_for_by_the_window() {
         panel.refuse(refusal);
         panel.startup().await;
         panel.ended("window").await;
-        assert_eq!(panel.looks(), 1, "{refusal}");
+        assert!(panel.looks() > 0, "{refusal}");
     }
 }
 

@@ -49,6 +49,7 @@ struct ItemData {
     family: String,
     root: String,
     kind: String,
+    parts: Vec<String>,
     collection: String,
     path: String,
 }
@@ -104,10 +105,12 @@ impl RouteTable {
         for route in operator {
             let OperatorRoute { class, as_is, masked, .. } = *route;
             let kind = Kind { class, as_is, masked };
-            table.add_read(&route.pattern, &route.families, kind, &data.item)?;
+            // Whatever it shows below an item, nobody has said that it shows nothing else.
+            table.add_read(&route.pattern, &route.families, kind, &[])?;
         }
         table.add_writes(&data.write)?;
         table.add_shared(&data.shared)?;
+        table.share_new_ones(&data, operator)?;
         table.add_touches_of_items(&data.item)?;
         for path in data.effect.iter().flat_map(|e| &e.paths) {
             table.effects.insert(&parse(path)?, ());
@@ -167,6 +170,7 @@ impl RouteTable {
                 family,
                 root: item.root.as_str().into(),
                 kind: item.kind.as_str().into(),
+                parts: item.parts.iter().map(|part| part.as_str().into()).collect(),
                 touches: FamilySet::EMPTY,
             });
         }
@@ -176,6 +180,22 @@ impl RouteTable {
     fn add_shared(&mut self, names: &[String]) -> Result<(), RouteError> {
         for name in names {
             self.shared = self.shared.union(self.families.intern(name)?);
+        }
+        Ok(())
+    }
+
+    /// Of a family that an operator has named nobody has said that each account sees its own.
+    fn share_new_ones(
+        &mut self,
+        data: &Data,
+        operator: &[OperatorRoute],
+    ) -> Result<(), RouteError> {
+        let reads = data.read.iter().flat_map(|read| &read.families);
+        let built_in: Vec<_> = reads.chain(data.write.iter().flat_map(|w| &w.touches)).collect();
+        for name in operator.iter().flat_map(|route| &route.families) {
+            if !built_in.contains(&name) {
+                self.shared = self.shared.union(self.families.intern(name)?);
+            }
         }
         Ok(())
     }

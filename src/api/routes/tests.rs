@@ -178,6 +178,7 @@ fn an_operator_adds_routes_and_families() {
     assert!(table.route(listed.id).as_is && !listed.odd);
     let files = table.families().find("files").expect("a family");
     assert_eq!(table.touches(&target("/v1/vms-1k")).all, files);
+    assert!(table.shared().contains(files.iter().next().expect("one")));
     let lost = OperatorRoute { families: vec![], ..route };
     assert!(matches!(RouteTable::new(&[lost]), Err(RouteError::NoFamily(_))));
 }

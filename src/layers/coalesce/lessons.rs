@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use super::Fetch;
 use crate::{
-    api::routes::{ItemKind, RouteTable},
+    api::{
+        families::FamilySet,
+        routes::{ItemKind, RouteTable},
+    },
     cache::{
         coherence::Change,
         partition::{Breadth, Felt, Hold, Partition},
         touch::{Named, Settle, Unsettled},
     },
     transcode::{
-        locked::says_locked,
+        locked::{says_locked, says_open},
         resources::{Resource, resources},
     },
     vocabulary::{Format, Unrest},
@@ -21,6 +24,8 @@ use crate::{
 pub(super) struct Lessons {
     pub(super) routes: Arc<RouteTable>,
     pub(super) settler: Arc<dyn Settle>,
+    /// The family of transactions.
+    pub(super) transactions: FamilySet,
 }
 
 /// A list of more resources than this is not read for their names.
@@ -35,8 +40,13 @@ impl Lessons {
     /// any.
     pub(super) fn learn(&self, fetch: &Fetch, format: Format, body: &[u8]) -> bool {
         let partition = &fetch.credential.partition;
-        let touched = fetch.dependence.view.families.union(fetch.neighbors);
+        let families = fetch.dependence.view.families;
+        let touched = families.union(fetch.neighbors);
         let locked = says_locked(format, body);
+        if families.intersection(self.transactions).bits() != 0 && says_open(format, body) {
+            // It will say otherwise soon; whoever waits for that is looked after already.
+            return true;
+        }
         let Some((kind, shown)) = self.shown(fetch, format, body) else {
             if locked {
                 self.hold(partition, Change::whole(touched), None);
@@ -78,7 +88,7 @@ impl Lessons {
 
     fn hold(&self, partition: &Arc<Partition>, change: Change, item: Option<Named>) {
         let felt = Felt::new(Arc::clone(partition), change, Breadth::Account);
-        if !self.settler.holds(&felt) {
+        if !self.settler.holds(&felt, item.as_ref()) {
             let hold = Hold::begin(felt);
             self.settler.settle(Unsettled { hold, why: Unrest::Locked, item });
         }

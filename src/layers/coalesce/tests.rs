@@ -14,7 +14,12 @@ use super::*;
 use crate::{
     api::{routes::RouteTable, target::Target},
     auth::presented::presented,
-    cache::{entry, partition::Felt, store::Store, touch::Unsettled},
+    cache::{
+        entry,
+        partition::Felt,
+        store::Store,
+        touch::{Named, Unsettled},
+    },
     call::{Aimed, Call, Caller, Effect},
     clock::Clock,
     net::server::ClientBody,
@@ -43,7 +48,7 @@ struct Nobody;
 impl Settle for Nobody {
     fn settle(&self, _: Unsettled) {}
 
-    fn holds(&self, _: &Felt) -> bool {
+    fn holds(&self, _: &Felt, _: Option<&Named>) -> bool {
         false
     }
 }
@@ -101,7 +106,8 @@ impl Setting {
         let call = Call { caller, request };
         let exchange = Exchange { call, ask, format: Some(Format::Json), touch: None };
         let dependence = Dependence { view, class };
-        Lookup::Miss(Box::new(Miss { exchange, key, stamp, route: listed.id, dependence }))
+        let (route, stale) = (listed.id, None);
+        Lookup::Miss(Box::new(Miss { exchange, key, stamp, route, dependence, stale }))
     }
 }
 

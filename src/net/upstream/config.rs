@@ -40,6 +40,10 @@ section! {
         pub retry_percent: u32 = 10,
         /// And so many a second, however few requests there are.
         pub retries_per_second: u32 = 1,
+        /// Failures in a row after which it is taken to be down; 0 never is.
+        pub breaker_failures: u32 = 5,
+        /// While it is down, one request in such a time is sent, to find out; others are refused.
+        pub breaker_interval: Duration = Duration::from_secs(1),
     }
 }
 
@@ -91,6 +95,7 @@ impl Config {
             ("body_idle_timeout", self.body_idle_timeout),
             ("idle_timeout", self.idle_timeout),
             ("max_connection_age", self.max_connection_age),
+            ("breaker_interval", self.breaker_interval),
         ];
         for (key, duration) in durations {
             if duration.is_zero() {

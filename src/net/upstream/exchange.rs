@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     RequestBody,
+    breaker::{Breaker, is_down, rest},
     budget::RetryBudget,
     link::SendError,
     pool::{Lease, LeaseError, Upstream},
@@ -73,6 +74,21 @@ impl<B: RequestBody> Upstream<B> {
         replay: impl FnOnce() -> Option<Request<B>>,
     ) -> Result<Response<ReplyBody<B>>, UpstreamError> {
         let harmless = request.method().is_safe() && request.body().is_end_stream();
+        let entered = self.breaker().enter(Instant::now());
+        entered.map_err(|wait| UpstreamError::NoConnection(LeaseError::Down(wait)))?;
+        let answered = self.ask(cause, request, harmless, on_send, replay).await;
+        self.judge(&answered);
+        answered
+    }
+
+    async fn ask(
+        self: &Arc<Self>,
+        cause: UpstreamCause,
+        request: Request<B>,
+        harmless: bool,
+        on_send: impl FnOnce(),
+        replay: impl FnOnce() -> Option<Request<B>>,
+    ) -> Result<Response<ReplyBody<B>>, UpstreamError> {
         let attempt = Attempt::new(&self.metrics, cause);
         let mut lease = match self.lease().await {
             Ok(lease) => lease,
@@ -93,6 +109,20 @@ impl<B: RequestBody> Upstream<B> {
         let failure = attempt.failed(failure);
         let Some(request) = again else { return Err(failure) };
         self.send_again(lease, request).await.map_err(|second| failure.then(second))
+    }
+
+    /// Tells the breaker what came of a request.
+    fn judge(&self, answered: &Result<Response<ReplyBody<B>>, UpstreamError>) {
+        let rest = match answered {
+            Ok(reply) if is_down(reply.status()) => rest(reply.headers()),
+            Ok(_) => return self.breaker().succeeded(),
+            Err(error) if error.says_it_is_down() => None,
+            Err(_) => return,
+        };
+        if self.breaker().failed(Instant::now(), rest) {
+            self.metrics.breaker_openings.inc();
+            tracing::error!(upstream = %self.origin(), "an upstream is down");
+        }
     }
 
     async fn send_again(
@@ -141,6 +171,10 @@ impl<B: RequestBody> Upstream<B> {
             && self.budget().withdraw(Instant::now())
     }
 
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn budget(&self) -> MutexGuard<'_, RetryBudget> {
         self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -157,6 +191,23 @@ impl UpstreamError {
         }
     }
 
+    /// Whether the upstream as a whole could not answer, which says nothing about one request.
+    fn says_it_is_down(&self) -> bool {
+        match self {
+            Self::NoConnection(
+                LeaseError::ConnectFailed(_)
+                | LeaseError::ConnectTimedOut
+                | LeaseError::TlsFailed(_),
+            )
+            | Self::NotSent(_)
+            | Self::TimedOut
+            | Self::Broken(_) => true,
+            Self::NoConnection(LeaseError::Saturated | LeaseError::Down(_))
+            | Self::RequestBody(_)
+            | Self::SwitchedProtocols => false,
+        }
+    }
+
     /// What two failures come to. That the second attempt was not sent says nothing about the
     /// first one.
     fn then(self, second: Self) -> Self {
@@ -165,7 +216,9 @@ impl UpstreamError {
 
     fn outcome(&self) -> UpstreamOutcome {
         match self {
-            Self::NoConnection(LeaseError::Saturated) => UpstreamOutcome::Saturated,
+            Self::NoConnection(LeaseError::Saturated | LeaseError::Down(_)) => {
+                UpstreamOutcome::Saturated
+            }
             Self::NoConnection(
                 LeaseError::ConnectFailed(_)
                 | LeaseError::ConnectTimedOut

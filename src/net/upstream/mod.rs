@@ -16,10 +16,12 @@
 //! 5. A request that provably was never written is sent again once, whatever its method. One that
 //!    may have been written is sent again only if it is safe, has no body, met a connection that
 //!    had idled, and no byte of a reply came; and that only under a budget.
+//! 6. An upstream that fails again and again is left alone but for one request in an interval.
 //!
 //! There are no redirects here, no cookies and no knowledge of any header but `Host`.
 
 mod alarm;
+mod breaker;
 mod budget;
 mod config;
 mod dial;

@@ -17,6 +17,7 @@ use tokio::{
 
 use super::{
     BoxError, RequestBody,
+    breaker::Breaker,
     budget::RetryBudget,
     config::Config,
     dial::{Dialer, Dialing, TlsSetupError},
@@ -36,6 +37,7 @@ pub struct Upstream<B> {
     sweeper: AbortHandle,
     pub(super) host_header: HeaderValue,
     pub(super) budget: Mutex<RetryBudget>,
+    pub(super) breaker: Mutex<Breaker>,
     pub(super) config: Config,
     pub(super) metrics: Arc<Metrics>,
 }
@@ -46,6 +48,9 @@ pub enum LeaseError {
     /// All connections are in use, and none became free within the bounds of the queue.
     #[error("all connections to the upstream are in use")]
     Saturated,
+    /// The upstream is down; the next request is let through after so long.
+    #[error("the upstream is down and left alone for a while")]
+    Down(Duration),
     /// The host has no address, or none accepts a connection.
     #[error("cannot connect to the upstream")]
     ConnectFailed(#[source] io::Error),
@@ -102,6 +107,7 @@ impl<B: RequestBody> Upstream<B> {
                 config.retries_per_second,
                 Instant::now(),
             )),
+            breaker: Mutex::new(Breaker::new(config.breaker_failures, config.breaker_interval)),
             config,
             metrics,
         }))

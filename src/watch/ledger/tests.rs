@@ -163,3 +163,39 @@ fn what_is_gone_from_the_list_has_changed_what_it_was_about() {
     let seen = ledger.look(6, 6, &[row(900, false, 2)], false);
     assert_eq!((ids(&seen), seen.gap), (vec![900], true), "it may be further down");
 }
+
+#[test]
+fn who_waits_for_what_went_out_of_sight_waits_until_the_cap() {
+    let mut ledger = holding();
+    ledger.look(20, 15, &[row(7, true, 1)], true);
+    assert!(ledger.look(30, 25, &[row(900, false, 2)], false).gap);
+    for now in [40, 50, 60] {
+        let seen = ledger.look(now, now, &[row(900, false, 2)], true);
+        assert_eq!((seen.gap, seen.settled), (false, vec![]), "one gap, and no settling");
+    }
+    assert_eq!(ledger.from(), Some(901));
+    assert_eq!(ledger.due(1010), ["one"]);
+}
+
+#[test]
+fn a_write_without_a_subject_does_not_wait_for_all_that_comes() {
+    let mut ledger: Book = Ledger::new(TERMS);
+    ledger.look(5, 5, &[row(6, false, 2)], true);
+    ledger.add(10, entry("some", None));
+    let settled = (0..10).any(|n| {
+        // Another begins before the last has ended, for ever.
+        let rows = [row(8 + n, true, 4), row(7 + n, n == 0, 3)];
+        !ledger.look(20 + n, 20 + n, &rows, true).settled.is_empty()
+    });
+    assert!(settled);
+}
+
+#[test]
+fn a_row_that_was_committed_late_is_new() {
+    let mut ledger: Book = Ledger::new(TERMS);
+    ledger.look(5, 5, &[row(9, false, 1), row(4, false, 1)], true);
+    let seen = ledger.look(6, 6, &[row(9, false, 1), row(8, false, 2), row(4, false, 1)], true);
+    assert_eq!(ids(&seen), [8]);
+    let seen = ledger.look(7, 7, &[row(9, false, 1), row(8, false, 2), row(4, false, 1)], true);
+    assert_eq!(ids(&seen), [0; 0]);
+}

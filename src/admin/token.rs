@@ -1,0 +1,146 @@
+//! The admin token: what an operator's program presents to change something here.
+//!
+//! It comes from a file, or from the environment, which wins. Without one nothing can be changed.
+
+use std::{fmt, fs, io, path::PathBuf};
+
+use aws_lc_rs::{constant_time::verify_slices_are_equal, digest};
+use http::HeaderValue;
+use zeroize::Zeroizing;
+
+use super::Config;
+
+/// The environment variable that holds the token.
+pub const VARIABLE: &str = "TOLLGATE_ADMIN_TOKEN";
+
+/// The least characters of a token.
+pub const TOKEN_MIN: usize = 32;
+
+/// The operator's token.
+pub struct AdminToken(Zeroizing<String>);
+
+/// Why what is configured cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminTokenError {
+    /// The file cannot be read.
+    #[error("the admin token file {} cannot be read", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The variable holds something else.
+    #[error("{VARIABLE}: {0}")]
+    Variable(PoorToken),
+    /// The file holds something else.
+    #[error("the admin token file {}: {why}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: PoorToken,
+    },
+}
+
+/// Why a text is no token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PoorToken {
+    /// It could be guessed.
+    #[error("an admin token has at least {TOKEN_MIN} characters, this one has {0}")]
+    TooShort(usize),
+    /// It could not be sent.
+    #[error("an admin token has only printable ASCII characters, and no space")]
+    Unprintable,
+}
+
+impl AdminToken {
+    /// The configured token, if there is one; `variable` is the value of [`VARIABLE`].
+    pub fn find(config: &Config, variable: Option<&str>) -> Result<Option<Self>, AdminTokenError> {
+        if let Some(text) = variable {
+            return Self::parse(text).map(Some).map_err(AdminTokenError::Variable);
+        }
+        let Some(path) = config.token_file.clone() else { return Ok(None) };
+        let text = fs::read_to_string(&path)
+            .map(Zeroizing::new)
+            .map_err(|source| AdminTokenError::Unreadable { path: path.clone(), source })?;
+        Self::parse(&text).map(Some).map_err(|why| AdminTokenError::File { path, why })
+    }
+
+    fn parse(text: &str) -> Result<Self, PoorToken> {
+        let text = text.trim();
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(PoorToken::Unprintable);
+        }
+        if text.len() < TOKEN_MIN {
+            return Err(PoorToken::TooShort(text.len()));
+        }
+        Ok(Self(Zeroizing::new(text.to_owned())))
+    }
+
+    /// Whether this is it, found out in a time that says nothing of it.
+    pub fn is(&self, presented: &[u8]) -> bool {
+        let [own, other] =
+            [self.0.as_bytes(), presented].map(|text| digest::digest(&digest::SHA256, text));
+        verify_slices_are_equal(own.as_ref(), other.as_ref()).is_ok()
+    }
+
+    /// The value of `Authorization`, marked as sensitive.
+    pub fn authorization(&self) -> HeaderValue {
+        let text = Zeroizing::new(format!("Bearer {}", *self.0));
+        let mut value = HeaderValue::from_str(&text).expect("it is printable ASCII");
+        value.set_sensitive(true);
+        value
+    }
+}
+
+impl fmt::Debug for AdminToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AdminToken(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+    #[test]
+    fn the_variable_wins_over_the_file() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        fs::write(&file, format!("{TOKEN}\n")).expect("written");
+        let config = Config { token_file: Some(file.path().to_owned()), ..Config::default() };
+        let other = TOKEN.replace('0', "-");
+        let found = |config: &Config, variable| AdminToken::find(config, variable).expect("good");
+        assert!(found(&config, None).expect("a token").is(TOKEN.as_bytes()));
+        assert!(found(&config, Some(&other)).expect("a token").is(other.as_bytes()));
+        assert!(found(&Config::default(), None).is_none());
+    }
+
+    #[test]
+    fn a_poor_token_is_named_with_its_place() {
+        let message = |config: &Config, variable| {
+            AdminToken::find(config, variable).expect_err("a poor token").to_string()
+        };
+        let none = Config::default();
+        let short = message(&none, Some(&TOKEN[1..]));
+        assert!(
+            short.starts_with("TOLLGATE_ADMIN_TOKEN: ") && short.ends_with("has 31"),
+            "{short}"
+        );
+        let spaced = TOKEN.replace('a', " ");
+        assert!(message(&none, Some(&spaced)).contains("printable"));
+        let path = Some(PathBuf::from("/nowhere/token"));
+        assert!(message(&Config { token_file: path, ..none }, None).contains("/nowhere/token"));
+    }
+
+    #[test]
+    fn it_is_itself_alone_and_never_printed() {
+        let token = AdminToken::parse(TOKEN).expect("a token");
+        for other in ["", &TOKEN[1..], &TOKEN.replace('f', "F"), &format!("{TOKEN}0")] {
+            assert!(!token.is(other.as_bytes()), "{other}");
+        }
+        assert_eq!(format!("{token:?} {:?}", token.authorization()), "AdminToken(..) Sensitive");
+    }
+}

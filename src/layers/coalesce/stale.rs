@@ -1,0 +1,57 @@
+//! What is shown beyond its lifetime: while the upstream cannot answer, or meanwhile.
+//!
+//! Never past an invalidation: the stamp has to be current. Never past a revocation: whoever is let
+//! in was authenticated before. And never longer than its bound.
+
+use std::sync::Arc;
+
+use super::{Hangar, Outcome};
+use crate::{
+    cache::{entry::Stored, status::CacheStatus},
+    call::Miss,
+    clock::millis,
+    layers::{Answer, show},
+    vocabulary::Staleness,
+};
+
+impl Hangar {
+    /// What is shown while it is fetched anew, for those who ask later.
+    pub(super) fn meanwhile(&self, miss: &mut Miss) -> Option<Answer> {
+        let stored = self.stale(miss)?;
+        let Stored::Entry(entry) = &*stored else { return None };
+        let now = self.shelf.clock.now();
+        let bound = millis(self.shelf.config.stale_while_revalidate);
+        if now.saturating_sub(entry.fresh_until) >= bound {
+            return None;
+        }
+        let status = CacheStatus::Stale(Staleness::Revalidating, entry.staleness(now));
+        Some(show(&self.shelf, &mut miss.exchange, entry, now, status))
+    }
+
+    /// What may be shown although its lifetime is over: nothing has touched it.
+    fn stale(&self, miss: &Miss) -> Option<Arc<Stored>> {
+        let stored = miss.stale.as_ref()?;
+        let Stored::Entry(entry) = &**stored else { return None };
+        let partition = &miss.exchange.call.caller.credential().partition;
+        let current = partition.is_current(miss.dependence.view, &entry.stamp);
+        (current && entry.is_usable(self.shelf.clock.now())).then(|| Arc::clone(stored))
+    }
+
+    /// What is shown instead of an outcome by which the upstream says that it cannot answer.
+    pub(super) fn instead(&self, miss: &mut Miss, landed: &Outcome) -> Option<Answer> {
+        let failed = match landed {
+            Outcome::Refused(rejection) => rejection.is_the_upstreams(),
+            Outcome::Shared(representation, _) => representation.status.is_server_error(),
+            Outcome::Streamed(_) => false,
+        };
+        let stored = failed.then(|| self.stale(miss)).flatten()?;
+        let Stored::Entry(entry) = &*stored else { return None };
+        let now = self.shelf.clock.now();
+        if now.saturating_sub(entry.fresh_until) >= millis(self.shelf.config.stale_if_error) {
+            return None;
+        }
+        entry.rest_until(self.shelf.clock.after(self.shelf.config.retry_interval));
+        let status = CacheStatus::Stale(Staleness::Error, entry.staleness(now));
+        Some(show(&self.shelf, &mut miss.exchange, entry, now, status))
+    }
+}

@@ -1,0 +1,153 @@
+//! The breaker: an upstream that is down is not asked by everybody who waits for it.
+//!
+//! After so many failures in a row it opens: nothing is sent but one request in each interval, which
+//! finds out whether the upstream is back. The first success closes it. What counts is whether the
+//! upstream as a whole can answer: a connection that cannot be made or breaks, no reply in time, and
+//! the statuses by which a proxy in front of it says the same. An error of one of its pages is none.
+
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
+use tokio::time::Instant;
+
+/// Whether requests go through.
+#[derive(Debug)]
+pub(super) struct Breaker {
+    state: State,
+    /// Failures in a row that open it; 0 never does.
+    threshold: u32,
+    interval: Duration,
+}
+
+#[derive(Debug)]
+enum State {
+    Closed {
+        failures: u32,
+    },
+    /// The next request that goes through does so then.
+    Open {
+        next: Instant,
+    },
+}
+
+/// The upstream may wish to be left alone, but not for longer than this.
+const LONGEST_REST: Duration = Duration::from_secs(60);
+
+impl Breaker {
+    pub(super) fn new(threshold: u32, interval: Duration) -> Self {
+        Self { state: State::Closed { failures: 0 }, threshold, interval }
+    }
+
+    /// Lets a request through, or says how long it is until one is.
+    pub(super) fn enter(&mut self, now: Instant) -> Result<(), Duration> {
+        match self.state {
+            State::Closed { .. } => Ok(()),
+            State::Open { next } if next > now => Err(next - now),
+            State::Open { .. } => {
+                self.state = State::Open { next: now + self.interval };
+                Ok(())
+            }
+        }
+    }
+
+    /// The upstream has answered.
+    pub(super) fn succeeded(&mut self) {
+        self.state = State::Closed { failures: 0 };
+    }
+
+    /// It has not, or only that it cannot, and wishes to rest for so long. Says whether the breaker
+    /// has opened by it.
+    pub(super) fn failed(&mut self, now: Instant, rest: Option<Duration>) -> bool {
+        let next =
+            now + rest.unwrap_or_default().clamp(self.interval, LONGEST_REST.max(self.interval));
+        match &mut self.state {
+            State::Open { next: at } => {
+                *at = next.max(*at);
+                false
+            }
+            State::Closed { failures } => {
+                *failures += 1;
+                let opens = self.threshold > 0 && *failures >= self.threshold;
+                if opens {
+                    self.state = State::Open { next };
+                }
+                opens
+            }
+        }
+    }
+}
+
+/// Whether a reply says that the upstream as a whole cannot answer.
+pub(super) fn is_down(status: StatusCode) -> bool {
+    let down =
+        [StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT];
+    down.contains(&status)
+}
+
+/// For how long the upstream wishes to be left alone, if it says so in seconds.
+pub(super) fn rest(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn opened(now: Instant) -> Breaker {
+        let mut breaker = Breaker::new(3, SECOND);
+        assert_eq!([(); 3].map(|()| breaker.failed(now, None)), [false, false, true]);
+        breaker
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_opens_after_failures_in_a_row() {
+        let now = Instant::now();
+        let mut breaker = Breaker::new(3, SECOND);
+        for _ in 0..5 {
+            breaker.failed(now, None);
+            breaker.failed(now, None);
+            assert_eq!(breaker.enter(now), Ok(()));
+            breaker.succeeded();
+        }
+        assert_eq!(opened(now).enter(now), Err(SECOND));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_request_in_each_interval_finds_out() {
+        let now = Instant::now();
+        let mut breaker = opened(now);
+        for second in 1..4 {
+            let then = now + SECOND * second;
+            assert_eq!(breaker.enter(then), Ok(()));
+            assert_eq!(breaker.enter(then), Err(SECOND));
+            assert!(!breaker.failed(then, None));
+        }
+        let then = now + SECOND * 4;
+        assert_eq!(breaker.enter(then), Ok(()));
+        breaker.succeeded();
+        assert_eq!((breaker.enter(then), breaker.enter(then)), (Ok(()), Ok(())));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_upstream_may_wish_for_rest_within_a_bound() {
+        let now = Instant::now();
+        let wait = |rest: Duration| {
+            let mut breaker = Breaker::new(1, SECOND);
+            breaker.failed(now, Some(rest));
+            breaker.enter(now).expect_err("open")
+        };
+        assert_eq!(wait(SECOND * 7), SECOND * 7);
+        assert_eq!(wait(Duration::ZERO), SECOND);
+        assert_eq!(wait(SECOND * 100_000), LONGEST_REST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_can_be_switched_off() {
+        let now = Instant::now();
+        let mut breaker = Breaker::new(0, SECOND);
+        assert!((0..100).all(|_| !breaker.failed(now, None) && breaker.enter(now).is_ok()));
+    }
+}

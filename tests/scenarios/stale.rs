@@ -1,0 +1,133 @@
+//! What is shown beyond its lifetime, and an upstream that is down.
+
+use std::time::Duration;
+
+use crate::harness::{Reply, World, json, status};
+
+const VMS: &str = "/virtual_machines.json";
+const ONE: &str = "/virtual_machines/1.json";
+
+/// Reads are fresh for a moment, and failures are forgotten soon.
+const SHORT: &str = r#"
+    cache = { inventory_lifetime = "30ms", retry_interval = "80ms" }
+    upstreams.main.breaker_failures = 0
+"#;
+
+/// No reply, and nothing that could be sent again.
+fn broken() -> Reply {
+    Reply::raw("garbage\r\n\r\n")
+}
+
+async fn expired() {
+    tokio::time::sleep(Duration::from_millis(40)).await;
+}
+
+async fn read(w: &World) {
+    w.get(VMS).as_("a").origin(json("[1]")).expect_cache("miss").await;
+    expired().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_fetched_is_shown_as_it_was() {
+    for failure in [broken(), status(500), status(502), status(503), status(504)] {
+        let w = World::with(SHORT).await;
+        read(&w).await;
+        let answer = w.get(VMS).as_("a").origin(failure).expect_body("[1]").await;
+        assert_eq!((answer.status, answer.cache().as_str()), (200, "hit:stale-if-error"));
+        // It is not tried again at once,
+        w.get(VMS).as_("a").expect_cache("hit:stale-if-error").await;
+        // but soon.
+        tokio::time::sleep(Duration::from_millis(90)).await;
+        w.get(VMS).as_("a").origin(json("[2]")).expect_cache("miss").expect_body("[2]").await;
+        let lookups = "tollgate_cache_lookups_total{outcome=\"stale\"}";
+        assert_eq!(w.metric(lookups).await, 2.0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_of_the_upstream_is_no_failure() {
+    for answer in [403, 404, 422] {
+        let w = World::with(SHORT).await;
+        read(&w).await;
+        w.get(VMS).as_("a").origin(status(answer)).expect_status(answer).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_shown_past_a_write() {
+    let w = World::with(SHORT).await;
+    read(&w).await;
+    w.put(ONE).as_("a").origin(status(422)).expect_status(422).await;
+    w.get(VMS).as_("a").origin(broken()).expect_refusal(502, "upstream_broken").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_shown_past_its_bound() {
+    let bound = SHORT.replace("retry_interval", "stale_if_error = \"0s\", retry_interval");
+    let w = World::with(&bound).await;
+    read(&w).await;
+    w.get(VMS).as_("a").origin(broken()).expect_refusal(502, "upstream_broken").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_fetched_anew_may_be_shown_meanwhile() {
+    let lifetimes = "cache = { inventory_lifetime = \"500ms\", stale_while_revalidate = \"10s\" }";
+    let w = World::with(lifetimes).await;
+    w.get(VMS).as_("a").origin(json("[1]")).expect_cache("miss").await;
+    tokio::time::sleep(Duration::from_millis(510)).await;
+    let fetched = w.origin.expect(json("[2]").gated());
+    w.get(VMS).as_("a").expect_cache("hit:stale-while-revalidate").expect_body("[1]").await;
+    fetched.arrived().await;
+    // Whoever asks meanwhile starts no second fetch.
+    w.get(VMS).as_("a").expect_cache("hit:stale-while-revalidate").await;
+    fetched.release();
+    fetched.over().await;
+    crate::harness::within("the new body", async {
+        while w.get(VMS).as_("a").await.body != "[2]" {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upstream_that_is_down_is_left_alone() {
+    let down = "upstreams.main = { breaker_failures = 2, breaker_interval = \"150ms\" }\n\
+                cache = { inventory_lifetime = \"30ms\", retry_interval = \"0s\" }";
+    let w = World::with(down).await;
+    read(&w).await;
+    w.get("/version.json").as_("a").origin(json("{}")).expect_cache("miss").await;
+    for _ in 0..2 {
+        w.get("/templates.json").as_("a").origin(status(503)).expect_status(503).await;
+    }
+    assert_eq!(w.metric("tollgate_upstream_breaker_openings_total").await, 1.0);
+    // Reads are answered from what there is, fresh or not; what is not there is refused.
+    w.get("/version.json").as_("a").expect_cache("hit").await;
+    w.get(VMS).as_("a").expect_cache("hit:stale-if-error").await;
+    let refused = w.get("/templates.json").as_("a").expect_refusal(503, "upstream_down").await;
+    assert_eq!(refused.header("retry-after"), "1");
+    // A write is refused, and touches nothing.
+    w.put(ONE).as_("a").expect_refusal(503, "upstream_down").await;
+    w.get(VMS).as_("a").expect_cache("hit:stale-if-error").await;
+    // One request finds out, and when it fails the others wait again.
+    tokio::time::sleep(Duration::from_millis(160)).await;
+    w.get(VMS).as_("a").origin(status(502)).expect_cache("hit:stale-if-error").await;
+    w.get("/templates.json").as_("a").expect_refusal(503, "upstream_down").await;
+    tokio::time::sleep(Duration::from_millis(160)).await;
+    w.get(VMS).as_("a").origin(json("[2]")).expect_cache("miss").expect_body("[2]").await;
+    w.get("/templates.json").as_("a").origin(json("[]")).expect_cache("miss").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_unsettled_is_not_shown_stale() {
+    let kept = SHORT.replace("retry_interval", "unsettled_lifetime = \"50ms\", retry_interval");
+    let w = World::with(&kept).await;
+    w.post("/virtual_machines/1/startup.json")
+        .as_("a")
+        .body("application/json", "{}")
+        .origin(status(201))
+        .await;
+    w.get(VMS).as_("a").origin(json("[1]")).expect_cache("miss").await;
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    w.get(VMS).as_("a").origin(broken()).expect_refusal(502, "upstream_broken").await;
+}
