@@ -110,6 +110,8 @@ pub struct ItemKind {
     pub kind: Box<str>,
     /// The types of what belongs to it, which a write to it changes.
     pub parts: Box<[Box<str>]>,
+    /// The members by which one names another.
+    pub refers: Box<[Box<str>]>,
     /// All that a write to one of them touches.
     pub touches: FamilySet,
 }

@@ -50,13 +50,15 @@ pub trait Cell: Send + Sync {
 pub struct Epochs<C = AtomicU64> {
     families: Box<[Family<C>]>,
     precise: FamilySet,
+    /// How many slots the items of a family have; a power of two.
+    slots: usize,
 }
 
 /// An item of a family with precision, as the slot that it shares with others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Item {
     family: u8,
-    slot: u8,
+    slot: u16,
 }
 
 /// What a read shows: families, and of one that has precision a single item.
@@ -79,7 +81,7 @@ pub struct Change {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Narrow {
     family: u8,
-    slots: [Option<u8>; 2],
+    slots: [Option<u16>; 2],
 }
 
 /// What a read depended on when it began: the epochs, and whether all of it was settled.
@@ -108,8 +110,12 @@ struct Mark<C> {
     writing: C,
 }
 
-/// Slots for the items of one family.
-const SLOTS: usize = 256;
+/// Slots for the items that one account sees: 4 KiB a family, and only once an item is written to.
+const SLOTS_OF_AN_ACCOUNT: usize = 256;
+
+/// Slots for the items of a whole upstream. With few, whoever sees through the transactions of all
+/// accounts would raise everybody's slots all the time.
+const SLOTS_OF_AN_UPSTREAM: usize = 1 << 14;
 
 impl Cell for AtomicU64 {
     fn zero() -> Self {
@@ -132,7 +138,8 @@ impl Cell for AtomicU64 {
 impl Item {
     /// The item of a family under one of its names.
     pub fn new(family: usize, name: &str) -> Self {
-        let [slot, ..] = crc32fast::hash(name.as_bytes()).to_le_bytes();
+        let [low, high, ..] = crc32fast::hash(name.as_bytes()).to_le_bytes();
+        let slot = u16::from_le_bytes([low, high]);
         Self { family: u8::try_from(family).unwrap_or(u8::MAX), slot }
     }
 }
@@ -189,9 +196,18 @@ impl Change {
 }
 
 impl<C: Cell> Epochs<C> {
-    /// Epochs for so many families, of which some have precision.
+    /// Epochs of an account for so many families, of which some have precision.
     pub fn new(families: usize, precise: FamilySet) -> Self {
-        Self { families: (0..families).map(|_| Family::new()).collect(), precise }
+        Self::with_slots(families, precise, SLOTS_OF_AN_ACCOUNT)
+    }
+
+    /// The same, with room for the items of a whole upstream.
+    pub fn of_upstream(families: usize, precise: FamilySet) -> Self {
+        Self::with_slots(families, precise, SLOTS_OF_AN_UPSTREAM)
+    }
+
+    fn with_slots(families: usize, precise: FamilySet, slots: usize) -> Self {
+        Self { families: (0..families).map(|_| Family::new()).collect(), precise, slots }
     }
 
     /// A write is about to be sent: what was fetched until now is stale, and what is fetched from
@@ -260,12 +276,17 @@ impl<C: Cell> Epochs<C> {
             let family = &self.families[index];
             let part = self.precise.contains(index).then(|| match view.item {
                 Some(item) if usize::from(item.family) == index => {
-                    family.items.get().map(|items| &items[usize::from(item.slot)])
+                    family.items.get().map(|items| &items[self.place(item.slot)])
                 }
                 _ => Some(&family.lists),
             });
             std::iter::once(Some(&family.whole)).chain(part)
         })
+    }
+
+    /// Where a slot is here.
+    fn place(&self, slot: u16) -> usize {
+        usize::from(slot) & (self.slots - 1)
     }
 
     fn each_changed(&self, change: Change, apply: impl Fn(&Mark<C>)) {
@@ -279,8 +300,9 @@ impl<C: Cell> Epochs<C> {
             apply(&family.lists);
             let [first, second] = narrow.slots;
             for slot in first.into_iter().chain(second.filter(|_| second != first)) {
-                let items = family.items.get_or_init(|| (0..SLOTS).map(|_| Mark::new()).collect());
-                apply(&items[usize::from(slot)]);
+                let items =
+                    family.items.get_or_init(|| (0..self.slots).map(|_| Mark::new()).collect());
+                apply(&items[self.place(slot)]);
             }
         }
     }

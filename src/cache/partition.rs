@@ -67,12 +67,16 @@ pub struct Felt<C = AtomicU64> {
 /// Holds a change unsettled: begun when it is made, ended when it is dropped, with a bump at both
 /// ends.
 #[derive(Debug)]
-pub struct Hold<C: Cell = AtomicU64>(Felt<C>);
+pub struct Hold<C: Cell = AtomicU64> {
+    felt: Felt<C>,
+    /// What its end changes besides.
+    last: Option<Change>,
+}
 
 impl<C: Cell> Commons<C> {
     /// Epochs for so many families; some have precision, some every account sees the same of.
     pub fn new(families: usize, precise: FamilySet, shared: FamilySet, names: Names) -> Self {
-        let epochs = || Epochs::new(families, precise);
+        let epochs = || Epochs::of_upstream(families, precise);
         Self { everyone: epochs(), anyone: epochs(), shared, names }
     }
 
@@ -194,12 +198,22 @@ impl<C: Cell> Hold<C> {
     /// What is changed is unsettled from now on.
     pub fn begin(felt: Felt<C>) -> Self {
         felt.each(Epochs::begin);
-        Self(felt)
+        Self { felt, last: None }
+    }
+
+    /// Goes on with less: what is held until now ends, and changes once more when the rest does.
+    #[must_use]
+    pub fn narrowed(self, change: Change) -> Self {
+        let last = (change != self.felt.change).then_some(self.felt.change);
+        // The one that goes on is there before the other ends, so that there is no gap.
+        let mut rest = Self::begin(self.felt.with(change));
+        rest.last = last;
+        rest
     }
 
     /// What is held.
     pub fn felt(&self) -> &Felt<C> {
-        &self.0
+        &self.felt
     }
 }
 
@@ -207,14 +221,17 @@ impl<C: Cell> Hold<C> {
 impl<C: Cell> Hold<C> {
     /// Ends as it must not.
     pub(crate) fn end_without_bump(self) {
-        self.0.each(Epochs::end_without_bump);
+        self.felt.each(Epochs::end_without_bump);
         std::mem::forget(self);
     }
 }
 
 impl<C: Cell> Drop for Hold<C> {
     fn drop(&mut self) {
-        self.0.each(Epochs::end);
+        if let Some(last) = self.last {
+            self.felt.with(last).touch();
+        }
+        self.felt.each(Epochs::end);
     }
 }
 
@@ -270,6 +287,21 @@ mod tests {
         check(true, Breadth::Reach, PRIVATE, [true; 3]);
         check(false, Breadth::Everyone, PRIVATE, [true; 3]);
         check(false, Breadth::Account, SHARED, [true, false, false]);
+    }
+
+    #[test]
+    fn what_goes_on_with_less_ends_with_all() {
+        let world = World::new();
+        let partition = world.partition(&World::account(), false);
+        let [one, other] = [PRIVATE, SHARED].map(|family| View::of(FamilySet::one(family)));
+        let both = one.families.union(other.families);
+        let felt = Felt::new(Arc::clone(&partition), Change::whole(both), Breadth::Reach);
+        let hold = Hold::begin(felt).narrowed(Change::whole(one.families));
+        let meanwhile = partition.stamp(other);
+        assert!(meanwhile.is_settled() && !partition.stamp(one).is_settled());
+        drop(hold);
+        assert!(!partition.is_current(other, &meanwhile));
+        assert!(partition.stamp(one).is_settled());
     }
 
     #[test]

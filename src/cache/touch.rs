@@ -111,8 +111,10 @@ impl Plan {
             Some(Narrow::Item(place)) => {
                 let name = place.name(target).unwrap_or_default().into();
                 let item = Named { family: place.family, name };
-                let change = if touches.removes { whole } else { item.changed(touches.all, names) };
-                Self { change, open: change, item: Some(item) }
+                let open = item.changed(touches.all, names);
+                // Others may name what is gone.
+                let change = if touches.removes && names.refer() { whole } else { open };
+                Self { change, open, item: Some(item) }
             }
         }
     }
@@ -179,11 +181,10 @@ impl Touch {
         let Stage::Sent(hold) = std::mem::replace(&mut state.stage, Stage::Ended) else { return };
         self.count(hold.felt().breadth(), InvalidationCause::WriteEnded);
         let Settlement::Open(why) = settlement else { return };
-        // The one that goes on is there before the other ends, so that there is no gap.
-        let next = Hold::begin(hold.felt().with(state.open));
+        let hold = hold.narrowed(state.open);
         let item = state.item.take();
-        drop((hold, state));
-        self.settler.settle(Unsettled { hold: next, why, item });
+        drop(state);
+        self.settler.settle(Unsettled { hold, why, item });
     }
 
     fn count(&self, breadth: Breadth, cause: InvalidationCause) {

@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 use tower::{Layer, Service, layer::layer_fn};
 
 use flight::{Flight, Outcome};
-use lessons::Lessons;
+use lessons::{Lesson, Lessons};
 
 use super::{Answer, charge, reply};
 use crate::{
@@ -320,12 +320,14 @@ impl Hangar {
             headers.insert(CACHE_CONTROL, REVALIDATE);
             headers.insert(VARY, BY_CALLER);
         }
-        let locked = format::of_reply(&headers)
-            .is_some_and(|format| self.lessons.learn(fetch, format, &body));
-        let settled = fetch.stamp.is_settled() && !locked;
+        let lesson = format::of_reply(&headers).map_or(Lesson::Settled, |format| {
+            self.lessons.learn(fetch, self.shelf.clock.now(), format, &body)
+        });
+        let settled = fetch.stamp.is_settled() && lesson == Lesson::Settled;
         let not_stored = refusal.or_else(|| {
-            let current =
-                fetch.credential.partition.is_current(fetch.dependence.view, &fetch.stamp);
+            let view = fetch.dependence.view;
+            let current = fetch.credential.partition.is_current(view, &fetch.stamp)
+                && lesson != Lesson::Doubtful;
             if !settled && (!current || self.shelf.config.unsettled_lifetime.is_zero()) {
                 Some(NotStored::Unsettled)
             } else {

@@ -1,5 +1,5 @@
-//! Whether a reply shows a machine that a transaction still holds, or a transaction that has not
-//! ended.
+//! Whether a reply shows a machine that a transaction still holds, a transaction that has not ended,
+//! or a member that is set.
 
 use memchr::memmem;
 
@@ -27,6 +27,28 @@ pub fn says_open(format: Format, body: &[u8]) -> bool {
         Format::Xml => OPEN.iter().any(|status| {
             memmem::find(body, format!("<status>{status}</status>").as_bytes()).is_some()
         }),
+    }
+}
+
+/// Whether any member of this name in the body is set.
+pub fn says_set(format: Format, name: &str, body: &[u8]) -> bool {
+    match format {
+        Format::Json => {
+            let quoted = format!("\"{name}\"");
+            memmem::find_iter(body, &quoted).any(|at| {
+                let after = body[at + quoted.len()..].trim_ascii_start();
+                after.strip_prefix(b":").is_some_and(|v| !v.trim_ascii_start().starts_with(b"null"))
+            })
+        }
+        Format::Xml => {
+            let open = format!("<{name}");
+            memmem::find_iter(body, &open).any(|at| {
+                let after = &body[at + open.len()..];
+                let end = memchr::memchr(b'>', after).unwrap_or(after.len());
+                let within = after.get(end + 1).copied().unwrap_or(b'<');
+                !after[..end].ends_with(b"/") && within != b'<'
+            })
+        }
     }
 }
 
@@ -71,6 +93,19 @@ mod tests {
         check(Format::Json, r#"{"transaction":{"log":"\"status\":\"running\""}}"#, false);
         check(Format::Xml, "<transaction>\n  <status>running</status>\n</transaction>", true);
         check(Format::Xml, "<transaction>\n  <status>failed</status>\n</transaction>", false);
+    }
+
+    #[test]
+    fn a_member_is_set_unless_it_is_null() {
+        let check = |format, body: &str, want| {
+            assert_eq!(says_set(format, "strict_id", body.as_bytes()), want, "{body}");
+        };
+        check(Format::Json, r#"[{"strict_id":null},{"strict_id" : 7}]"#, true);
+        check(Format::Json, r#"{"strict_id": null,"x":"strict_id"}"#, false);
+        check(Format::Xml, r#"<a><strict_id type="integer">7</strict_id></a>"#, true);
+        check(Format::Xml, r#"<a><strict_id nil="true"/></a>"#, false);
+        check(Format::Xml, r#"<a><strict_id type="integer"></strict_id></a>"#, false);
+        check(Format::Xml, "<strict_id", false);
     }
 
     #[test]

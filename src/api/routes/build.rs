@@ -50,6 +50,7 @@ struct ItemData {
     root: String,
     kind: String,
     parts: Vec<String>,
+    refers: Vec<String>,
     collection: String,
     path: String,
 }
@@ -171,6 +172,7 @@ impl RouteTable {
                 root: item.root.as_str().into(),
                 kind: item.kind.as_str().into(),
                 parts: item.parts.iter().map(|part| part.as_str().into()).collect(),
+                refers: item.refers.iter().map(|member| member.as_str().into()).collect(),
                 touches: FamilySet::EMPTY,
             });
         }

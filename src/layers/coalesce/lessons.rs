@@ -14,7 +14,7 @@ use crate::{
         touch::{Named, Settle, Unsettled},
     },
     transcode::{
-        locked::{says_locked, says_open},
+        locked::{says_locked, says_open, says_set},
         resources::{Resource, resources},
     },
     vocabulary::{Format, Unrest},
@@ -28,6 +28,17 @@ pub(super) struct Lessons {
     pub(super) transactions: FamilySet,
 }
 
+/// What a body says of its own future.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lesson {
+    /// Nothing.
+    Settled,
+    /// It will say otherwise soon.
+    Unsettled,
+    /// A removal that it depends on may have gone unnoticed: it must not be kept.
+    Doubtful,
+}
+
 /// A list of more resources than this is not read for their names.
 const MAX_LEARNED: usize = 10_000;
 
@@ -35,10 +46,26 @@ const MAX_LEARNED: usize = 10_000;
 const MAX_HELD: usize = 64;
 
 impl Lessons {
-    /// Takes from a body what its resources are called, and holds unsettled what a transaction
-    /// holds: it changes again when that ends, and so does what hangs on it. Says whether there is
-    /// any.
-    pub(super) fn learn(&self, fetch: &Fetch, format: Format, body: &[u8]) -> bool {
+    /// Takes from a body what its resources are called and whether they name each other, and holds
+    /// unsettled what a transaction holds: it changes again when that ends, and so does what hangs
+    /// on it.
+    pub(super) fn learn(&self, fetch: &Fetch, now: u64, format: Format, body: &[u8]) -> Lesson {
+        if self.refers(fetch, format, body) {
+            let since = fetch.credential.partition.upstream().names().learn_reference(now);
+            if fetch.asked_at <= since {
+                return Lesson::Doubtful;
+            }
+        }
+        if self.is_held(fetch, format, body) { Lesson::Unsettled } else { Lesson::Settled }
+    }
+
+    fn refers(&self, fetch: &Fetch, format: Format, body: &[u8]) -> bool {
+        let families = fetch.dependence.view.families;
+        let kinds = self.routes.item_kinds().iter().filter(|k| families.contains(k.family));
+        kinds.flat_map(|kind| &kind.refers).any(|name| says_set(format, name, body))
+    }
+
+    fn is_held(&self, fetch: &Fetch, format: Format, body: &[u8]) -> bool {
         let partition = &fetch.credential.partition;
         let families = fetch.dependence.view.families;
         let touched = families.union(fetch.neighbors);
