@@ -103,6 +103,9 @@ crate::section! {
         /// Search its replies for the upstream's keys. Only for what can hold none, and is too
         /// large to be searched, this may be false.
         pub masked: bool = true,
+        /// Each account sees its own of the families that are named here first: whoever reaches
+        /// only its own changes nothing of them for the others.
+        pub private: bool = false,
     }
 }
 
@@ -239,6 +242,7 @@ fn routes(root: &mut Table, problems: &mut Problems) -> Vec<OperatorRoute> {
             families: route.families,
             as_is: route.as_is,
             masked: route.masked,
+            private: route.private,
         }
     };
     tables.into_iter().map(read).collect()

@@ -25,7 +25,7 @@ NOTES = {
     "collapse": "single flight by key and stamp",
     "log": "access log as JSON lines to a file, by a writer thread on the same core",
     "S3": "replies are not searched for secrets, as an operator may say of files; fills are",
-    "S6": "a write touches its families in all partitions of its upstream",
+    "S6": "a write touches its families for its own account",
 }
 CANNOT = {}
 
@@ -57,16 +57,19 @@ max_waiting = 4096
 pattern = "/v1/:name<word>"
 class = "static"
 families = ["files"]
+private = true
 as_is = true
 [[routes]]
 pattern = "/slow/v1/:name<word>"
 class = "static"
 families = ["files"]
+private = true
 as_is = true
 [[routes]]
 pattern = "/nocache/v1/:name<word>"
 class = "never"
 families = ["files"]
+private = true
 as_is = true
 masked = false
 """
@@ -80,7 +83,8 @@ def line(row, rate):
              for unit, n in (("per_second", rate), ("burst", burst))}
     return json.dumps({
         "tenant": {"name": tenant, **quota},
-        "credential": {"name": tenant, "upstream": "bench", "login": login, "password": password},
+        "credential": {"name": tenant, "upstream": "bench", "login": login, "password": password,
+                       "reach": "own", "account": tenant},
         "token": token,
     })
 

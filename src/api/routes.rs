@@ -129,6 +129,8 @@ pub struct OperatorRoute {
     pub as_is: bool,
     /// Its replies are searched for secrets.
     pub masked: bool,
+    /// Each account sees its own of the families that no built-in route names.
+    pub private: bool,
 }
 
 /// Why a route cannot be added.

@@ -3,6 +3,7 @@
 mod changes;
 mod flights;
 mod isolation;
+mod outage;
 mod secrets;
 mod shutdown;
 mod writes;

@@ -194,7 +194,8 @@ impl RouteTable {
     ) -> Result<(), RouteError> {
         let reads = data.read.iter().flat_map(|read| &read.families);
         let built_in: Vec<_> = reads.chain(data.write.iter().flat_map(|w| &w.touches)).collect();
-        for name in operator.iter().flat_map(|route| &route.families) {
+        let shared = operator.iter().filter(|route| !route.private);
+        for name in shared.flat_map(|route| &route.families) {
             if !built_in.contains(&name) {
                 self.shared = self.shared.union(self.families.intern(name)?);
             }

@@ -55,6 +55,7 @@ fn an_operators_route_opens_no_guard() {
         families: vec!["users".to_owned()],
         as_is: true,
         masked: true,
+        private: false,
     };
     let table = RouteTable::new(&[route]).expect("a table");
     let guarded = |path: &str| {
@@ -172,6 +173,7 @@ fn an_operator_adds_routes_and_families() {
         families: vec!["files".to_owned()],
         as_is: true,
         masked: true,
+        private: false,
     };
     let table = RouteTable::new(std::slice::from_ref(&route)).expect("a table");
     let listed = table.read(&target("/v1/vms-1k")).expect("listed");
@@ -179,6 +181,9 @@ fn an_operator_adds_routes_and_families() {
     let files = table.families().find("files").expect("a family");
     assert_eq!(table.touches(&target("/v1/vms-1k")).all, files);
     assert!(table.shared().contains(files.iter().next().expect("one")));
+    let own = OperatorRoute { private: true, ..route.clone() };
+    let table = RouteTable::new(&[own]).expect("a table");
+    assert!(!table.shared().contains(files.iter().next().expect("one")));
     let lost = OperatorRoute { families: vec![], ..route };
     assert!(matches!(RouteTable::new(&[lost]), Err(RouteError::NoFamily(_))));
 }
