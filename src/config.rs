@@ -186,6 +186,9 @@ impl Config {
         if !self.gateway.health_path.starts_with('/') {
             problems.add(None, "gateway.health_path", "expected a path that begins with \"/\"");
         }
+        if !(1..=100).contains(&self.cache.max_partition_percent) {
+            problems.add(None, "cache.max_partition_percent", "must be from 1 to 100");
+        }
         let quarter = self.cache.capacity.0 / 4;
         if self.cache.max_entry.0 > quarter {
             let message = "one entry may be at most a quarter of cache.capacity";

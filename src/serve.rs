@@ -2,7 +2,12 @@
 //!
 //! Listeners and the shutdown are arguments, so that a test brings a free port and its own signal.
 
-use std::{collections::HashMap, io, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    io,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -255,6 +260,7 @@ impl Base {
             config: config.cache.clone(),
             clock: self.clock,
             metrics: Arc::clone(metrics),
+            crowded: AtomicBool::new(false),
         });
         let hangar = Hangar::new(
             Arc::clone(&shelf),
@@ -301,7 +307,7 @@ async fn housekeep(shelf: Arc<Shelf>, shutdown: CancellationToken) {
     let mut ticks = tokio::time::interval(HOUSEKEEPING);
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
         let shelf = Arc::clone(&shelf);
-        drop(tokio::task::spawn_blocking(move || shelf.store.housekeep()).await);
+        drop(tokio::task::spawn_blocking(move || shelf.housekeep()).await);
     }
 }
 

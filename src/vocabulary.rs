@@ -68,6 +68,8 @@ closed! {
         ContentType => "content-type",
         /// Larger than one entry may be.
         TooLarge => "too-large",
+        /// The credential's share of the memory is used up.
+        Share => "partition-share",
         /// The upstream forbids it (`no-store`).
         NoStore => "no-store",
         /// A write touched it while it was being fetched.

@@ -11,7 +11,10 @@ use http::{
     header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY},
 };
 
-use super::coherence::{Stamp, View};
+use super::{
+    coherence::{Stamp, View},
+    partition::Room,
+};
 use crate::{
     api::format,
     settings::ByteSize,
@@ -23,6 +26,9 @@ crate::section! {
     pub struct Config {
         /// The memory that all entries together may take.
         pub capacity: ByteSize = ByteSize::mib(256),
+        /// The share of it that one credential's entries may take, in percent; what comes on top is not
+        /// kept, so that nobody can crowd the others out.
+        pub max_partition_percent: u32 = 50,
         /// The largest body that is kept; larger ones are passed through.
         pub max_entry: ByteSize = ByteSize::mib(4),
         /// Lifetime of the class `static`.
@@ -81,6 +87,8 @@ pub struct Entry {
     pub usable_until: u64,
     /// Until when it is not tried to fetch it anew, because that has just failed.
     retry_at: AtomicU64,
+    /// Given back with it.
+    _room: Option<Room>,
 }
 
 /// What the rules ask about a reply.
@@ -95,6 +103,12 @@ pub struct Candidate<'a> {
 }
 
 impl Config {
+    /// The bytes that the entries of one partition may take.
+    pub fn share(&self) -> u64 {
+        let percent = u64::from(self.max_partition_percent.min(100));
+        (self.capacity.0 / 100).saturating_mul(percent)
+    }
+
     /// The lifetime of a class; none for what is not kept.
     pub fn lifetime(&self, class: RouteClass) -> Option<Duration> {
         let lifetime = match class {
@@ -131,6 +145,17 @@ impl Candidate<'_> {
 }
 
 impl Representation {
+    /// One whose headers are its own. As the upstream's reply gave them they are parts of what was
+    /// read from its connection, and each would hold on to all of that.
+    pub fn new(status: StatusCode, mut headers: HeaderMap, body: Bytes) -> Self {
+        for value in headers.values_mut() {
+            if let Ok(own) = HeaderValue::from_bytes(value.as_bytes()) {
+                *value = own;
+            }
+        }
+        Self { status, headers, body }
+    }
+
     /// How much memory it takes.
     pub fn weight(&self) -> usize {
         let headers = self.headers.iter().map(|(k, v)| k.as_str().len() + v.len() + 64);
@@ -161,7 +186,13 @@ impl Entry {
         usable_until: u64,
     ) -> Self {
         let retry_at = AtomicU64::new(0);
-        Self { representation, stamp, asked_at, fresh_until, usable_until, retry_at }
+        Self { representation, stamp, asked_at, fresh_until, usable_until, retry_at, _room: None }
+    }
+
+    /// It takes this room for as long as it is there.
+    #[must_use]
+    pub fn taking(self, room: Room) -> Self {
+        Self { _room: Some(room), ..self }
     }
 
     /// Whether it may be shown stale where there is nothing better. Whether it was touched is the
@@ -286,5 +317,17 @@ mod tests {
         let asks = |v: &str| it.is_known_to(&headers(&[("if-none-match", v)]));
         assert!(asks(&tag) && asks("*") && asks(&format!("\"x\", W/{tag}")));
         assert!(!asks("\"x\"") && !it.is_known_to(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_representation_holds_on_to_nothing_that_was_read() {
+        let read = Bytes::from(vec![b'v'; 4096]);
+        let mut headers = HeaderMap::new();
+        let value = HeaderValue::from_maybe_shared(read.slice(..10)).expect("letters");
+        headers.insert(CONTENT_TYPE, value);
+        assert!(!read.is_unique());
+        let shown = Representation::new(StatusCode::OK, headers, Bytes::new());
+        assert!(read.is_unique(), "the headers are still part of it");
+        assert_eq!(shown.headers[CONTENT_TYPE], "vvvvvvvvvv");
     }
 }

@@ -31,6 +31,15 @@ pub struct Partition<C = AtomicU64> {
     upstream: Arc<Commons<C>>,
     /// It is shown what anyone has, or nobody knows that it is not.
     sees_all: bool,
+    /// The bytes that its entries take.
+    taken: Arc<AtomicU64>,
+}
+
+/// The memory that an entry takes of its partition's share, for as long as it is there.
+#[derive(Debug)]
+pub struct Room {
+    taken: Arc<AtomicU64>,
+    bytes: u64,
 }
 
 /// What the partitions of one upstream have in common.
@@ -102,12 +111,20 @@ impl<C: Cell> Partition<C> {
         upstream: Arc<Commons<C>>,
         sees_all: bool,
     ) -> Self {
-        Self { id, account, upstream, sees_all }
+        Self { id, account, upstream, sees_all, taken: Arc::default() }
     }
 
     /// Its number.
     pub fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Room for so many bytes, if its entries then take no more than a share.
+    pub fn room(&self, bytes: u64, share: u64) -> Option<Room> {
+        // Given back by the drop if it is too much.
+        let room = Room { taken: Arc::clone(&self.taken), bytes };
+        let before = self.taken.fetch_add(bytes, Ordering::Relaxed);
+        (before.saturating_add(bytes) <= share).then_some(room)
     }
 
     /// What its account's writes raise.
@@ -137,6 +154,12 @@ impl<C: Cell> Partition<C> {
     /// What others change of what it shows.
     fn others(&self) -> &Epochs<C> {
         if self.sees_all { &self.upstream.anyone } else { &self.upstream.everyone }
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.taken.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -287,6 +310,16 @@ mod tests {
         check(true, Breadth::Reach, PRIVATE, [true; 3]);
         check(false, Breadth::Everyone, PRIVATE, [true; 3]);
         check(false, Breadth::Account, SHARED, [true, false, false]);
+    }
+
+    #[test]
+    fn a_partition_takes_no_more_than_its_share() {
+        let partition = World::new().partition(&World::account(), false);
+        let rooms = [60, 60, 40].map(|bytes| partition.room(bytes, 100));
+        assert_eq!(rooms.each_ref().map(Option::is_some), [true, false, true]);
+        assert!(partition.room(1, 100).is_none());
+        drop(rooms);
+        assert!(partition.room(100, 100).is_some());
     }
 
     #[test]

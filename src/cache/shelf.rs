@@ -1,11 +1,18 @@
 //! The entries and all by which they are judged: what the cache and the fetches share.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use super::{
     coherence::Stamp,
     entry::{Config, Entry, Representation, Stored},
     key::Key,
+    partition::Partition,
     store::Store,
 };
 use crate::{
@@ -27,6 +34,8 @@ pub struct Shelf {
     pub clock: Clock,
     /// The series.
     pub metrics: Arc<Metrics>,
+    /// Somebody's share is used up; what is over its lifetime is cleared away.
+    pub crowded: AtomicBool,
 }
 
 /// What is known of a fetch besides what it brought.
@@ -44,9 +53,15 @@ pub struct Filled<'a> {
 
 impl Shelf {
     /// Keeps a representation for as long as its class lives; while what it shows is unsettled, for a
-    /// moment from when the upstream was asked.
-    pub fn keep(&self, key: &Key, filled: Filled<'_>, shown: Representation) {
-        let Some(lifetime) = self.config.lifetime(filled.class) else { return };
+    /// moment from when the upstream was asked. Says whether there was room for it.
+    pub fn keep(
+        &self,
+        key: &Key,
+        partition: &Partition,
+        filled: Filled<'_>,
+        shown: Representation,
+    ) -> bool {
+        let Some(lifetime) = self.config.lifetime(filled.class) else { return true };
         let (now, asked_at) = (self.clock.now(), filled.asked_at);
         let (fresh_until, stale) = if filled.settled {
             // Not from when it was asked for: the slowest lists are those that are worth keeping.
@@ -56,12 +71,27 @@ impl Shelf {
             let moment = lifetime.min(self.config.unsettled_lifetime);
             (asked_at.saturating_add(millis(moment)), Duration::ZERO)
         };
-        if fresh_until > now {
-            let stamp = filled.stamp.clone();
-            let usable_until = fresh_until.saturating_add(millis(stale));
-            let entry = Entry::new(shown, stamp, asked_at, fresh_until, usable_until);
-            self.store.insert(key.clone(), Arc::new(Stored::Entry(entry)));
+        if fresh_until <= now {
+            return true;
         }
+        let bytes = (key.weight() + shown.weight()) as u64;
+        let Some(room) = partition.room(bytes, self.config.share()) else {
+            self.crowded.store(true, Ordering::Relaxed);
+            return false;
+        };
+        let stamp = filled.stamp.clone();
+        let usable_until = fresh_until.saturating_add(millis(stale));
+        let entry = Entry::new(shown, stamp, asked_at, fresh_until, usable_until).taking(room);
+        self.store.insert(key.clone(), Arc::new(Stored::Entry(entry)));
+        true
+    }
+
+    /// Does what is put off; called now and then, off the request path.
+    pub fn housekeep(&self) {
+        if self.crowded.swap(false, Ordering::Relaxed) {
+            self.store.clear_expired(self.clock.now());
+        }
+        self.store.housekeep();
     }
 
     /// Remembers for a while that what is under a key cannot be kept.

@@ -3,9 +3,16 @@
 //! moka decides what stays; whether an entry is true is decided by its stamp on every hit. So no
 //! invalidation ever has to find the entries that it is about, and moka's predicates, which every
 //! read would pay for, are not used.
+//!
+//! moka accounts for what is inserted only now and then, after some hundred inserts; with large
+//! entries that is a multiple of a small bound. So whoever inserts makes it do so as soon as a share
+//! of the bound is not accounted for.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -19,7 +26,14 @@ use crate::settings::ByteSize;
 #[derive(Debug)]
 pub struct Store {
     entries: Cache<Key, Arc<Stored>>,
+    /// Bytes that were inserted since the last time that moka did its work.
+    unaccounted: AtomicU64,
+    /// So many of them are too many.
+    most_unaccounted: u64,
 }
+
+/// The part of the bound that may be exceeded before moka is made to look.
+const SLACK: u64 = 32;
 
 /// Lets each entry leave when it is of no use any more.
 struct Lifetimes;
@@ -62,7 +76,8 @@ impl Store {
             .expire_after(Lifetimes)
             .eviction_listener(removed)
             .build();
-        Self { entries }
+        let most_unaccounted = capacity.0 / SLACK;
+        Self { entries, unaccounted: AtomicU64::new(0), most_unaccounted }
     }
 
     /// What is kept under a key.
@@ -72,12 +87,29 @@ impl Store {
 
     /// Keeps something under a key.
     pub fn insert(&self, key: Key, value: Arc<Stored>) {
+        let weight = (key.weight() + value.weight()) as u64;
         self.entries.insert(key, value);
+        let before = self.unaccounted.fetch_add(weight, Ordering::Relaxed);
+        if before + weight > self.most_unaccounted {
+            self.housekeep();
+        }
     }
 
     /// Does the work that moka puts off; a timer calls it, because moka has no thread for it.
     pub fn housekeep(&self) {
+        self.unaccounted.store(0, Ordering::Relaxed);
         self.entries.run_pending_tasks();
+    }
+
+    /// Removes what is over its lifetime and would be shown only if there were nothing better.
+    pub fn clear_expired(&self, now: u64) {
+        let expired = self.entries.iter().filter(|(_, value)| match &**value {
+            Stored::Entry(entry) => !entry.is_fresh(now),
+            Stored::Uncacheable { .. } => false,
+        });
+        for (key, _) in expired {
+            self.entries.invalidate(&*key);
+        }
     }
 
     /// How many entries there are, roughly.
@@ -88,5 +120,61 @@ impl Store {
     /// How many bytes they take, roughly.
     pub fn bytes(&self) -> u64 {
         self.entries.weighted_size()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Weak;
+
+    use bytes::Bytes;
+    use http::{HeaderMap, StatusCode};
+
+    use super::*;
+    use crate::{
+        api::families::FamilySet,
+        cache::{
+            coherence::{Epochs, Stamp},
+            entry::{Entry, Representation},
+            names::Names,
+            partition::{Commons, Partition},
+        },
+    };
+
+    fn partition() -> Partition {
+        let none = FamilySet::EMPTY;
+        let commons = Arc::new(Commons::new(1, none, none, Names::new(1)));
+        Partition::new(Arc::new(Epochs::new(1, none)), commons, true)
+    }
+
+    fn entry(bytes: usize) -> Arc<Stored> {
+        let shown = Representation {
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            body: Bytes::from(vec![b'x'; bytes]),
+        };
+        Arc::new(Stored::Entry(Entry::new(shown, Stamp::empty(), 0, 60_000, 60_000)))
+    }
+
+    #[test]
+    fn the_bound_holds_while_large_entries_come_fast() {
+        // Large beside what moka still frees a moment later, which is some entries.
+        const CAPACITY: u64 = 64 << 20;
+        const BODY: usize = 200 << 10;
+        let evictions = IntCounter::new("evictions", "Evictions.").expect("a valid name");
+        let store = Store::new(ByteSize(CAPACITY), evictions);
+        let partition = partition();
+        let mut kept: Vec<Weak<Stored>> = Vec::new();
+        let mut most = 0;
+        for n in 0..3000 {
+            let target = format!("/virtual_machines/{n}.json").parse().expect("a target");
+            let value = entry(BODY);
+            kept.push(Arc::downgrade(&value));
+            store.insert(Key::new(&partition, target, None), value);
+            kept.retain(|value| value.strong_count() > 0);
+            most = most.max(kept.len() * BODY);
+        }
+        let bound = usize::try_from(CAPACITY + CAPACITY / 10).expect("a small number");
+        assert!((bound / 2..=bound).contains(&most), "{most} bytes were held");
     }
 }

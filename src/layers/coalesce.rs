@@ -284,13 +284,15 @@ impl Hangar {
             Err(BodyError::Upstream(_)) => return Outcome::Refused(Rejection::UpstreamBroken),
             Err(BodyError::Mask(_)) => return Outcome::Refused(Rejection::Unmaskable),
         };
-        let (representation, Verdict { settled, not_stored }) =
+        let (representation, Verdict { settled, mut not_stored }) =
             self.judge(fetch, parts, held, refusal);
         let representation = Arc::new(representation);
         if not_stored.is_none() {
             let (stamp, class) = (&fetch.stamp, fetch.dependence.class);
             let filled = Filled { stamp, class, settled, asked_at: fetch.asked_at };
-            self.shelf.keep(&fetch.key, filled, Representation::clone(&representation));
+            let (partition, shown) = (&fetch.credential.partition, (*representation).clone());
+            let kept = self.shelf.keep(&fetch.key, partition, filled, shown);
+            not_stored = (!kept).then_some(NotStored::Share);
         } else if matches!(not_stored, Some(NotStored::NoStore)) {
             self.shelf.mark_uncacheable(&fetch.key);
         }
@@ -335,7 +337,7 @@ impl Hangar {
             }
         });
         let verdict = Verdict { settled, not_stored };
-        (Representation { status: parts.status, headers, body }, verdict)
+        (Representation::new(parts.status, headers, body), verdict)
     }
 }
 

@@ -373,3 +373,24 @@ async fn a_403_empties_its_family() {
     w.get(VMS).as_("a").origin(json(LIST)).expect_cache("miss").await;
     w.get("/version.json").as_("a").expect_cache("hit").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_crowds_the_others_out() {
+    let small = "cache = { capacity = \"4MiB\", max_entry = \"1MiB\", max_partition_percent = 50 }";
+    let w = World::with(small).await;
+    let body = || json(format!("[\"{}\"]", "x".repeat(150 << 10)));
+    let others: Vec<_> = (0..8).map(|n| format!("/virtual_machines.json?page={n}")).collect();
+    for target in &others {
+        w.get(target).as_("b").origin(body()).expect_cache("miss").await;
+    }
+    let mut refused = 0;
+    for n in 0..60 {
+        let target = format!("/virtual_machines.json?per_page={n}");
+        let answer = w.get(&target).as_("a").origin(body()).await;
+        refused += usize::from(answer.cache() == "miss:partition-share");
+    }
+    assert!((40..=50).contains(&refused), "{refused} of 60 found no room");
+    for target in &others {
+        w.get(target).as_("b").expect_cache("hit").await;
+    }
+}
