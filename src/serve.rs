@@ -5,7 +5,7 @@
 use std::{
     collections::HashMap,
     io,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -260,7 +260,7 @@ impl Base {
             config: config.cache.clone(),
             clock: self.clock,
             metrics: Arc::clone(metrics),
-            crowded: AtomicBool::new(false),
+            crowded: Mutex::default(),
         });
         let hangar = Hangar::new(
             Arc::clone(&shelf),

@@ -28,6 +28,11 @@ impl Key {
         Self { partition: partition.id(), target, format }
     }
 
+    /// The number of its partition.
+    pub fn partition(&self) -> u64 {
+        self.partition
+    }
+
     /// The target as it is asked for upstream.
     pub fn target(&self) -> &PathAndQuery {
         &self.target

@@ -78,8 +78,8 @@ pub struct Felt<C = AtomicU64> {
 #[derive(Debug)]
 pub struct Hold<C: Cell = AtomicU64> {
     felt: Felt<C>,
-    /// What its end changes besides.
-    last: Option<Change>,
+    /// What a removal changes besides, if anything is known by then to name what is removed.
+    removal: Option<Change>,
 }
 
 impl<C: Cell> Commons<C> {
@@ -221,17 +221,36 @@ impl<C: Cell> Hold<C> {
     /// What is changed is unsettled from now on.
     pub fn begin(felt: Felt<C>) -> Self {
         felt.each(Epochs::begin);
-        Self { felt, last: None }
+        Self { felt, removal: None }
     }
 
-    /// Goes on with less: what is held until now ends, and changes once more when the rest does.
+    /// It is a removal, which changes all of this if anything names what is removed.
+    #[must_use]
+    pub fn of_removal(mut self, all: Option<Change>) -> Self {
+        self.removal = all;
+        self
+    }
+
+    /// Whether it is a removal.
+    pub fn is_removal(&self) -> bool {
+        self.removal.is_some()
+    }
+
+    /// Goes on with less.
     #[must_use]
     pub fn narrowed(self, change: Change) -> Self {
-        let last = (change != self.felt.change).then_some(self.felt.change);
         // The one that goes on is there before the other ends, so that there is no gap.
-        let mut rest = Self::begin(self.felt.with(change));
-        rest.last = last;
-        rest
+        Self::begin(self.felt.with(change)).of_removal(self.removal)
+    }
+
+    /// It happened, and the rest of it may follow.
+    pub fn touch(&self) {
+        if let Some(all) = self.removal
+            && self.felt.partition.upstream().names().refer()
+        {
+            self.felt.with(all).touch();
+        }
+        self.felt.touch();
     }
 
     /// What is held.
@@ -251,8 +270,8 @@ impl<C: Cell> Hold<C> {
 
 impl<C: Cell> Drop for Hold<C> {
     fn drop(&mut self) {
-        if let Some(last) = self.last {
-            self.felt.with(last).touch();
+        if self.removal.is_some() {
+            self.touch();
         }
         self.felt.each(Epochs::end);
     }
@@ -323,18 +342,24 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_on_with_less_ends_with_all() {
-        let world = World::new();
-        let partition = world.partition(&World::account(), false);
-        let [one, other] = [PRIVATE, SHARED].map(|family| View::of(FamilySet::one(family)));
-        let both = one.families.union(other.families);
-        let felt = Felt::new(Arc::clone(&partition), Change::whole(both), Breadth::Reach);
-        let hold = Hold::begin(felt).narrowed(Change::whole(one.families));
-        let meanwhile = partition.stamp(other);
-        assert!(meanwhile.is_settled() && !partition.stamp(one).is_settled());
-        drop(hold);
-        assert!(!partition.is_current(other, &meanwhile));
-        assert!(partition.stamp(one).is_settled());
+    fn a_removal_changes_all_once_anything_is_known_to_name_another() {
+        for known in [false, true] {
+            let world = World::new();
+            let partition = world.partition(&World::account(), false);
+            let [one, other] = [PRIVATE, SHARED].map(|family| View::of(FamilySet::one(family)));
+            let both = Change::whole(one.families.union(other.families));
+            let felt = Felt::new(Arc::clone(&partition), both.within(one.families), Breadth::Reach);
+            let hold = Hold::begin(felt).of_removal(Some(both));
+            let hold = hold.narrowed(both.within(one.families));
+            let meanwhile = partition.stamp(other);
+            if known {
+                // Learned while the removal was under way.
+                partition.upstream().names().learn_reference(1);
+            }
+            drop(hold);
+            assert_eq!(partition.is_current(other, &meanwhile), !known);
+            assert!(partition.stamp(one).is_settled());
+        }
     }
 
     #[test]

@@ -1,10 +1,8 @@
 //! The entries and all by which they are judged: what the cache and the fetches share.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -34,8 +32,8 @@ pub struct Shelf {
     pub clock: Clock,
     /// The series.
     pub metrics: Arc<Metrics>,
-    /// Somebody's share is used up; what is over its lifetime is cleared away.
-    pub crowded: AtomicBool,
+    /// The partitions whose share is used up; what they have over its lifetime is cleared away.
+    pub crowded: Mutex<HashSet<u64>>,
 }
 
 /// What is known of a fetch besides what it brought.
@@ -76,7 +74,9 @@ impl Shelf {
         }
         let bytes = (key.weight() + shown.weight()) as u64;
         let Some(room) = partition.room(bytes, self.config.share()) else {
-            self.crowded.store(true, Ordering::Relaxed);
+            // What stands there is outdated, and takes the room of its successor.
+            self.store.remove(key);
+            self.crowded().insert(partition.id());
             return false;
         };
         let stamp = filled.stamp.clone();
@@ -88,10 +88,15 @@ impl Shelf {
 
     /// Does what is put off; called now and then, off the request path.
     pub fn housekeep(&self) {
-        if self.crowded.swap(false, Ordering::Relaxed) {
-            self.store.clear_expired(self.clock.now());
+        let crowded = std::mem::take(&mut *self.crowded());
+        if !crowded.is_empty() {
+            self.store.clear_expired(self.clock.now(), &crowded);
         }
         self.store.housekeep();
+    }
+
+    fn crowded(&self) -> MutexGuard<'_, HashSet<u64>> {
+        self.crowded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Remembers for a while that what is under a key cannot be kept.

@@ -9,6 +9,7 @@
 //! of the bound is not accounted for.
 
 use std::{
+    collections::HashSet,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -101,9 +102,16 @@ impl Store {
         self.entries.run_pending_tasks();
     }
 
-    /// Removes what is over its lifetime and would be shown only if there were nothing better.
-    pub fn clear_expired(&self, now: u64) {
-        let expired = self.entries.iter().filter(|(_, value)| match &**value {
+    /// Removes what is kept under a key.
+    pub fn remove(&self, key: &Key) {
+        self.entries.invalidate(key);
+    }
+
+    /// Removes what these partitions have that is over its lifetime and would be shown only if there
+    /// were nothing better.
+    pub fn clear_expired(&self, now: u64, partitions: &HashSet<u64>) {
+        let theirs = self.entries.iter().filter(|(key, _)| partitions.contains(&key.partition()));
+        let expired = theirs.filter(|(_, value)| match &**value {
             Stored::Entry(entry) => !entry.is_fresh(now),
             Stored::Uncacheable { .. } => false,
         });

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::{
     coherence::{Change, Item},
     names::Names,
-    partition::{Breadth, Felt, Hold},
+    partition::{Breadth, Felt, Hold, Partition},
 };
 use crate::{
     api::{
@@ -65,6 +65,8 @@ pub struct Plan {
     pub change: Change,
     /// Until it has settled.
     pub open: Change,
+    /// All that a removal changes if anything names what it removes.
+    pub removal: Option<Change>,
     /// The item that it is about.
     pub item: Option<Named>,
 }
@@ -82,6 +84,7 @@ struct State {
     stage: Stage,
     /// What is unsettled when the end is open.
     open: Change,
+    removal: Option<Change>,
     item: Option<Named>,
 }
 
@@ -103,18 +106,17 @@ impl Plan {
     pub fn of(target: &Target, touches: Touches, names: &Names) -> Self {
         let whole = Change::whole(touches.all);
         match touches.narrow {
-            None => Self { change: whole, open: whole, item: None },
+            None => Self { change: whole, open: whole, removal: None, item: None },
             Some(Narrow::New(family)) => {
                 let listed = whole.listed(family);
-                Self { change: listed, open: listed, item: None }
+                Self { change: listed, open: listed, removal: None, item: None }
             }
             Some(Narrow::Item(place)) => {
                 let name = place.name(target).unwrap_or_default().into();
                 let item = Named { family: place.family, name };
-                let open = item.changed(touches.all, names);
-                // Others may name what is gone.
-                let change = if touches.removes && names.refer() { whole } else { open };
-                Self { change, open, item: Some(item) }
+                let change = item.changed(touches.all, names);
+                let removal = touches.removes.then_some(whole);
+                Self { change, open: change, removal, item: Some(item) }
             }
         }
     }
@@ -137,15 +139,17 @@ impl Named {
 }
 
 impl Touch {
-    /// A write that has not been sent yet. If its end is open, `open` is what stays unsettled.
+    /// A write that has not been sent yet.
     pub fn new(
-        felt: Felt,
-        open: Change,
-        item: Option<Named>,
+        partition: Arc<Partition>,
+        breadth: Breadth,
+        plan: Plan,
         settler: Arc<dyn Settle>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let state = Mutex::new(State { stage: Stage::Unsent(felt), open, item });
+        let Plan { change, open, removal, item } = plan;
+        let stage = Stage::Unsent(Felt::new(partition, change, breadth));
+        let state = Mutex::new(State { stage, open, removal, item });
         Self { state, settler, metrics }
     }
 
@@ -155,7 +159,10 @@ impl Touch {
         state.stage = match std::mem::replace(&mut state.stage, Stage::Ended) {
             Stage::Unsent(felt) => {
                 self.count(felt.breadth(), InvalidationCause::WriteSent);
-                Stage::Sent(Hold::begin(felt))
+                let hold = Hold::begin(felt).of_removal(state.removal);
+                // From the start, if it is known by now.
+                hold.touch();
+                Stage::Sent(hold)
             }
             other => other,
         };
@@ -164,7 +171,7 @@ impl Touch {
     /// The head of the reply has arrived; called before the writer sees it.
     pub fn answered(&self) {
         if let Stage::Sent(hold) = &self.state().stage {
-            hold.felt().touch();
+            hold.touch();
             self.count(hold.felt().breadth(), InvalidationCause::WriteAnswered);
         }
     }
@@ -211,7 +218,7 @@ mod tests {
     use super::*;
     use crate::cache::{
         coherence::{Epochs, Stamp, View},
-        partition::{Commons, Partition},
+        partition::Commons,
     };
 
     const FAMILY: usize = 0;
@@ -246,9 +253,10 @@ mod tests {
 
         fn touch(&self) -> Touch {
             let change = Change::whole(FamilySet::one(FAMILY));
-            let felt = Felt::new(Arc::clone(&self.partition), change, Breadth::Reach);
+            let plan = Plan { change, open: change, removal: None, item: None };
             let settler = Arc::clone(&self.settler) as Arc<dyn Settle>;
-            Touch::new(felt, change, None, settler, Arc::default())
+            let partition = Arc::clone(&self.partition);
+            Touch::new(partition, Breadth::Reach, plan, settler, Arc::default())
         }
 
         fn stamp(&self) -> Stamp {

@@ -235,6 +235,9 @@ where
     };
     let flown = tokio::time::timeout(hangar.fetch_timeout, fly).await;
     let outcome = flown.unwrap_or(Outcome::Refused(Rejection::UpstreamTimedOut));
+    if outcome.is_failure() {
+        hangar.rest(&landing.key);
+    }
     // First the flight ends, then it is told: who comes now finds the entry, or fetches anew.
     drop(landing);
     teller.send_replace(Some(outcome));
@@ -293,7 +296,11 @@ impl Hangar {
             let (partition, shown) = (&fetch.credential.partition, (*representation).clone());
             let kept = self.shelf.keep(&fetch.key, partition, filled, shown);
             not_stored = (!kept).then_some(NotStored::Share);
-        } else if matches!(not_stored, Some(NotStored::NoStore)) {
+        } else if refusal.is_some() && !representation.status.is_server_error() {
+            // A newer answer is not followed by an older one.
+            self.shelf.store.remove(&fetch.key);
+        }
+        if matches!(not_stored, Some(NotStored::NoStore)) {
             self.shelf.mark_uncacheable(&fetch.key);
         }
         Outcome::Shared(representation, not_stored)

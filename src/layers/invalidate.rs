@@ -22,7 +22,7 @@ use crate::{
     body::{Body, BodyError, Read},
     cache::{
         coherence::Change,
-        partition::{Breadth, Felt, Partition},
+        partition::{Breadth, Partition},
         touch::{Named, Plan, Settle, Settlement, Touch},
     },
     call::{Effect, Exchange},
@@ -80,9 +80,8 @@ where
         let making = Making::of(&exchange, &partition);
         let effect = exchange.call.request.effect;
         let removes = matches!(effect, Effect::Write(touches) if touches.removes);
-        let felt = Felt::new(partition, plan.change, breadth);
         let (settler, metrics) = (Arc::clone(&self.rules.settler), Arc::clone(&self.rules.metrics));
-        let touch = Arc::new(Touch::new(felt, plan.open, plan.item, settler, metrics));
+        let touch = Arc::new(Touch::new(partition, breadth, plan, settler, metrics));
         exchange.touch = Some(Arc::clone(&touch));
         let (mut inner, rules) = (self.inner.clone(), Arc::clone(&self.rules));
         let write = self.rules.tasks.spawn(async move {
@@ -133,7 +132,7 @@ impl Rules {
                 self.metrics.unlisted_reads.inc();
                 request.record.notes().cache = CacheOutcome::Bypass;
                 let all = Change::whole(self.routes.families().all());
-                let plan = Plan { change: all, open: all, item: None };
+                let plan = Plan { change: all, open: all, removal: None, item: None };
                 (!harmless).then_some((plan, Breadth::Account))
             }
             Effect::Write(touches) => {

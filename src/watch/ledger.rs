@@ -114,7 +114,8 @@ impl<K: Eq + Hash, G> Ledger<K, G> {
             wait.since = now;
             wait.until = until;
             wait.baseline = baseline;
-            (wait.met, wait.looks, wait.quiet) = (false, 0, 0);
+            (wait.met, wait.lost, wait.looks, wait.quiet) = (false, false, 0, 0);
+            wait.following.retain(|id| self.open.contains_key(id));
             wait.entry.unknown |= entry.unknown;
             return Some(entry.guard);
         }
@@ -170,24 +171,18 @@ impl<K: Eq + Hash, G> Ledger<K, G> {
         Seen { changed, gap: !whole, settled }
     }
 
-    /// Nobody can look: what is held is held for the window alone.
-    pub(super) fn give_up_looking(&mut self) {
-        for wait in &mut self.waits {
-            wait.until = wait.until.min(wait.since.saturating_add(self.terms.window));
-        }
-    }
-
-    /// What is due whether it has settled or not.
-    pub(super) fn due(&mut self, now: u64) -> Vec<G> {
+    /// What is due whether it has settled or not: at its cap, or while nobody can look at its window.
+    pub(super) fn due(&mut self, now: u64, blind: bool) -> Vec<G> {
         let waits = std::mem::take(&mut self.waits);
-        let (due, waiting): (Vec<_>, _) = waits.into_iter().partition(|wait| wait.until <= now);
+        let due = |wait: &Wait<K, G>| wait.due(blind, self.terms) <= now;
+        let (due, waiting): (Vec<_>, _) = waits.into_iter().partition(due);
         self.waits = waiting;
         due.into_iter().map(|wait| wait.entry.guard).collect()
     }
 
     /// When something is due.
-    pub(super) fn next_due(&self) -> Option<u64> {
-        self.waits.iter().map(|wait| wait.until).min()
+    pub(super) fn next_due(&self, blind: bool) -> Option<u64> {
+        self.waits.iter().map(|wait| wait.due(blind, self.terms)).min()
     }
 
     /// Remembers the rows; gives those that are not as they were.
@@ -234,6 +229,11 @@ impl<K: Eq + Hash, G> Ledger<K, G> {
 }
 
 impl<K, G> Wait<K, G> {
+    fn due(&self, blind: bool, terms: Terms) -> u64 {
+        let window = self.since.saturating_add(terms.window);
+        if blind { self.until.min(window) } else { self.until }
+    }
+
     /// Whether it is over, by a look that began after the write had ended.
     fn look(&mut self, rows: &[Transaction], open: &BTreeMap<u64, Transaction>) -> bool {
         // A list is newest first, and a transaction depends on an older one.

@@ -114,8 +114,9 @@ struct Watch {
 
 /// What is held, by whom.
 ///
-/// By what it is about, too: the same change may be waited for by different transactions.
-type Key = (u64, Change, Breadth, Option<Subject>);
+/// By what it is about, too: the same change may be waited for by different transactions. And by
+/// whether it is a removal, whose end may change more.
+type Key = (u64, Change, Breadth, Option<Subject>, bool);
 
 impl Config {
     /// Adds what is wrong with the values as such.
@@ -242,7 +243,7 @@ impl Settle for Settler {
         let (id, credential) = watches.looker(felt.partition());
         let subject = watches.subject(unsettled.item.as_ref(), felt.partition());
         let entry = Entry {
-            key: key(felt, subject.clone()),
+            key: key(felt, subject.clone(), unsettled.hold.is_removal()),
             subject,
             unknown: unsettled.why == Unrest::Unknown,
             guard: unsettled.hold,
@@ -261,12 +262,12 @@ impl Settle for Settler {
 
     fn holds(&self, felt: &Felt, item: Option<&Named>) -> bool {
         let (id, _) = self.0.looker(felt.partition());
-        let key = key(felt, self.0.subject(item, felt.partition()));
+        let key = key(felt, self.0.subject(item, felt.partition()), false);
         self.0.each().get(&id).is_some_and(|watch| watch.ledger().holds(&key))
     }
 }
 
-fn key(felt: &Felt, subject: Option<Subject>) -> Key {
+fn key(felt: &Felt, subject: Option<Subject>, removal: bool) -> Key {
     let (partition, change, breadth) = felt.key();
-    (partition, change, breadth, subject)
+    (partition, change, breadth, subject, removal)
 }

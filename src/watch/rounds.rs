@@ -57,10 +57,8 @@ pub(super) async fn go(watches: Arc<Watches>, id: u64, watch: Arc<Watch>) {
     let mut pace = config.interval;
     let mut next = Instant::now() + pace;
     loop {
-        if never || refused {
-            watch.ledger().give_up_looking();
-        }
-        let due = watch.ledger().next_due().map(|at| moment(&watches, at));
+        let blind = never || refused;
+        let due = watch.ledger().next_due(blind).map(|at| moment(&watches, at));
         let wake = match due {
             Some(due) if never => due,
             Some(due) => due.min(next),
@@ -75,8 +73,8 @@ pub(super) async fn go(watches: Arc<Watches>, id: u64, watch: Arc<Watch>) {
             }
             () = sleep_until(wake) => {}
         }
-        let overdue = watch.ledger().due(watches.clock.now());
-        let outcome = if never || refused { Settled::Window } else { Settled::Overdue };
+        let overdue = watch.ledger().due(watches.clock.now(), blind);
+        let outcome = if blind { Settled::Window } else { Settled::Overdue };
         release(&watches, overdue, outcome);
         if Instant::now() >= next {
             let look = async { if never { Look::Quiet } else { look(&watches, &watch).await } };
@@ -159,30 +157,36 @@ async fn read(
 ) -> Looked {
     let size = watches.config.page_size;
     let mut rows: Vec<Transaction> = Vec::new();
+    // The first look takes what there is: nothing that it knows of is further down.
+    let first = from.is_none();
+    let enough_time = Instant::now() + watches.config.timeout / 2;
     for page in 1..=watches.config.max_pages {
-        let (status, body) = match ask(site, credential, page, size).await {
-            Some(answer) => answer,
-            None => return Looked::Failed,
+        let shown = match ask(site, credential, page, size).await {
+            Some((StatusCode::OK, body)) => transactions(&body),
+            Some((status, _)) if REFUSALS.contains(&status) => return Looked::Refused,
+            Some(_) | None => None,
         };
-        match status {
-            StatusCode::OK => {}
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {
-                return Looked::Refused;
-            }
-            _ => return Looked::Failed,
-        }
-        let Some(shown) = transactions(&body) else { return Looked::Failed };
+        let Some(shown) = shown else {
+            let some = first && !rows.is_empty();
+            return if some { Looked::Rows(in_order(rows), true) } else { Looked::Failed };
+        };
         let last = shown.len() < size;
         let down_to = shown.iter().map(|row| row.id).min();
         rows.extend(shown);
-        let enough = from.is_some_and(|from| down_to.is_some_and(|id| id <= from));
+        let enough = match from {
+            Some(from) => down_to.is_some_and(|id| id <= from),
+            None => Instant::now() >= enough_time,
+        };
         if last || enough {
             return Looked::Rows(in_order(rows), true);
         }
     }
-    // The first look misses nothing that it could have known: what is further down is old.
-    Looked::Rows(in_order(rows), from.is_none())
+    Looked::Rows(in_order(rows), first)
 }
+
+/// By these the panel says that this credential may not see transactions.
+const REFUSALS: [StatusCode; 3] =
+    [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::NOT_FOUND];
 
 /// Newest first, each once: what comes while pages are turned moves rows to the next page.
 fn in_order(mut rows: Vec<Transaction>) -> Vec<Transaction> {
@@ -226,8 +230,12 @@ fn felt(watches: &Watches, credential: &Credential, row: &Transaction) -> Felt {
         let id = items.next()?;
         let one = named.clone().all(|s| covered(&s)) && items.all(|other| other == id);
         one.then(|| {
-            let item = Named::numbered(kind, id);
-            item.changed(kind.touches, partition.upstream().names())
+            let names = partition.upstream().names();
+            // It may have been a removal, and others may name what is gone.
+            if names.refer() && !row.open {
+                return Change::whole(kind.touches);
+            }
+            Named::numbered(kind, id).changed(kind.touches, names)
         })
     });
     let all = || Change::whole(watches.routes.families().all());

@@ -7,14 +7,34 @@ use std::sync::Arc;
 
 use super::{Hangar, Outcome};
 use crate::{
-    cache::{entry::Stored, status::CacheStatus},
+    cache::{entry::Stored, key::Key, status::CacheStatus},
     call::Miss,
     clock::millis,
     layers::{Answer, show},
     vocabulary::Staleness,
 };
 
+impl Outcome {
+    /// Whether the upstream says by it that it cannot answer.
+    pub(super) fn is_failure(&self) -> bool {
+        match self {
+            Self::Refused(rejection) => rejection.is_the_upstreams(),
+            Self::Shared(representation, _) => representation.status.is_server_error(),
+            Self::Streamed(_) => false,
+        }
+    }
+}
+
 impl Hangar {
+    /// What could not be fetched is not tried again for a while, if there is anything to show.
+    pub(super) fn rest(&self, key: &Key) {
+        if let Some(stored) = self.shelf.store.get(key)
+            && let Stored::Entry(entry) = &*stored
+        {
+            entry.rest_until(self.shelf.clock.after(self.shelf.config.retry_interval));
+        }
+    }
+
     /// What is shown while it is fetched anew, for those who ask later.
     pub(super) fn meanwhile(&self, miss: &mut Miss) -> Option<Answer> {
         let stored = self.stale(miss)?;
@@ -39,18 +59,13 @@ impl Hangar {
 
     /// What is shown instead of an outcome by which the upstream says that it cannot answer.
     pub(super) fn instead(&self, miss: &mut Miss, landed: &Outcome) -> Option<Answer> {
-        let failed = match landed {
-            Outcome::Refused(rejection) => rejection.is_the_upstreams(),
-            Outcome::Shared(representation, _) => representation.status.is_server_error(),
-            Outcome::Streamed(_) => false,
-        };
+        let failed = landed.is_failure();
         let stored = failed.then(|| self.stale(miss)).flatten()?;
         let Stored::Entry(entry) = &*stored else { return None };
         let now = self.shelf.clock.now();
         if now.saturating_sub(entry.fresh_until) >= millis(self.shelf.config.stale_if_error) {
             return None;
         }
-        entry.rest_until(self.shelf.clock.after(self.shelf.config.retry_interval));
         let status = CacheStatus::Stale(Staleness::Error, entry.staleness(now));
         Some(show(&self.shelf, &mut miss.exchange, entry, now, status))
     }

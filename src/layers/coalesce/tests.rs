@@ -3,7 +3,7 @@
 use std::{
     future::pending,
     net::{IpAddr, Ipv4Addr},
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
@@ -67,7 +67,7 @@ impl Setting {
             config: entry::Config::default(),
             clock: Clock::start(),
             metrics,
-            crowded: AtomicBool::new(false),
+            crowded: Mutex::default(),
         });
         let timeout = Duration::from_secs(5);
         let hangar = Hangar::new(Arc::clone(&shelf), Arc::new(Nobody), TaskTracker::new(), timeout);

@@ -3,7 +3,8 @@
 //! After so many failures in a row it opens: nothing is sent but one request in each interval, which
 //! finds out whether the upstream is back. The first success closes it. What counts is whether the
 //! upstream as a whole can answer: a connection that cannot be made or breaks, no reply in time, and
-//! the statuses by which a proxy in front of it says the same. An error of one of its pages is none.
+//! the statuses by which a proxy in front of it says the same. An error of one of its pages is none:
+//! what fails again and again counts once, and does not find out for the others.
 
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ pub(super) struct Breaker {
     /// Failures in a row that open it; 0 never does.
     threshold: u32,
     interval: Duration,
+    /// What failed last.
+    last: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -35,14 +38,19 @@ const LONGEST_REST: Duration = Duration::from_secs(60);
 
 impl Breaker {
     pub(super) fn new(threshold: u32, interval: Duration) -> Self {
-        Self { state: State::Closed { failures: 0 }, threshold, interval }
+        Self { state: State::Closed { failures: 0 }, threshold, interval, last: None }
     }
 
-    /// Lets a request through, or says how long it is until one is.
-    pub(super) fn enter(&mut self, now: Instant) -> Result<(), Duration> {
+    /// Lets a request through, or says how long it is until one is. `asked` tells what is asked for
+    /// from what else may be.
+    pub(super) fn enter(&mut self, now: Instant, asked: u64) -> Result<(), Duration> {
         match self.state {
             State::Closed { .. } => Ok(()),
             State::Open { next } if next > now => Err(next - now),
+            // Others first, if there are any.
+            State::Open { next } if self.last == Some(asked) && next + self.interval > now => {
+                Err(next + self.interval - now)
+            }
             State::Open { .. } => {
                 self.state = State::Open { next: now + self.interval };
                 Ok(())
@@ -52,12 +60,20 @@ impl Breaker {
 
     /// The upstream has answered.
     pub(super) fn succeeded(&mut self) {
+        self.last = None;
         self.state = State::Closed { failures: 0 };
     }
 
-    /// It has not, or only that it cannot, and wishes to rest for so long. Says whether the breaker
-    /// has opened by it.
-    pub(super) fn failed(&mut self, now: Instant, rest: Option<Duration>) -> bool {
+    /// It has not, or only that it cannot, and wishes to rest for so long; without `asked` it failed
+    /// whatever was asked for. Says whether the breaker has opened by it.
+    pub(super) fn failed(
+        &mut self,
+        now: Instant,
+        asked: Option<u64>,
+        rest: Option<Duration>,
+    ) -> bool {
+        let again = asked.is_some() && self.last == asked;
+        self.last = asked;
         let next =
             now + rest.unwrap_or_default().clamp(self.interval, LONGEST_REST.max(self.interval));
         match &mut self.state {
@@ -65,6 +81,7 @@ impl Breaker {
                 *at = next.max(*at);
                 false
             }
+            State::Closed { .. } if again => false,
             State::Closed { failures } => {
                 *failures += 1;
                 let opens = self.threshold > 0 && *failures >= self.threshold;
@@ -98,7 +115,7 @@ mod tests {
 
     fn opened(now: Instant) -> Breaker {
         let mut breaker = Breaker::new(3, SECOND);
-        assert_eq!([(); 3].map(|()| breaker.failed(now, None)), [false, false, true]);
+        assert_eq!([(); 3].map(|()| breaker.failed(now, None, None)), [false, false, true]);
         breaker
     }
 
@@ -107,12 +124,12 @@ mod tests {
         let now = Instant::now();
         let mut breaker = Breaker::new(3, SECOND);
         for _ in 0..5 {
-            breaker.failed(now, None);
-            breaker.failed(now, None);
-            assert_eq!(breaker.enter(now), Ok(()));
+            breaker.failed(now, None, None);
+            breaker.failed(now, None, None);
+            assert_eq!(breaker.enter(now, 0), Ok(()));
             breaker.succeeded();
         }
-        assert_eq!(opened(now).enter(now), Err(SECOND));
+        assert_eq!(opened(now).enter(now, 0), Err(SECOND));
     }
 
     #[tokio::test(start_paused = true)]
@@ -121,14 +138,14 @@ mod tests {
         let mut breaker = opened(now);
         for second in 1..4 {
             let then = now + SECOND * second;
-            assert_eq!(breaker.enter(then), Ok(()));
-            assert_eq!(breaker.enter(then), Err(SECOND));
-            assert!(!breaker.failed(then, None));
+            assert_eq!(breaker.enter(then, 0), Ok(()));
+            assert_eq!(breaker.enter(then, 0), Err(SECOND));
+            assert!(!breaker.failed(then, None, None));
         }
         let then = now + SECOND * 4;
-        assert_eq!(breaker.enter(then), Ok(()));
+        assert_eq!(breaker.enter(then, 0), Ok(()));
         breaker.succeeded();
-        assert_eq!((breaker.enter(then), breaker.enter(then)), (Ok(()), Ok(())));
+        assert_eq!((breaker.enter(then, 0), breaker.enter(then, 0)), (Ok(()), Ok(())));
     }
 
     #[tokio::test(start_paused = true)]
@@ -136,8 +153,8 @@ mod tests {
         let now = Instant::now();
         let wait = |rest: Duration| {
             let mut breaker = Breaker::new(1, SECOND);
-            breaker.failed(now, Some(rest));
-            breaker.enter(now).expect_err("open")
+            breaker.failed(now, None, Some(rest));
+            breaker.enter(now, 0).expect_err("open")
         };
         assert_eq!(wait(SECOND * 7), SECOND * 7);
         assert_eq!(wait(Duration::ZERO), SECOND);
@@ -148,6 +165,22 @@ mod tests {
     async fn it_can_be_switched_off() {
         let now = Instant::now();
         let mut breaker = Breaker::new(0, SECOND);
-        assert!((0..100).all(|_| !breaker.failed(now, None) && breaker.enter(now).is_ok()));
+        assert!(
+            (0..100).all(|_| !breaker.failed(now, None, None) && breaker.enter(now, 0).is_ok())
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_page_that_fails_is_not_the_upstream() {
+        let now = Instant::now();
+        let mut breaker = Breaker::new(3, SECOND);
+        assert!((0..100).all(|_| !breaker.failed(now, Some(7), None)));
+        assert_eq!([8, 9].map(|asked| breaker.failed(now, Some(asked), None)), [false, true]);
+        // What failed last lets others find out.
+        let then = now + SECOND;
+        assert_eq!(breaker.enter(then, 9), Err(SECOND));
+        assert_eq!(breaker.enter(then, 7), Ok(()));
+        breaker.succeeded();
+        assert_eq!(breaker.enter(then, 9), Ok(()));
     }
 }

@@ -1,8 +1,15 @@
 //! One request and its reply, with the rule of what may be sent twice, and the counts of it all.
 
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::{
+    hash::BuildHasher as _,
+    sync::{Arc, MutexGuard, PoisonError},
+};
 
-use http::{Request, Response, StatusCode, Uri, Version, header::HOST, uri::PathAndQuery};
+use http::{
+    Request, Response, StatusCode, Uri, Version,
+    header::{AUTHORIZATION, HOST},
+    uri::PathAndQuery,
+};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
@@ -74,10 +81,11 @@ impl<B: RequestBody> Upstream<B> {
         replay: impl FnOnce() -> Option<Request<B>>,
     ) -> Result<Response<ReplyBody<B>>, UpstreamError> {
         let harmless = request.method().is_safe() && request.body().is_end_stream();
-        let entered = self.breaker().enter(Instant::now());
+        let asked = self.asked(&request);
+        let entered = self.breaker().enter(Instant::now(), asked);
         entered.map_err(|wait| UpstreamError::NoConnection(LeaseError::Down(wait)))?;
         let answered = self.ask(cause, request, harmless, on_send, replay).await;
-        self.judge(&answered);
+        self.judge(&answered, harmless, asked);
         answered
     }
 
@@ -111,15 +119,29 @@ impl<B: RequestBody> Upstream<B> {
         self.send_again(lease, request).await.map_err(|second| failure.then(second))
     }
 
+    /// Tells what is asked for, and in whose name, from what else may be.
+    fn asked(&self, request: &Request<B>) -> u64 {
+        let who = request.headers().get(AUTHORIZATION);
+        self.tell_apart.hash_one((who, request.uri().path()))
+    }
+
     /// Tells the breaker what came of a request.
-    fn judge(&self, answered: &Result<Response<ReplyBody<B>>, UpstreamError>) {
-        let rest = match answered {
-            Ok(reply) if is_down(reply.status()) => rest(reply.headers()),
+    fn judge(
+        &self,
+        answered: &Result<Response<ReplyBody<B>>, UpstreamError>,
+        harmless: bool,
+        asked: u64,
+    ) {
+        let (asked, rest) = match answered {
+            Ok(reply) if is_down(reply.status()) => (Some(asked), rest(reply.headers())),
             Ok(_) => return self.breaker().succeeded(),
-            Err(error) if error.says_it_is_down() => None,
+            Err(UpstreamError::TimedOut | UpstreamError::Broken(_)) if harmless => {
+                (Some(asked), None)
+            }
+            Err(error) if error.says_it_is_down() => (None, None),
             Err(_) => return,
         };
-        if self.breaker().failed(Instant::now(), rest) {
+        if self.breaker().failed(Instant::now(), asked, rest) {
             self.metrics.breaker_openings.inc();
             tracing::error!(upstream = %self.origin(), "an upstream is down");
         }
@@ -191,7 +213,7 @@ impl UpstreamError {
         }
     }
 
-    /// Whether the upstream as a whole could not answer, which says nothing about one request.
+    /// Whether the upstream could not be reached, whatever was asked for.
     fn says_it_is_down(&self) -> bool {
         match self {
             Self::NoConnection(
@@ -199,10 +221,11 @@ impl UpstreamError {
                 | LeaseError::ConnectTimedOut
                 | LeaseError::TlsFailed(_),
             )
-            | Self::NotSent(_)
-            | Self::TimedOut
-            | Self::Broken(_) => true,
+            | Self::NotSent(_) => true,
+            // With a body it may be the client that was slow, or too long for the upstream.
             Self::NoConnection(LeaseError::Saturated | LeaseError::Down(_))
+            | Self::TimedOut
+            | Self::Broken(_)
             | Self::RequestBody(_)
             | Self::SwitchedProtocols => false,
         }

@@ -2,7 +2,9 @@
 
 use std::{
     collections::VecDeque,
-    fmt, io, mem,
+    fmt,
+    hash::RandomState,
+    io, mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
@@ -38,6 +40,8 @@ pub struct Upstream<B> {
     pub(super) host_header: HeaderValue,
     pub(super) budget: Mutex<RetryBudget>,
     pub(super) breaker: Mutex<Breaker>,
+    /// For the breaker, which tells requests apart.
+    pub(super) tell_apart: RandomState,
     pub(super) config: Config,
     pub(super) metrics: Arc<Metrics>,
 }
@@ -107,6 +111,7 @@ impl<B: RequestBody> Upstream<B> {
                 config.retries_per_second,
                 Instant::now(),
             )),
+            tell_apart: RandomState::new(),
             breaker: Mutex::new(Breaker::new(config.breaker_failures, config.breaker_interval)),
             config,
             metrics,

@@ -118,17 +118,18 @@ fn an_outcome_that_nobody_knows_has_its_window_first() {
 fn every_wait_ends() {
     let mut ledger = holding();
     ledger.look(20, 15, &[row(7, true, 1)], true);
-    assert_eq!((ledger.next_due(), ledger.due(1009)), (Some(1010), vec![]));
-    assert_eq!(ledger.due(1010), ["one"]);
+    assert_eq!((ledger.next_due(false), ledger.due(1009, false)), (Some(1010), vec![]));
+    assert_eq!(ledger.due(1010, false), ["one"]);
     assert!(ledger.is_idle());
 }
 
 #[test]
 fn where_nobody_can_look_the_window_is_all() {
     let mut ledger = holding();
-    ledger.give_up_looking();
-    assert_eq!(ledger.due(109), [""; 0]);
-    assert_eq!(ledger.due(110), ["one"]);
+    assert_eq!((ledger.next_due(true), ledger.due(109, true)), (Some(110), vec![]));
+    // Only for as long as nobody can.
+    assert_eq!((ledger.next_due(false), ledger.due(110, false)), (Some(1010), vec![]));
+    assert_eq!(ledger.due(110, true), ["one"]);
 }
 
 #[test]
@@ -174,7 +175,7 @@ fn who_waits_for_what_went_out_of_sight_waits_until_the_cap() {
         assert_eq!((seen.gap, seen.settled), (false, vec![]), "one gap, and no settling");
     }
     assert_eq!(ledger.from(), Some(901));
-    assert_eq!(ledger.due(1010), ["one"]);
+    assert_eq!(ledger.due(1010, false), ["one"]);
 }
 
 #[test]

@@ -208,7 +208,7 @@ impl World {
             self.aged[machine] = self.aged[machine].max(version);
         }
         for index in 0..PARTITIONS {
-            let due = self.ledgers[index].due(now);
+            let due = self.ledgers[index].due(now, false);
             self.release(due);
         }
     }
