@@ -188,6 +188,16 @@ async fn what_the_panel_does_not_show_is_waited_for_by_the_window() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_is_not_for_good() {
+    let panel = starting(WATCHED).await;
+    panel.refuse(403);
+    panel.looked_at(3).await;
+    assert_eq!(panel.waiting().await, 1.0);
+    panel.refuse(200);
+    panel.ended("seen").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_panel_that_fails_is_looked_at_again() {
     let panel = starting(WATCHED).await;
     panel.refuse(500);
