@@ -342,7 +342,7 @@ fn surroundings(by_name: &HashMap<String, Arc<Site>>, routes: &Arc<RouteTable>) 
     let routes = Arc::clone(routes);
     Surroundings {
         origin: Box::new(move |name| origins.get(name).map(|site| site.origin().to_owned())),
-        partition: Box::new(move |upstream, standing, _| accounts.partition(upstream, standing)),
+        partition: Box::new(move |upstream, standing| accounts.partition(upstream, standing)),
         scope: Box::new(move |name| routes.scope_bit(name)),
     }
 }

@@ -188,11 +188,6 @@ impl Change {
     pub fn families(self) -> FamilySet {
         self.families
     }
-
-    /// Whether it is nothing.
-    pub fn is_empty(self) -> bool {
-        self.families.is_empty()
-    }
 }
 
 impl<C: Cell> Epochs<C> {

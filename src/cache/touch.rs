@@ -58,13 +58,11 @@ pub trait Settle: Send + Sync {
     fn holds(&self, felt: &Felt, item: Option<&Named>) -> bool;
 }
 
-/// What a write changes: while it runs, and as long as its outcome is open.
+/// What a write changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// At once.
+    /// From when it is sent until it has settled.
     pub change: Change,
-    /// Until it has settled.
-    pub open: Change,
     /// All that a removal changes if anything names what it removes.
     pub removal: Option<Change>,
     /// The item that it is about.
@@ -94,29 +92,21 @@ enum Stage {
     Ended,
 }
 
-impl Named {
-    /// Its slot, for epochs.
-    pub fn slot(&self) -> Item {
-        Item::new(self.family, &self.name)
-    }
-}
-
 impl Plan {
     /// What a write does to a target.
     pub fn of(target: &Target, touches: Touches, names: &Names) -> Self {
         let whole = Change::whole(touches.all);
         match touches.narrow {
-            None => Self { change: whole, open: whole, removal: None, item: None },
+            None => Self { change: whole, removal: None, item: None },
             Some(Narrow::New(family)) => {
-                let listed = whole.listed(family);
-                Self { change: listed, open: listed, removal: None, item: None }
+                Self { change: whole.listed(family), removal: None, item: None }
             }
             Some(Narrow::Item(place)) => {
                 let name = place.name(target).unwrap_or_default().into();
                 let item = Named { family: place.family, name };
                 let change = item.changed(touches.all, names);
                 let removal = touches.removes.then_some(whole);
-                Self { change, open: change, removal, item: Some(item) }
+                Self { change, removal, item: Some(item) }
             }
         }
     }
@@ -126,6 +116,11 @@ impl Named {
     /// An item of a kind by its number.
     pub fn numbered(kind: &ItemKind, number: u64) -> Self {
         Self { family: kind.family, name: number.to_string().into() }
+    }
+
+    /// Its slot, for epochs.
+    pub fn slot(&self) -> Item {
+        Item::new(self.family, &self.name)
     }
 
     /// What changes when the item does: of its family it alone, if it is known by both names.
@@ -147,9 +142,9 @@ impl Touch {
         settler: Arc<dyn Settle>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let Plan { change, open, removal, item } = plan;
+        let Plan { change, removal, item } = plan;
         let stage = Stage::Unsent(Felt::new(partition, change, breadth));
-        let state = Mutex::new(State { stage, open, removal, item });
+        let state = Mutex::new(State { stage, open: change, removal, item });
         Self { state, settler, metrics }
     }
 
@@ -160,8 +155,10 @@ impl Touch {
             Stage::Unsent(felt) => {
                 self.count(felt.breadth(), InvalidationCause::WriteSent);
                 let hold = Hold::begin(felt).of_removal(state.removal);
-                // From the start, if it is known by now.
-                hold.touch();
+                if hold.is_removal() {
+                    // Others may be known by now to name what it removes.
+                    hold.touch();
+                }
                 Stage::Sent(hold)
             }
             other => other,
@@ -253,7 +250,7 @@ mod tests {
 
         fn touch(&self) -> Touch {
             let change = Change::whole(FamilySet::one(FAMILY));
-            let plan = Plan { change, open: change, removal: None, item: None };
+            let plan = Plan { change, removal: None, item: None };
             let settler = Arc::clone(&self.settler) as Arc<dyn Settle>;
             let partition = Arc::clone(&self.partition);
             Touch::new(partition, Breadth::Reach, plan, settler, Arc::default())

@@ -132,7 +132,7 @@ impl Rules {
                 self.metrics.unlisted_reads.inc();
                 request.record.notes().cache = CacheOutcome::Bypass;
                 let all = Change::whole(self.routes.families().all());
-                let plan = Plan { change: all, open: all, removal: None, item: None };
+                let plan = Plan { change: all, removal: None, item: None };
                 (!harmless).then_some((plan, Breadth::Account))
             }
             Effect::Write(touches) => {

@@ -86,7 +86,7 @@ fn surroundings(routes: &Arc<RouteTable>) -> Surroundings {
     let [main, other] = [(), ()].map(commons);
     Surroundings {
         origin: Box::new(origin),
-        partition: Box::new(move |upstream, standing, _| {
+        partition: Box::new(move |upstream, standing| {
             let commons = if upstream == "main" { &main } else { &other };
             let account = Arc::new(Epochs::new(families, precise));
             let sees_all = standing.reach != Some(Reach::Own);

@@ -98,7 +98,7 @@ pub(crate) fn surroundings() -> Surroundings {
     let upstream = Arc::new(Commons::new(FAMILIES, none, none, Names::new(10)));
     Surroundings {
         origin: Box::new(origin),
-        partition: Box::new(move |_, _, _| {
+        partition: Box::new(move |_, _| {
             let account = Arc::new(Epochs::new(FAMILIES, none));
             Some(Arc::new(Partition::new(account, Arc::clone(&upstream), true)))
         }),

@@ -29,9 +29,9 @@ use crate::{
 /// What a name means to the rest of the program; none when it means nothing.
 pub type Lookup<T> = Box<dyn Fn(&str) -> Option<T> + Send + Sync>;
 
-/// Makes the partition of a credential from the name of its upstream, its standing and its own
-/// name; none when there is no such upstream.
-pub type MakePartition = Box<dyn Fn(&str, &Standing, &str) -> Option<Arc<Partition>> + Send + Sync>;
+/// Makes the partition of a credential from the name of its upstream and its standing; none when
+/// there is no such upstream.
+pub type MakePartition = Box<dyn Fn(&str, &Standing) -> Option<Arc<Partition>> + Send + Sync>;
 
 /// What the rest of the program knows about the names that stand in the store.
 pub struct Surroundings {
@@ -342,7 +342,7 @@ impl Builder<'_> {
             Some(before) => Arc::clone(&before.partition),
             None => {
                 let make = &self.surroundings.partition;
-                make(&record.upstream, &record.standing, &record.name).ok_or_else(no_upstream)?
+                make(&record.upstream, &record.standing).ok_or_else(no_upstream)?
             }
         };
         Ok(Arc::new(Credential {
