@@ -20,13 +20,14 @@ use crate::{
         target::{Target, TargetError},
     },
     cache::{
+        cause::Cause,
         coherence::Change,
         names::Names,
         partition::{Breadth, Felt, Partition},
         touch::Plan,
     },
     tenants::snapshot::{Credential, Snapshot},
-    vocabulary::RouteClass,
+    vocabulary::{InvalidationCause, RouteClass},
 };
 
 /// What is asked for, as it is written.
@@ -134,7 +135,8 @@ pub fn run(purge: &Purge, snapshot: &Snapshot, routes: &RouteTable) -> Result<Pu
     let credentials = purge.whose.credentials(snapshot)?;
     let touch = |partition: &Arc<Partition>, breadth| {
         let change = purge.what.change(families, routes, partition.upstream().names());
-        Felt::new(Arc::clone(partition), change, breadth).touch();
+        let cause = Cause::Other(InvalidationCause::Purge);
+        Felt::new(Arc::clone(partition), change, breadth).because(cause).touch();
     };
     let by_id = |credential: &&Arc<Credential>| {
         (credential.partition.id(), Arc::clone(&credential.partition))

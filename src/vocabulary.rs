@@ -149,6 +149,8 @@ closed! {
         TransactionGap => "transaction_gap",
         /// An operator asked for it.
         Purge => "purge",
+        /// A secret of an upstream has come or gone: what is kept was not searched for it.
+        Vault => "vault",
     }
 }
 

@@ -31,7 +31,8 @@ use std::sync::{
 
 use smallvec::SmallVec;
 
-use crate::api::families::FamilySet;
+use super::cause::Cause;
+use crate::{api::families::FamilySet, record::Noted as _};
 
 /// The atomic counter that epochs are made of.
 pub trait Cell: Send + Sync {
@@ -108,6 +109,8 @@ struct Mark<C> {
     epoch: C,
     /// Writes between their first and their last bump.
     writing: C,
+    /// What raised it last, as a packed [`Cause`]; 0 when nobody knows.
+    cause: AtomicU64,
 }
 
 /// Slots for the items that one account sees: 4 KiB a family, and only once an item is written to.
@@ -205,6 +208,13 @@ impl<C: Cell> Epochs<C> {
         Self { families: (0..families).map(|_| Family::new()).collect(), precise, slots }
     }
 
+    /// Says what the next bumps of a change are for. Whoever sees one of those sees this, or what
+    /// was said after it.
+    pub fn because(&self, change: Change, cause: Cause) {
+        let cause = cause.pack();
+        self.each_changed(change, |mark| mark.cause.store(cause, Ordering::Relaxed));
+    }
+
     /// A write is about to be sent: what was fetched until now is stale, and what is fetched from
     /// now on is unsettled until [`Epochs::end`].
     pub fn begin(&self, change: Change) {
@@ -221,8 +231,9 @@ impl<C: Cell> Epochs<C> {
     }
 
     /// What any family shows may have changed.
-    pub fn touch_all(&self) {
+    pub fn touch_all(&self, cause: Cause) {
         for family in &self.families {
+            family.whole.cause.store(cause.pack(), Ordering::Relaxed);
             family.whole.epoch.increment();
         }
     }
@@ -262,6 +273,28 @@ impl<C: Cell> Epochs<C> {
             at += 1;
         }
         Some(at)
+    }
+
+    /// What raised the first of the epochs that are no longer as the stamp says, from its place `from`
+    /// on; none if they all are, with the place behind them.
+    pub fn outdated_by(&self, view: View, stamp: &Stamp, from: usize) -> Result<usize, u64> {
+        let mut at = from;
+        for mark in self.each_shown(view) {
+            let (epoch, cause) =
+                mark.map_or((0, 0), |mark| (mark.epoch.load(), mark.cause.load(Ordering::Relaxed)));
+            if stamp.epochs.get(at) != Some(&epoch) {
+                return Err(cause);
+            }
+            at += 1;
+        }
+        Ok(at)
+    }
+
+    /// What raised an epoch last of what is unsettled now; none if nothing is.
+    pub fn unsettled_by(&self, view: View) -> Option<u64> {
+        let mut marks = self.each_shown(view).flatten();
+        let held = marks.find(|mark| mark.writing.load() > 0)?;
+        Some(held.cause.load(Ordering::Relaxed))
     }
 
     /// The marks that a read depends on; none where nothing was ever written to.
@@ -311,7 +344,7 @@ impl<C: Cell> Family<C> {
 
 impl<C: Cell> Mark<C> {
     fn new() -> Self {
-        Self { epoch: C::zero(), writing: C::zero() }
+        Self { epoch: C::zero(), writing: C::zero(), cause: AtomicU64::new(0) }
     }
 }
 

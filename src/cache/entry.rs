@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderValue, StatusCode,
     header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY},
@@ -146,11 +146,17 @@ impl Candidate<'_> {
 
 impl Representation {
     /// One whose headers are its own. As the upstream's reply gave them they are parts of what was
-    /// read from its connection, and each would hold on to all of that.
+    /// read from its connection, and each would hold on to all of that. Together they have one
+    /// buffer, because every hit touches every one of them.
     pub fn new(status: StatusCode, mut headers: HeaderMap, body: Bytes) -> Self {
+        let length = headers.values().map(HeaderValue::len).sum();
+        let mut own = BytesMut::with_capacity(length);
+        headers.values().for_each(|value| own.extend_from_slice(value.as_bytes()));
+        let mut own = own.freeze();
         for value in headers.values_mut() {
-            if let Ok(own) = HeaderValue::from_bytes(value.as_bytes()) {
-                *value = own;
+            let part = own.split_to(value.len());
+            if let Ok(part) = HeaderValue::from_maybe_shared(part) {
+                *value = part;
             }
         }
         Self { status, headers, body }

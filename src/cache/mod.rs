@@ -3,6 +3,7 @@
 //! The deciding files (`coherence`, `names`, `flight`, `key`, `entry`, `status`) do no I/O, hold no clock
 //! and spawn nothing; `store` knows where entries live, `touch` ties a write to its epochs.
 
+pub mod cause;
 pub mod coherence;
 pub mod entry;
 pub mod flight;

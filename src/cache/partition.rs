@@ -17,10 +17,11 @@ use std::sync::{
 use smallvec::SmallVec;
 
 use super::{
+    cause::Cause,
     coherence::{Cell, Change, Epochs, Stamp, View},
     names::Names,
 };
-use crate::api::families::FamilySet;
+use crate::{api::families::FamilySet, record::Noted as _};
 
 /// The entries of one credential in one generation, and the epochs that they depend on.
 #[derive(Debug)]
@@ -71,6 +72,7 @@ pub struct Felt<C = AtomicU64> {
     partition: Arc<Partition<C>>,
     change: Change,
     breadth: Breadth,
+    cause: Option<Cause>,
 }
 
 /// Holds a change unsettled: begun when it is made, ended when it is dropped, with a bump at both
@@ -151,6 +153,19 @@ impl<C: Cell> Partition<C> {
         own.and_then(|from| self.others().is_current(view, stamp, from)).is_some()
     }
 
+    /// What made a stamp outdated; none if it is current, or if nobody knows.
+    pub fn outdated_by(&self, view: View, stamp: &Stamp) -> Option<Cause> {
+        let own = self.account.outdated_by(view, stamp, 0);
+        let cause = own.and_then(|from| self.others().outdated_by(view, stamp, from)).err()?;
+        Cause::unpack(cause)
+    }
+
+    /// What a read waits for that is unsettled; none if nothing is, or if nobody knows.
+    pub fn unsettled_by(&self, view: View) -> Option<Cause> {
+        let own = self.account.unsettled_by(view);
+        own.or_else(|| self.others().unsettled_by(view)).and_then(Cause::unpack)
+    }
+
     /// What others change of what it shows.
     fn others(&self) -> &Epochs<C> {
         if self.sees_all { &self.upstream.anyone } else { &self.upstream.everyone }
@@ -166,12 +181,26 @@ impl Drop for Room {
 impl<C: Cell> Felt<C> {
     /// A change by a partition's credential.
     pub fn new(partition: Arc<Partition<C>>, change: Change, breadth: Breadth) -> Self {
-        Self { partition, change, breadth }
+        Self { partition, change, breadth, cause: None }
+    }
+
+    /// The same, with what it is for.
+    #[must_use]
+    pub fn because(self, cause: Cause) -> Self {
+        Self { cause: Some(cause), ..self }
     }
 
     /// It happened.
     pub fn touch(&self) {
+        self.explain();
         self.each(Epochs::touch);
+    }
+
+    /// Says what the next bumps are for.
+    fn explain(&self) {
+        if let Some(cause) = self.cause {
+            self.each(|epochs, change| epochs.because(change, cause));
+        }
     }
 
     /// What is changed, and by whom, for those who keep one of each.
@@ -182,7 +211,8 @@ impl<C: Cell> Felt<C> {
     /// The same place, with another change.
     #[must_use]
     pub fn with(&self, change: Change) -> Self {
-        Self { partition: Arc::clone(&self.partition), change, breadth: self.breadth }
+        let Self { breadth, cause, .. } = *self;
+        Self { partition: Arc::clone(&self.partition), change, breadth, cause }
     }
 
     /// Who may see it.
@@ -220,6 +250,7 @@ impl<C: Cell> Felt<C> {
 impl<C: Cell> Hold<C> {
     /// What is changed is unsettled from now on.
     pub fn begin(felt: Felt<C>) -> Self {
+        felt.explain();
         felt.each(Epochs::begin);
         Self { felt, removal: None }
     }
@@ -273,6 +304,7 @@ impl<C: Cell> Drop for Hold<C> {
         if self.removal.is_some() {
             self.touch();
         }
+        // Not explained: what was said last is nearer, for example which transaction has ended.
         self.felt.each(Epochs::end);
     }
 }

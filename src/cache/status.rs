@@ -2,7 +2,10 @@
 
 use http::{HeaderName, HeaderValue};
 
-use crate::vocabulary::{Bypass, CacheOutcome, Closed as _, NotStored, Staleness};
+use crate::{
+    record::Noted,
+    vocabulary::{Bypass, CacheOutcome, Closed as _, NotStored, Staleness},
+};
 
 /// What the cache did for one reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +65,38 @@ impl CacheStatus {
     }
 }
 
+/// Bytes from the lowest: which of them, why, and from the fifth on how many seconds. The word for
+/// why is there or not, as [`Noted`] packs it.
+impl Noted for CacheStatus {
+    fn pack(self) -> u64 {
+        let (kind, why, seconds) = match self {
+            Self::Hit => (1, 0, 0),
+            Self::Stale(why, seconds) => (2, why.pack(), seconds.min(u64::from(u32::MAX))),
+            Self::Miss { collapsed: false, not_stored } => {
+                (3, not_stored.map_or(0, Noted::pack), 0)
+            }
+            Self::Miss { collapsed: true, not_stored } => (4, not_stored.map_or(0, Noted::pack), 0),
+            Self::Bypass(why) => (5, why.pack(), 0),
+            Self::Write => (6, 0, 0),
+        };
+        seconds << 32 | why << 8 | kind
+    }
+
+    fn unpack(packed: u64) -> Option<Self> {
+        let why = packed >> 8 & 0xff;
+        let not_stored = NotStored::unpack(why);
+        Some(match packed & 0xff {
+            1 => Self::Hit,
+            2 => Self::Stale(Staleness::unpack(why)?, packed >> 32),
+            3 => Self::Miss { collapsed: false, not_stored },
+            4 => Self::Miss { collapsed: true, not_stored },
+            5 => Self::Bypass(Bypass::unpack(why)?),
+            6 => Self::Write,
+            _ => return None,
+        })
+    }
+}
+
 fn value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).expect("made of literals")
 }
@@ -69,6 +104,22 @@ fn value(text: &str) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_status_survives_its_number() {
+        let why = NotStored::ALL.iter().copied().map(Some).chain([None]);
+        let misses = why.flat_map(|not_stored| {
+            [false, true].map(|collapsed| CacheStatus::Miss { collapsed, not_stored })
+        });
+        let bypasses = Bypass::ALL.iter().map(|why| CacheStatus::Bypass(*why));
+        let stale = Staleness::ALL.iter().map(|why| CacheStatus::Stale(*why, 86_400));
+        for status in
+            misses.chain(bypasses).chain(stale).chain([CacheStatus::Hit, CacheStatus::Write])
+        {
+            assert_eq!(CacheStatus::unpack(status.pack()), Some(status));
+        }
+        assert_eq!(CacheStatus::unpack(0), None);
+    }
 
     #[test]
     fn the_header_says_what_happened() {

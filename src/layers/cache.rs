@@ -97,6 +97,11 @@ where
                 let partition = &exchange.call.caller.credential().partition;
                 let stamp = partition.stamp(dependence.view);
                 let route = listed.id;
+                if !stamp.is_settled()
+                    && let Some(cause) = partition.unsettled_by(dependence.view)
+                {
+                    exchange.call.request.record.cause.set(cause);
+                }
                 let miss = Miss { exchange, key, stamp, route, dependence, stale };
                 Either::Right(self.inner.call(Lookup::Miss(Box::new(miss))))
             }
@@ -104,8 +109,8 @@ where
     }
 
     fn pass(&mut self, exchange: Exchange, why: Option<Bypass>) -> Step<S::Future> {
-        if why.is_some() {
-            exchange.call.request.record.notes().cache = CacheOutcome::Bypass;
+        if let Some(why) = why {
+            exchange.call.request.record.cache.set(CacheStatus::Bypass(why));
             self.shelf.metrics.cache_lookups.of(CacheOutcome::Bypass).inc();
         }
         Either::Right(self.inner.call(Lookup::Pass(Box::new(exchange), why)))
@@ -137,6 +142,9 @@ fn find(shelf: &Shelf, exchange: &mut Exchange, listed: Listed) -> Found {
         Stored::Entry(entry) => {
             let now = shelf.clock.at(exchange.call.request.record.started);
             if !partition.is_current(view, &entry.stamp) {
+                if let Some(cause) = partition.outdated_by(view, &entry.stamp) {
+                    exchange.call.request.record.cause.set(cause);
+                }
                 Found::Nothing(key, dependence, None)
             } else if entry.is_fresh(now) {
                 Found::Answer(show(shelf, exchange, entry, now, CacheStatus::Hit))

@@ -33,6 +33,7 @@ use crate::{
     api::{families::FamilySet, format},
     body::{Body, BodyError, Read},
     cache::{
+        cause::Cause,
         coherence::{Change, Stamp, View},
         entry::{Candidate, Dependence, Representation, strong_tag},
         flight::{Flights, Join},
@@ -151,7 +152,8 @@ where
         let (flight, collapsed) = self.board(&miss)?;
         let metrics = &self.hangar.shelf.metrics;
         let outcome = if collapsed { CacheOutcome::Collapsed } else { CacheOutcome::Miss };
-        miss.exchange.call.request.record.notes().cache = outcome;
+        let status = CacheStatus::Miss { collapsed, not_stored: None };
+        miss.exchange.call.request.record.cache.set(status);
         if collapsed {
             metrics.collapsed_reads.inc();
         }
@@ -278,8 +280,10 @@ impl Hangar {
         if parts.status == StatusCode::FORBIDDEN {
             // What the credential may see has changed behind our back.
             let families = fetch.dependence.view.families;
-            fetch.credential.partition.account().touch(Change::whole(families));
-            self.shelf.metrics.invalidations.of(InvalidationCause::Forbidden).inc();
+            let (all, cause) = (Change::whole(families), InvalidationCause::Forbidden);
+            fetch.credential.partition.account().because(all, Cause::Other(cause));
+            fetch.credential.partition.account().touch(all);
+            self.shelf.metrics.invalidations.of(cause).inc();
         }
         let held = match body.read_up_to(self.shelf.config.max_entry.get()).await {
             Ok(Read::Whole(bytes)) => bytes,

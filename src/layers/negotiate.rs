@@ -68,7 +68,9 @@ impl<S> Negotiate<S> {
             // It may have a format that is none of ours (a CSV, a download): the upstream's to say.
             Effect::UnlistedRead { .. } => (as_it_is(), wished.ok()),
         };
-        request.record.notes().format = format;
+        if let Some(format) = format {
+            request.record.format.set(format);
+        }
         Ok(Exchange { call, ask, format, touch: None })
     }
 }

@@ -107,13 +107,13 @@ impl Drop for Open {
 
 impl Observer {
     fn write(&self, record: &Record, status: StatusCode, bytes: Option<u64>) {
-        let notes = record.notes();
         let duration = record.started.elapsed();
-        let route = notes.route.map(|id| self.routes.route(id));
-        let class = route.map(|r| r.class);
-        self.metrics.requests.of(&record.method, status, notes.cache).inc();
-        self.metrics.durations.of(class, notes.cache).observe(duration.as_secs_f64());
-        let query = notes.target.as_ref().and_then(|t| t.query()).unwrap_or_default();
+        let route = record.route.get().map(|id| self.routes.route(id));
+        let (class, cache) = (route.map(|r| r.class), record.outcome());
+        self.metrics.requests.of(&record.method, status, cache).inc();
+        self.metrics.durations.of(class, cache).observe(duration.as_secs_f64());
+        let query = record.target.get().and_then(|t| t.query()).unwrap_or_default();
+        let grant = record.grant.get();
         self.log.record(&Line {
             time: record.received,
             request_id: record.id.as_str(),
@@ -122,13 +122,13 @@ impl Observer {
             method: record.method.as_str(),
             route: route.map(|r| &*r.template),
             query: QueryNames::new(query),
-            format: notes.format,
+            format: record.format.get(),
             status: status.as_u16(),
-            cache: notes.cache,
+            cache,
             class,
-            tenant: notes.grant.as_ref().map(|g| &*g.tenant.name),
-            token: notes.grant.as_ref().map(|g| g.token_id.as_str()),
-            rejection: notes.rejection,
+            tenant: grant.map(|g| &*g.tenant.name),
+            token: grant.map(|g| g.token_id.as_str()),
+            rejection: record.rejection.get().copied(),
             bytes,
             duration,
         });

@@ -70,12 +70,11 @@ impl<S> Aim<S> {
         let target = Target::canonicalize(&uri, &headers, version, self.max_target)?;
         let method = method::header_override(&method, &headers)?.unwrap_or(method);
         let effect = self.effect(&method, &target);
-        let mut notes = record.notes();
-        notes.target = Some(target.path_and_query().clone());
+        // Noted once for each request, so nothing was there before.
+        let _ = record.target.set(target.path_and_query().clone());
         if let Effect::Read(listed) = effect {
-            notes.route = Some(listed.id);
+            record.route.set(listed.id);
         }
-        drop(notes);
         Ok(Aimed { record, method, target, effect, headers, body })
     }
 

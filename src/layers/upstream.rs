@@ -31,7 +31,7 @@ use super::Answer;
 use crate::{
     api::{format::to_search, method::is_read, routes::RouteTable},
     body::{Body, UpstreamBody},
-    cache::{coherence::Change, key::Key, touch::Settlement},
+    cache::{cause::Cause, coherence::Change, key::Key, touch::Settlement},
     call::{Effect, Exchange, Outbound},
     error_chain::error_chain,
     limit::Limited,
@@ -183,8 +183,10 @@ impl Sites {
         let (mut parts, body) = reply.into_parts();
         if parts.status == StatusCode::UNAUTHORIZED {
             let all = self.routes.families().all();
-            credential.partition.account().touch(Change::whole(all));
-            self.metrics.invalidations.of(InvalidationCause::CredentialRefused).inc();
+            let (all, cause) = (Change::whole(all), InvalidationCause::CredentialRefused);
+            credential.partition.account().because(all, Cause::Other(cause));
+            credential.partition.account().touch(all);
+            self.metrics.invalidations.of(cause).inc();
             tracing::error!(credential = credential.name, "the upstream refused a credential");
             return Err(Rejection::CredentialRefused);
         }

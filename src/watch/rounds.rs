@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::{Watch, Watches};
 use crate::{
     cache::{
+        cause::Cause,
         coherence::Change,
         partition::{Breadth, Felt, Hold},
         touch::Named,
@@ -133,7 +134,9 @@ async fn look(watches: &Watches, watch: &Watch) -> Look {
     }
     if seen.gap {
         let all = Change::whole(watches.routes.families().all());
-        Felt::new(Arc::clone(&credential.partition), all, Breadth::Reach).touch();
+        Felt::new(Arc::clone(&credential.partition), all, Breadth::Reach)
+            .because(Cause::Other(InvalidationCause::TransactionGap))
+            .touch();
         watches.metrics.invalidations.of(InvalidationCause::TransactionGap).inc();
     }
     release(watches, seen.settled, Settled::Seen);
@@ -240,7 +243,7 @@ fn felt(watches: &Watches, credential: &Credential, row: &Transaction) -> Felt {
     });
     let all = || Change::whole(watches.routes.families().all());
     let change = { change }.next().unwrap_or_else(all);
-    Felt::new(Arc::clone(partition), change, Breadth::Reach)
+    Felt::new(Arc::clone(partition), change, Breadth::Reach).because(Cause::Transaction(row.id))
 }
 
 /// A time of the process as a moment of the runtime.
