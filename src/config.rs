@@ -14,7 +14,7 @@ use crate::{
     api::routes::{OperatorRoute, RouteTable, class_named},
     auth::{failures, token::Environment},
     cache::entry,
-    gateway,
+    explain, gateway,
     net::{
         server, tls,
         upstream::{self, Origin},
@@ -53,6 +53,8 @@ pub struct Config {
     pub log: telemetry::LogConfig,
     /// The access log.
     pub access_log: telemetry::AccessConfig,
+    /// The decisions that can be explained.
+    pub explain: explain::Config,
     /// The upstreams by name.
     pub upstreams: BTreeMap<String, Upstream>,
     /// The operator's routes.
@@ -109,7 +111,7 @@ crate::section! {
     }
 }
 
-const SECTIONS: [&str; 12] = [
+const SECTIONS: [&str; 13] = [
     "server",
     "tls",
     "gateway",
@@ -120,6 +122,7 @@ const SECTIONS: [&str; 12] = [
     "admin",
     "log",
     "access_log",
+    "explain",
     "upstreams",
     "routes",
 ];
@@ -160,6 +163,7 @@ impl Config {
             admin: root.take_section("admin", &mut problems),
             log: root.take_section("log", &mut problems),
             access_log: root.take_section("access_log", &mut problems),
+            explain: root.take_section("explain", &mut problems),
             upstreams: upstreams(&mut root, &mut problems),
             routes: routes(&mut root, &mut problems),
             tenants,
@@ -174,6 +178,7 @@ impl Config {
         self.admin.validate(problems);
         self.log.validate(problems);
         self.access_log.validate(problems);
+        self.explain.validate(problems);
         self.watch.validate(problems);
         if let Err(error) = RouteTable::new(&self.routes) {
             problems.add(None, "routes", &error.to_string());

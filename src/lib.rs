@@ -14,6 +14,7 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod error_chain;
+pub mod explain;
 pub mod gateway;
 pub mod layers;
 pub mod limit;

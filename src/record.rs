@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use crate::{
     api::routes::RouteId,
-    cache::{cause::Cause, status::CacheStatus},
+    cache::{cause::Cause, key::Digest, status::CacheStatus},
     tenants::snapshot::Grant,
     vocabulary::{CacheOutcome, Closed, Format, Limiter, Protocol},
 };
@@ -49,6 +49,8 @@ pub struct Record {
     pub grant: OnceLock<Arc<Grant>>,
     /// What is left of the quota that it was charged to.
     pub quota: Note<Charged>,
+    /// Its key in the cache.
+    pub key: Note<Digest>,
     /// What the cache did.
     pub cache: Note<CacheStatus>,
     /// What made the cache's entry outdated, or keeps it from having one.
@@ -96,6 +98,7 @@ impl Record {
             format: Note::default(),
             grant: OnceLock::new(),
             quota: Note::default(),
+            key: Note::default(),
             cache: Note::default(),
             cause: Note::default(),
             rejection: OnceLock::new(),

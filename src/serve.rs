@@ -23,6 +23,7 @@ use crate::{
     cache::{names::Names, partition::Commons, shelf::Shelf, store::Store, touch::Settle},
     clock::Clock,
     config::Config,
+    explain::Ring,
     gateway::{Shared, request_path},
     layers::{
         authenticate::Gatekeeper, coalesce::Hangar, invalidate::Rules, observe::Observer,
@@ -274,6 +275,7 @@ impl Base {
             observer: Arc::new(Observer {
                 metrics: Arc::clone(metrics),
                 log: AccessLog::start(&config.access_log, metrics.access_log_dropped.clone())?,
+                decisions: Arc::new(Ring::new(config.explain.decisions)),
                 routes: Arc::clone(routes),
             }),
             gatekeeper: Arc::new(Gatekeeper {

@@ -22,6 +22,7 @@ fn the_reference_says_what_the_defaults_are() {
     assert_eq!(config.admin, admin::Config::default());
     assert_eq!(config.log, telemetry::LogConfig::default());
     assert_eq!(config.access_log, telemetry::AccessConfig::default());
+    assert_eq!(config.explain, explain::Config::default());
     let main = config.upstreams.get("main").expect("an upstream");
     let url = main.config.url.clone();
     assert_eq!(main.config, upstream::Config { url, ..upstream::Config::default() });
@@ -40,6 +41,7 @@ fn the_reference_names_every_key() {
         ("admin", admin::Config::KEYS),
         ("log", telemetry::LogConfig::KEYS),
         ("access_log", telemetry::AccessConfig::KEYS),
+        ("explain", explain::Config::KEYS),
         ("upstreams.main", upstream::Config::KEYS),
         ("routes", RouteConfig::KEYS),
     ];

@@ -134,6 +134,7 @@ fn find(shelf: &Shelf, exchange: &mut Exchange, listed: Listed) -> Found {
     let dependence = Dependence { view, class: route.class };
     let partition = &exchange.call.caller.credential().partition;
     let key = Key::new(partition, exchange.ask.clone(), exchange.format);
+    exchange.call.request.record.key.set(key.digest());
     let Some(stored) = shelf.store.get(&key) else {
         return Found::Nothing(key, dependence, None);
     };

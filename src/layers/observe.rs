@@ -19,6 +19,7 @@ use super::{Answer, always_ready};
 use crate::{
     api::routes::RouteTable,
     call::Traced,
+    explain::{Decision, Ring},
     metrics::{Metrics, Raised},
     record::Record,
     telemetry::{AccessLog, Line, QueryNames},
@@ -37,6 +38,8 @@ pub struct Observer {
     pub metrics: Arc<Metrics>,
     /// The access log.
     pub log: AccessLog,
+    /// The latest decisions.
+    pub decisions: Arc<Ring>,
     /// The routes, for their templates.
     pub routes: Arc<RouteTable>,
 }
@@ -132,5 +135,6 @@ impl Observer {
             bytes,
             duration,
         });
+        self.decisions.push(Decision::new(record, status, duration));
     }
 }

@@ -195,6 +195,11 @@ impl Snapshot {
         self.grants.get(mac)
     }
 
+    /// What the token with a public id gives. Not for the request path: it looks at every token.
+    pub fn grant(&self, token_id: &str) -> Option<&Arc<Grant>> {
+        self.grants.values().find(|grant| grant.token_id == token_id)
+    }
+
     /// How many tokens it holds.
     pub fn tokens(&self) -> usize {
         self.grants.len()
