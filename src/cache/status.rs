@@ -2,7 +2,7 @@
 
 use http::{HeaderName, HeaderValue};
 
-use crate::vocabulary::{Bypass, CacheOutcome, Closed as _, NotStored, Staleness};
+use crate::vocabulary::{Bypass, CacheOutcome, Closed as _, Forward, NotStored, Staleness};
 
 /// What the cache did for one reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub enum CacheStatus {
     Stale(Staleness, u64),
     /// Fetched by this request, or together with others that asked at the same time.
     Miss {
+        /// Why what is kept would not do.
+        forward: Forward,
         /// It joined a fetch that was under way.
         collapsed: bool,
         /// Why it was not kept; none when it was.
@@ -48,14 +50,14 @@ impl CacheStatus {
                 value(&format!("tollgate; hit; ttl=-{seconds}; detail={}", why.as_str()))
             }
             Self::Write => HeaderValue::from_static("tollgate; fwd=method"),
-            Self::Miss { collapsed: false, not_stored: None } => {
+            Self::Miss { forward: Forward::Miss, collapsed: false, not_stored: None } => {
                 HeaderValue::from_static("tollgate; fwd=miss; stored")
             }
-            Self::Miss { collapsed, not_stored } => {
+            Self::Miss { forward, collapsed, not_stored } => {
                 let collapsed = if collapsed { "; collapsed" } else { "" };
                 let stored = not_stored
                     .map_or("; stored".to_owned(), |why| format!("; detail={}", why.as_str()));
-                value(&format!("tollgate; fwd=miss{collapsed}{stored}"))
+                value(&format!("tollgate; fwd={}{collapsed}{stored}", forward.as_str()))
             }
             Self::Bypass(why) => value(&format!("tollgate; fwd=bypass; detail={}", why.as_str())),
         }
@@ -74,12 +76,13 @@ mod tests {
     fn the_header_says_what_happened() {
         let check = |status: CacheStatus, expected: &str| assert_eq!(status.header(), expected);
         check(CacheStatus::Hit, "tollgate; hit");
+        let miss =
+            |forward, collapsed, not_stored| CacheStatus::Miss { forward, collapsed, not_stored };
+        check(miss(Forward::Miss, false, None), "tollgate; fwd=miss; stored");
+        check(miss(Forward::Stale, false, None), "tollgate; fwd=stale; stored");
+        check(miss(Forward::Request, true, None), "tollgate; fwd=request; collapsed; stored");
         check(
-            CacheStatus::Miss { collapsed: false, not_stored: None },
-            "tollgate; fwd=miss; stored",
-        );
-        check(
-            CacheStatus::Miss { collapsed: true, not_stored: Some(NotStored::Unsettled) },
+            miss(Forward::Miss, true, Some(NotStored::Unsettled)),
             "tollgate; fwd=miss; collapsed; detail=unsettled",
         );
         let stale = CacheStatus::Stale(Staleness::Error, 42);
