@@ -30,7 +30,7 @@ use crate::{
         directory::Directory,
         snapshot::{Credential, Grant, NotGood},
     },
-    vocabulary::{Bypass, Format},
+    vocabulary::{Bypass, Format, Forward},
 };
 
 /// A request that has a name.
@@ -136,6 +136,10 @@ pub struct Miss {
     pub route: RouteId,
     /// What the answer depends on.
     pub dependence: Dependence,
+    /// Why what is kept would not do.
+    pub forward: Forward,
+    /// The greatest age of what will do, in seconds; zero is for what is fetched from now on.
+    pub max_age: Option<u64>,
     /// What may be shown if there will be no answer.
     pub stale: Option<Arc<Stored>>,
 }

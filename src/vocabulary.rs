@@ -54,7 +54,7 @@ closed! {
         Bypass => "bypass",
         /// A write, or what counts as one.
         Write => "write",
-        /// Refused before the cache was asked.
+        /// Refused before the cache was asked, or because it was all that might be asked.
         None => "none",
     }
 }
@@ -111,6 +111,18 @@ closed! {
         Error => "stale-if-error",
         /// It is being fetched anew.
         Revalidating => "stale-while-revalidate",
+    }
+}
+
+closed! {
+    /// Why a read was fetched. The words are those of `fwd` in `Cache-Status` (RFC 9211).
+    pub enum Forward {
+        /// Nothing is kept, or something has touched it.
+        Miss => "miss",
+        /// Its lifetime is over.
+        Stale => "stale",
+        /// The request demands what is newer.
+        Request => "request",
     }
 }
 

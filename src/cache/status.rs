@@ -4,7 +4,7 @@ use http::{HeaderName, HeaderValue};
 
 use crate::{
     record::Noted,
-    vocabulary::{Bypass, CacheOutcome, Closed as _, NotStored, Staleness},
+    vocabulary::{Bypass, CacheOutcome, Closed as _, Forward, NotStored, Staleness},
 };
 
 /// What the cache did for one reply.
@@ -16,6 +16,8 @@ pub enum CacheStatus {
     Stale(Staleness, u64),
     /// Fetched by this request, or together with others that asked at the same time.
     Miss {
+        /// Why what is kept would not do.
+        forward: Forward,
         /// It joined a fetch that was under way.
         collapsed: bool,
         /// Why it was not kept; none when it was.
@@ -51,47 +53,51 @@ impl CacheStatus {
                 value(&format!("tollgate; hit; ttl=-{seconds}; detail={}", why.as_str()))
             }
             Self::Write => HeaderValue::from_static("tollgate; fwd=method"),
-            Self::Miss { collapsed: false, not_stored: None } => {
+            Self::Miss { forward: Forward::Miss, collapsed: false, not_stored: None } => {
                 HeaderValue::from_static("tollgate; fwd=miss; stored")
             }
-            Self::Miss { collapsed, not_stored } => {
+            Self::Miss { forward, collapsed, not_stored } => {
                 let collapsed = if collapsed { "; collapsed" } else { "" };
                 let stored = not_stored
                     .map_or("; stored".to_owned(), |why| format!("; detail={}", why.as_str()));
-                value(&format!("tollgate; fwd=miss{collapsed}{stored}"))
+                value(&format!("tollgate; fwd={}{collapsed}{stored}", forward.as_str()))
             }
             Self::Bypass(why) => value(&format!("tollgate; fwd=bypass; detail={}", why.as_str())),
         }
     }
 }
 
-/// Bytes from the lowest: which of them, why, and from the fifth on how many seconds. The word for
-/// why is there or not, as [`Noted`] packs it.
+/// Bytes from the lowest: which of them, why (as [`Noted`] packs a word or none), for what it was
+/// forwarded, whether it joined another, and how many seconds.
 impl Noted for CacheStatus {
     fn pack(self) -> u64 {
-        let (kind, why, seconds) = match self {
-            Self::Hit => (1, 0, 0),
-            Self::Stale(why, seconds) => (2, why.pack(), seconds.min(u64::from(u32::MAX))),
-            Self::Miss { collapsed: false, not_stored } => {
-                (3, not_stored.map_or(0, Noted::pack), 0)
+        match self {
+            Self::Hit => 1,
+            Self::Stale(why, seconds) => {
+                2 | why.pack() << 8 | seconds.min(u64::from(u32::MAX)) << 32
             }
-            Self::Miss { collapsed: true, not_stored } => (4, not_stored.map_or(0, Noted::pack), 0),
-            Self::Bypass(why) => (5, why.pack(), 0),
-            Self::Write => (6, 0, 0),
-        };
-        seconds << 32 | why << 8 | kind
+            Self::Miss { forward, collapsed, not_stored } => {
+                let why = not_stored.map_or(0, Noted::pack);
+                3 | why << 8 | forward.pack() << 16 | u64::from(collapsed) << 24
+            }
+            Self::Bypass(why) => 4 | why.pack() << 8,
+            Self::Write => 5,
+        }
     }
 
     fn unpack(packed: u64) -> Option<Self> {
-        let why = packed >> 8 & 0xff;
-        let not_stored = NotStored::unpack(why);
-        Some(match packed & 0xff {
+        let [kind, why, forward, collapsed, ..] = packed.to_le_bytes();
+        let (why, forward) = (u64::from(why), u64::from(forward));
+        Some(match kind {
             1 => Self::Hit,
             2 => Self::Stale(Staleness::unpack(why)?, packed >> 32),
-            3 => Self::Miss { collapsed: false, not_stored },
-            4 => Self::Miss { collapsed: true, not_stored },
-            5 => Self::Bypass(Bypass::unpack(why)?),
-            6 => Self::Write,
+            3 => Self::Miss {
+                forward: Forward::unpack(forward)?,
+                collapsed: collapsed != 0,
+                not_stored: NotStored::unpack(why),
+            },
+            4 => Self::Bypass(Bypass::unpack(why)?),
+            5 => Self::Write,
             _ => return None,
         })
     }
@@ -109,7 +115,13 @@ mod tests {
     fn a_status_survives_its_number() {
         let why = NotStored::ALL.iter().copied().map(Some).chain([None]);
         let misses = why.flat_map(|not_stored| {
-            [false, true].map(|collapsed| CacheStatus::Miss { collapsed, not_stored })
+            let forwards =
+                Forward::ALL.iter().flat_map(|forward| [(*forward, false), (*forward, true)]);
+            forwards.map(move |(forward, collapsed)| CacheStatus::Miss {
+                forward,
+                collapsed,
+                not_stored,
+            })
         });
         let bypasses = Bypass::ALL.iter().map(|why| CacheStatus::Bypass(*why));
         let stale = Staleness::ALL.iter().map(|why| CacheStatus::Stale(*why, 86_400));
@@ -125,12 +137,13 @@ mod tests {
     fn the_header_says_what_happened() {
         let check = |status: CacheStatus, expected: &str| assert_eq!(status.header(), expected);
         check(CacheStatus::Hit, "tollgate; hit");
+        let miss =
+            |forward, collapsed, not_stored| CacheStatus::Miss { forward, collapsed, not_stored };
+        check(miss(Forward::Miss, false, None), "tollgate; fwd=miss; stored");
+        check(miss(Forward::Stale, false, None), "tollgate; fwd=stale; stored");
+        check(miss(Forward::Request, true, None), "tollgate; fwd=request; collapsed; stored");
         check(
-            CacheStatus::Miss { collapsed: false, not_stored: None },
-            "tollgate; fwd=miss; stored",
-        );
-        check(
-            CacheStatus::Miss { collapsed: true, not_stored: Some(NotStored::Unsettled) },
+            miss(Forward::Miss, true, Some(NotStored::Unsettled)),
             "tollgate; fwd=miss; collapsed; detail=unsettled",
         );
         let stale = CacheStatus::Stale(Staleness::Error, 42);

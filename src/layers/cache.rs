@@ -2,7 +2,8 @@
 //!
 //! An entry is shown when it is young enough and its stamp is still current; both are a few loads.
 //! What is not found goes on as a miss with the stamp of this moment, which is before anything is
-//! sent for it.
+//! sent for it. So does what is found and is not new enough for the request; whoever may not demand
+//! that is not listened to, so that nobody's hit costs a look at headers but theirs.
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
@@ -11,11 +12,13 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tower::{Layer, Service, layer::layer_fn};
 
-use super::{Answer, Step, always_ready, show};
+use super::{Answer, Step, always_ready, refuse, show};
 use crate::{
     api::routes::Listed,
+    auth::scopes::Permission,
     cache::{
         coherence::{Item, View},
+        directives::Directives,
         entry::{Dependence, Stored},
         key::Key,
         shelf::Shelf,
@@ -24,7 +27,7 @@ use crate::{
     call::{Effect, Exchange, Lookup, Miss},
     net::server::ClientBody,
     rejection::Rejection,
-    vocabulary::{Bypass, CacheOutcome, Staleness},
+    vocabulary::{Bypass, CacheOutcome, Forward, Staleness},
 };
 
 /// The service of this layer.
@@ -89,20 +92,23 @@ where
             Effect::UnlistedRead { .. } => return self.pass(exchange, Some(Bypass::Unlisted)),
             Effect::Write(_) => return self.pass(exchange, None),
         };
-        match find(&self.shelf, &mut exchange, listed) {
+        let demands = demands(&exchange);
+        match find(&self.shelf, &mut exchange, listed, demands) {
             Found::Answer(answer) => Either::Left(std::future::ready(Ok(answer))),
             Found::Bypass(why) => self.pass(exchange, Some(why)),
-            Found::Nothing(key, dependence, stale) => {
+            Found::Nothing { .. } if must_not_ask(&exchange) => refuse(Rejection::NotCached),
+            Found::Nothing { key, dependence, forward, stale } => {
                 // Rule of coherence: the stamp is taken before anything is sent for it.
                 let partition = &exchange.call.caller.credential().partition;
                 let stamp = partition.stamp(dependence.view);
-                let route = listed.id;
                 if !stamp.is_settled()
                     && let Some(cause) = partition.unsettled_by(dependence.view)
                 {
                     exchange.call.request.record.cause.set(cause);
                 }
-                let miss = Miss { exchange, key, stamp, route, dependence, stale };
+                let (route, max_age) = (listed.id, demands.max_age);
+                let miss =
+                    Miss { exchange, key, stamp, route, dependence, forward, max_age, stale };
                 Either::Right(self.inner.call(Lookup::Miss(Box::new(miss))))
             }
         }
@@ -110,6 +116,9 @@ where
 
     fn pass(&mut self, exchange: Exchange, why: Option<Bypass>) -> Step<S::Future> {
         if let Some(why) = why {
+            if must_not_ask(&exchange) {
+                return refuse(Rejection::NotCached);
+            }
             exchange.call.request.record.cache.set(CacheStatus::Bypass(why));
             self.shelf.metrics.cache_lookups.of(CacheOutcome::Bypass).inc();
         }
@@ -120,10 +129,21 @@ where
 enum Found {
     Answer(Answer),
     Bypass(Bypass),
-    Nothing(Key, Dependence, Option<Arc<Stored>>),
+    Nothing { key: Key, dependence: Dependence, forward: Forward, stale: Option<Arc<Stored>> },
 }
 
-fn find(shelf: &Shelf, exchange: &mut Exchange, listed: Listed) -> Found {
+/// What the request demands of what it is shown, if it may.
+fn demands(exchange: &Exchange) -> Directives {
+    let may = exchange.call.caller.grant().permissions.contains(Permission::Refresh);
+    if may { Directives::of(&exchange.call.request.headers) } else { Directives::default() }
+}
+
+/// Whether the request is to be answered by the cache or not at all.
+fn must_not_ask(exchange: &Exchange) -> bool {
+    Directives::of(&exchange.call.request.headers).only_if_cached
+}
+
+fn find(shelf: &Shelf, exchange: &mut Exchange, listed: Listed, demands: Directives) -> Found {
     let route = shelf.routes.route(listed.id);
     if shelf.config.lifetime(route.class).is_none() {
         return Found::Bypass(Bypass::Never);
@@ -135,9 +155,9 @@ fn find(shelf: &Shelf, exchange: &mut Exchange, listed: Listed) -> Found {
     let partition = &exchange.call.caller.credential().partition;
     let key = Key::new(partition, exchange.ask.clone(), exchange.format);
     exchange.call.request.record.key.set(key.digest());
-    let Some(stored) = shelf.store.get(&key) else {
-        return Found::Nothing(key, dependence, None);
-    };
+    let stored = shelf.store.get(&key);
+    let nothing = |forward, stale| Found::Nothing { key, dependence, forward, stale };
+    let Some(stored) = stored else { return nothing(Forward::Miss, None) };
     match &*stored {
         Stored::Uncacheable { .. } => Found::Bypass(Bypass::Marked),
         Stored::Entry(entry) => {
@@ -146,15 +166,19 @@ fn find(shelf: &Shelf, exchange: &mut Exchange, listed: Listed) -> Found {
                 if let Some(cause) = partition.outdated_by(view, &entry.stamp) {
                     exchange.call.request.record.cause.set(cause);
                 }
-                Found::Nothing(key, dependence, None)
-            } else if entry.is_fresh(now) {
+                nothing(Forward::Miss, None)
+            } else if entry.is_fresh(now) && demands.permit(entry, now) {
                 Found::Answer(show(shelf, exchange, entry, now, CacheStatus::Hit))
+            } else if demands.is_demanding() {
+                // Who asks for what is newer would rather be told that there is nothing.
+                let fresh = entry.is_fresh(now);
+                nothing(if fresh { Forward::Request } else { Forward::Stale }, None)
             } else if entry.is_usable(now) && entry.rests(now) {
                 let status = CacheStatus::Stale(Staleness::Error, entry.staleness(now));
                 Found::Answer(show(shelf, exchange, entry, now, status))
             } else {
                 let usable = entry.is_usable(now);
-                Found::Nothing(key, dependence, usable.then(|| Arc::clone(&stored)))
+                nothing(Forward::Stale, usable.then(|| Arc::clone(&stored)))
             }
         }
     }

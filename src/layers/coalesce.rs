@@ -1,9 +1,10 @@
 //! Equal misses become one fetch, in a task of its own.
 //!
 //! The first reader of a miss leads: it pays the tenant's upstream quota and starts the task, and
-//! may then leave like any other. Everybody who joined shares the outcome, an error too. What
-//! turns out to be too large to keep is streamed to one of them; the others fetch it themselves,
-//! and a marker keeps the next readers from queueing for it.
+//! may then leave like any other. Everybody who joined shares the outcome, an error too. Who wants
+//! what is newer than the fetch under way shares the next one with its likes. What turns out to be
+//! too large to keep is streamed to one of them; the others fetch it themselves, and a marker keeps
+//! the next readers from queueing for it.
 
 mod flight;
 mod lessons;
@@ -25,7 +26,7 @@ use http::{
 use tokio_util::task::TaskTracker;
 use tower::{Layer, Service, layer::layer_fn};
 
-use flight::{Flight, Outcome};
+use flight::{Flight, Landing, Outcome};
 use lessons::{Lesson, Lessons};
 
 use super::{Answer, charge, reply};
@@ -34,9 +35,9 @@ use crate::{
     body::{Body, BodyError, Read},
     cache::{
         cause::Cause,
-        coherence::{Change, Stamp, View},
+        coherence::{Change, Stamp},
         entry::{Candidate, Dependence, Representation, strong_tag},
-        flight::{Flights, Join},
+        flight::{Flights, Join, Reader},
         key::Key,
         shelf::{Filled, Shelf},
         status::{CACHE_STATUS, CacheStatus},
@@ -84,15 +85,6 @@ struct Verdict {
     /// Nothing is under way that may change what it shows.
     settled: bool,
     not_stored: Option<NotStored>,
-}
-
-/// Ends a flight whatever becomes of its task.
-struct Landing {
-    hangar: Arc<Hangar>,
-    key: Key,
-    credential: Arc<Credential>,
-    view: View,
-    id: u64,
 }
 
 type Answered = Pin<Box<dyn Future<Output = Result<Answer, Rejection>> + Send>>;
@@ -152,7 +144,8 @@ where
         let (flight, collapsed) = self.board(&miss)?;
         let metrics = &self.hangar.shelf.metrics;
         let outcome = if collapsed { CacheOutcome::Collapsed } else { CacheOutcome::Miss };
-        let status = CacheStatus::Miss { collapsed, not_stored: None };
+        let forward = miss.forward;
+        let status = CacheStatus::Miss { forward, collapsed, not_stored: None };
         miss.exchange.call.request.record.cache.set(status);
         if collapsed {
             metrics.collapsed_reads.inc();
@@ -172,12 +165,20 @@ where
         match landed {
             Outcome::Refused(rejection) => Err(rejection),
             Outcome::Shared(representation, not_stored) => {
-                Ok(show(&mut miss.exchange, &representation, collapsed, not_stored))
+                let status = CacheStatus::Miss { forward: miss.forward, collapsed, not_stored };
+                Ok(show(&mut miss.exchange, &representation, status))
             }
             Outcome::Streamed(slot) => {
                 let taken = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
                 match taken {
-                    Some(answer) if miss.exchange.call.request.method == Method::GET => Ok(answer),
+                    Some(mut answer) if miss.exchange.call.request.method == Method::GET => {
+                        let not_stored = Some(NotStored::TooLarge);
+                        let forward = miss.forward;
+                        let status = CacheStatus::Miss { forward, collapsed, not_stored };
+                        miss.exchange.call.request.record.cache.set(status);
+                        answer.headers_mut().insert(&CACHE_STATUS, status.header());
+                        Ok(answer)
+                    }
                     _ => self.pass(Box::new(miss.exchange), Some(Bypass::Marked)).await,
                 }
             }
@@ -187,14 +188,23 @@ where
     /// Joins a flight, or starts one.
     fn board(&self, miss: &Miss) -> Result<(Arc<Flight>, bool), Rejection> {
         let mut flights = self.hangar.flights();
-        let (id, flight, waits) = match flights.join(&miss.key, &miss.stamp, Flight::new) {
+        let partition = &miss.exchange.call.caller.credential().partition;
+        let restamp = || partition.stamp(miss.dependence.view);
+        let (stamp, now) = (&miss.stamp, self.hangar.shelf.clock.now());
+        let reader = Reader { stamp, now, max_age: miss.max_age };
+        let (id, flight, waits) = match flights.join(&miss.key, reader, restamp, Flight::new) {
             Join::Share(flight) => return Ok((flight, true)),
+            Join::ShareStarted(flight, stamp) => {
+                flight.start(stamp);
+                return Ok((flight, true));
+            }
             Join::Lead(id, flight) => (id, flight, false),
             Join::LeadNext(id, flight) => (id, flight, true),
         };
         // Under the lock, so that nobody can join a flight that its leader cannot pay for.
         if let Err(rejection) = self.hangar.charge(&miss.exchange) {
-            flights.finish(&miss.key, id, || miss.stamp.clone());
+            // Nothing begins in its place: had anybody waited for that, this reader would wait, too.
+            flights.finish(&miss.key, id, now, || miss.stamp.clone());
             return Err(rejection);
         }
         drop(flights);
@@ -311,11 +321,8 @@ impl Hangar {
     }
 
     /// A reply that is too large to hold goes to the first who takes it, as it comes.
-    fn stream(&self, fetch: &Fetch, mut parts: http::response::Parts, body: Body) -> Outcome {
+    fn stream(&self, fetch: &Fetch, parts: http::response::Parts, body: Body) -> Outcome {
         self.shelf.mark_uncacheable(&fetch.key);
-        let not_stored = Some(NotStored::TooLarge);
-        let status = CacheStatus::Miss { collapsed: false, not_stored };
-        parts.headers.insert(&CACHE_STATUS, status.header());
         Outcome::Streamed(Arc::new(Mutex::new(Some(Answer::from_parts(parts, body)))))
     }
 
@@ -366,32 +373,17 @@ impl Fetch {
     }
 }
 
-impl Drop for Landing {
-    fn drop(&mut self) {
-        let restamp = || self.credential.partition.stamp(self.view);
-        let next = self.hangar.flights().finish(&self.key, self.id, restamp);
-        if let Some((flight, stamp)) = next {
-            flight.start(stamp);
-        }
-    }
-}
-
 const REVALIDATE: HeaderValue = HeaderValue::from_static("private, max-age=0, must-revalidate");
 
 const BY_CALLER: HeaderValue = HeaderValue::from_static("Authorization, Accept");
 
-fn show(
-    exchange: &mut Exchange,
-    representation: &Representation,
-    collapsed: bool,
-    not_stored: Option<NotStored>,
-) -> Answer {
+fn show(exchange: &mut Exchange, representation: &Representation, status: CacheStatus) -> Answer {
     let request = &mut exchange.call.request;
+    request.record.cache.set(status);
     let known =
         representation.status == StatusCode::OK && representation.is_known_to(&request.headers);
     let room = std::mem::take(&mut request.headers);
     let mut answer = reply(representation, &request.method, known, room);
-    let status = CacheStatus::Miss { collapsed, not_stored };
     answer.headers_mut().insert(&CACHE_STATUS, status.header());
     answer
 }

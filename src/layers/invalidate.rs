@@ -228,6 +228,7 @@ fn settlement_of(rejection: &Rejection) -> Settlement {
         | Rejection::OutOfScope
         | Rejection::Guarded
         | Rejection::NotAcceptable(_)
+        | Rejection::NotCached
         | Rejection::Overloaded
         | Rejection::NoUpstream
         | Rejection::UpstreamSaturated

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     auth::{
         keyring::{Keyring, Mac},
-        scopes::{Scopes, UnknownName},
+        scopes::{PermissionSet, Scopes, UnknownName},
     },
     cache::partition::Partition,
     limit::Limits,
@@ -66,6 +66,8 @@ pub struct Grant {
     pub credential: Arc<Credential>,
     /// What may be asked for.
     pub scopes: Scopes,
+    /// What few tokens may.
+    pub permissions: PermissionSet,
     /// The Unix time from which it is good.
     pub not_before: Option<i64>,
     /// The Unix time from which it is no longer good.
@@ -375,6 +377,7 @@ impl Builder<'_> {
             tenant: Arc::clone(tenant),
             credential: Arc::clone(credential),
             scopes: terms.scopes.resolve(&*self.surroundings.scope)?,
+            permissions: terms.permissions,
             not_before: terms.not_before,
             expires: terms.expires,
             addresses: terms.addresses.clone(),
@@ -385,12 +388,9 @@ impl Builder<'_> {
 
 fn tenant(record: &TenantRecord, previous: &Snapshot) -> Arc<Tenant> {
     let settings = &record.settings;
-    let limits = previous
-        .tenants
-        .get(&record.row)
-        .map(|before| &before.limits)
-        .filter(|limits| *limits.quotas() == settings.quotas)
-        .map_or_else(|| Arc::new(Limits::new(settings.quotas.clone())), Arc::clone);
+    let before = previous.tenants.get(&record.row).map(|before| &before.limits);
+    let same = before.filter(|limits| *limits.quotas() == settings.quotas);
+    let limits = same.map_or_else(|| Arc::new(Limits::new(settings.quotas.clone())), Arc::clone);
     Arc::new(Tenant {
         name: record.name.as_str().into(),
         default_format: settings.default_format,

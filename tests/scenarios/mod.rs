@@ -2,6 +2,7 @@
 
 mod cache;
 mod credentials;
+mod directives;
 mod formats;
 mod limits;
 mod members;

@@ -4,10 +4,16 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
+use super::Hangar;
 use crate::{
-    cache::{coherence::Stamp, entry::Representation},
+    cache::{
+        coherence::{Stamp, View},
+        entry::Representation,
+        key::Key,
+    },
     layers::Answer,
     rejection::Rejection,
+    tenants::snapshot::Credential,
     vocabulary::NotStored,
 };
 
@@ -19,6 +25,15 @@ pub(super) struct Flight {
     /// For a flight that waits for its turn: the stamp of its start.
     started: OnceLock<Stamp>,
     turn: Notify,
+}
+
+/// Ends a flight whatever becomes of its task.
+pub(super) struct Landing {
+    pub(super) hangar: Arc<Hangar>,
+    pub(super) key: Key,
+    pub(super) credential: Arc<Credential>,
+    pub(super) view: View,
+    pub(super) id: u64,
 }
 
 /// What a fetch brought.
@@ -67,5 +82,16 @@ impl Flight {
         let told = outcome.wait_for(Option::is_some).await.ok().and_then(|told| told.clone());
         // A task that panicked has told nothing and dropped its end.
         told.unwrap_or(Outcome::Refused(Rejection::Panicked))
+    }
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        let restamp = || self.credential.partition.stamp(self.view);
+        let now = self.hangar.shelf.clock.now();
+        let next = self.hangar.flights().finish(&self.key, self.id, now, restamp);
+        if let Some((flight, stamp)) = next {
+            flight.start(stamp);
+        }
     }
 }

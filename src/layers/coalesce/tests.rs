@@ -15,6 +15,7 @@ use crate::{
     api::{routes::RouteTable, target::Target},
     auth::presented::presented,
     cache::{
+        coherence::View,
         entry,
         partition::Felt,
         store::Store,
@@ -30,7 +31,7 @@ use crate::{
         directory::Directory,
         fixture::{Fixture, keyring, surroundings},
     },
-    vocabulary::{Format, Protocol},
+    vocabulary::{Format, Forward, Protocol},
 };
 
 const KEY: &str = "a-key-that-is-long-enough-to-adopt";
@@ -107,8 +108,10 @@ impl Setting {
         let call = Call { caller, request };
         let exchange = Exchange { call, ask, format: Some(Format::Json), touch: None };
         let dependence = Dependence { view, class };
-        let (route, stale) = (listed.id, None);
-        Lookup::Miss(Box::new(Miss { exchange, key, stamp, route, dependence, stale }))
+        let (route, forward) = (listed.id, Forward::Miss);
+        let (max_age, stale) = (None, None);
+        let miss = Miss { exchange, key, stamp, route, dependence, forward, max_age, stale };
+        Lookup::Miss(Box::new(miss))
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     cache::{
         coherence::Stamp,
-        flight::Join,
+        flight::{self, Join},
         partition::{Felt, Hold},
     },
     transcode::transactions::Transaction,
@@ -101,6 +101,7 @@ impl World {
             }
             Reader::Waiting { query, flight, leads_next, begun } => {
                 if let (Some(id), Some(stamp)) = (leads_next, self.flown[flight].started.clone()) {
+                    self.is_alone(query, &stamp)?;
                     let fetch = Fetch { query, id, flight, stamp, asked_at: self.now };
                     self.readers[index] = Reader::Leading { fetch, begun };
                     return Ok(());
@@ -119,9 +120,12 @@ impl World {
             kind => What::Machine(Self::visible(partition, coin >> 4), kind == 1),
         };
         let query = Query { partition, what };
-        let begun = Begun { at_least: self.promised };
+        // Who wants what is newer is shown what the panel shows from now on.
+        let anew = coin >> 20 & 7 == 0;
+        let begun = Begun { at_least: if anew { self.versions } else { self.promised } };
         let view = self.view(what);
-        if let Some(kept) = self.kept.get(&query)
+        if !anew
+            && let Some(kept) = self.kept.get(&query)
             && self.now < kept.fresh_until
             && self.partitions[partition].is_current(view, &kept.stamp)
         {
@@ -131,15 +135,19 @@ impl World {
             let at_least = std::array::from_fn(both);
             return check("a hit", Begun { at_least }, &shown);
         }
-        let stamp = self.partitions[partition].stamp(view);
-        self.tell(&format!("reader {index} misses {query:?}: {stamp:?}"));
+        let partition = Arc::clone(&self.partitions[partition]);
+        let stamp = partition.stamp(view);
+        let misses = if anew { "fetches anew" } else { "misses" };
+        self.tell(&format!("reader {index} {misses} {query:?}: {stamp:?}"));
         let joined = match self.mistake {
             Mistake::NoStampInFlight => Stamp::empty(),
             _ => stamp.clone(),
         };
+        let max_age = (anew && self.mistake != Mistake::OlderFetchJoined).then_some(0);
+        let reader = flight::Reader { stamp: &joined, now: self.now, max_age };
         let new = self.flown.len();
-        let join = self.flights.join(&query, &joined, || new);
-        if !matches!(join, Join::Share(_)) {
+        let join = self.flights.join(&query, reader, || partition.stamp(view), || new);
+        if matches!(join, Join::Lead(..) | Join::LeadNext(..)) {
             self.flown.push(Flight::default());
         }
         let waiting = |flight, leads_next| Reader::Waiting { query, flight, leads_next, begun };
@@ -151,6 +159,10 @@ impl World {
             }
             Join::LeadNext(id, flight) => waiting(flight, Some(id)),
             Join::Share(flight) => waiting(flight, None),
+            Join::ShareStarted(flight, stamp) => {
+                self.flown[flight].started = Some(stamp);
+                waiting(flight, None)
+            }
         };
         Ok(())
     }
@@ -188,7 +200,8 @@ impl World {
             self.kept.insert(fetch.query, Kept { stamp, shown, fresh_until });
         }
         let restamp = || partition.stamp(view);
-        if let Some((next, stamp)) = self.flights.finish(&fetch.query, fetch.id, restamp) {
+        if let Some((next, stamp)) = self.flights.finish(&fetch.query, fetch.id, self.now, restamp)
+        {
             self.flown[next].started = Some(stamp);
         }
         self.flown[fetch.flight].outcome = Some(shown.clone());

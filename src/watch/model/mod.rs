@@ -43,9 +43,11 @@ enum Mistake {
     UnsettledForLong,
     /// Nothing is held after a 201.
     NoHold,
+    /// Who wants what is newer joins a fetch that is under way.
+    OlderFetchJoined,
 }
 
-const MISTAKES: [Mistake; 12] = [
+const MISTAKES: [Mistake; 13] = [
     Mistake::NoBumpOnHead,
     Mistake::NoBumpAtTheEnd,
     Mistake::NoStampInFlight,
@@ -58,6 +60,7 @@ const MISTAKES: [Mistake; 12] = [
     Mistake::ReachForgotten,
     Mistake::UnsettledForLong,
     Mistake::NoHold,
+    Mistake::OlderFetchJoined,
 ];
 
 /// Enough for several writes, their transactions, and reads before, between and after.

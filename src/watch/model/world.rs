@@ -137,7 +137,7 @@ impl World {
             mistake,
             now: 0,
             partitions: [(0, 0), (1, 0), (2, 1), (3, 2)].map(|(id, a)| partition(id, a)).into(),
-            flights: Flights::new(1),
+            flights: Flights::new(if central { 2 } else { 1 }),
             flown: Vec::new(),
             kept: HashMap::new(),
             readers: vec![Reader::Idle; READERS],
