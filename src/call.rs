@@ -11,7 +11,8 @@ use http::{HeaderMap, Method, Version, uri::PathAndQuery};
 
 use crate::{
     api::{
-        routes::{Listed, RouteId, Touches},
+        method::is_read,
+        routes::{Listed, RouteId, RouteTable, Touches},
         target::Target,
     },
     auth::{
@@ -189,6 +190,29 @@ impl Caller {
 }
 
 impl Effect {
+    /// What a method does to a target.
+    pub fn of(
+        routes: &RouteTable,
+        method: &Method,
+        target: &Target,
+        unlisted_reads_harmless: bool,
+    ) -> Self {
+        if !is_read(method) {
+            return Self::Write(routes.touches_by(method, target));
+        }
+        match routes.read(target) {
+            // Rails finds a resource by an id like this, so it is no other one; but a spelling
+            // that is not canonical must not have an entry of its own.
+            Some(listed) if listed.odd => Self::Write(routes.touches(target)),
+            Some(listed) => Self::Read(listed),
+            None if routes.has_effect(target) => Self::Write(routes.touches(target)),
+            None => Self::UnlistedRead {
+                harmless: unlisted_reads_harmless,
+                touches: routes.touches(target),
+            },
+        }
+    }
+
     /// Whether it counts as a write of everybody's, and not of its partition alone.
     pub fn is_write(self) -> bool {
         matches!(self, Self::Write(_))

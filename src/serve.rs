@@ -6,7 +6,7 @@ use std::{
     collections::HashMap,
     io,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -14,7 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     accounts::Accounts,
-    admin::{self, Admin, AdminToken, Condition, Readiness},
+    admin::{self, Admin, AdminToken, Condition, Explain, Readiness},
     api::routes::{RouteError, RouteTable},
     auth::{
         failures::FailedTokens,
@@ -23,7 +23,10 @@ use crate::{
     cache::{names::Names, partition::Commons, shelf::Shelf, store::Store, touch::Settle},
     clock::Clock,
     config::Config,
-    explain::Ring,
+    explain::{
+        Explanation, Ring,
+        dry_run::{Deciders, DryRun, DryRunError},
+    },
     gateway::{Shared, request_path},
     layers::{
         authenticate::Gatekeeper, coalesce::Hangar, invalidate::Rules, observe::Observer,
@@ -36,6 +39,7 @@ use crate::{
         upstream::{TlsSetupError, Upstream},
     },
     purge,
+    record::RequestId,
     site::Site,
     telemetry::{AccessLog, AccessLogError},
     tenants::{directory::Directory, snapshot::Surroundings, store::StoreError},
@@ -237,7 +241,39 @@ impl Process {
             before_scrape: Arc::new(move |metrics| gauge(&shelf, metrics)),
             token: self.admin_token.clone(),
             purge: Arc::new(move |asked| purge::run(asked, &directory.snapshot(), &routes)),
+            explain: Arc::new(Explanations {
+                shared: self.shared.clone(),
+                directory: Arc::clone(&self.directory),
+            }),
         }
+    }
+}
+
+/// What the admin listener asks for explanations.
+struct Explanations {
+    shared: Shared,
+    directory: Arc<Directory>,
+}
+
+impl Explain for Explanations {
+    fn past(&self, id: RequestId) -> Option<Explanation> {
+        let Shared { observer, routes, .. } = &self.shared;
+        let decision = observer.decisions.find(id)?;
+        let snapshot = self.directory.snapshot();
+        Some(Explanation::of(&decision, &observer.decisions, &snapshot, routes))
+    }
+
+    fn dry_run(&self, run: &DryRun) -> Result<Explanation, DryRunError> {
+        let Shared { config, observer, shelf, .. } = &self.shared;
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let deciders = Deciders {
+            config,
+            shelf,
+            snapshot: &self.directory.snapshot(),
+            decisions: &observer.decisions,
+            now: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+        };
+        deciders.explain(run)
     }
 }
 

@@ -12,11 +12,11 @@ use http::{
 };
 
 use super::{
-    coherence::{Stamp, View},
+    coherence::{Item, Stamp, View},
     partition::Room,
 };
 use crate::{
-    api::format,
+    api::{format, routes::Route, target::Target},
     settings::ByteSize,
     vocabulary::{Format, NotStored, RouteClass},
 };
@@ -271,6 +271,14 @@ pub struct Dependence {
     pub view: View,
     /// How long it may be kept.
     pub class: RouteClass,
+}
+
+impl Dependence {
+    /// That of what a route shows at a target.
+    pub fn of(route: &Route, target: &Target) -> Self {
+        let item = route.item(target).map(|(family, name)| Item::new(family, name));
+        Self { view: View { families: route.families, item }, class: route.class }
+    }
 }
 
 /// The strong entity tag of a body.

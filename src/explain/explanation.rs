@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Decision, Ring};
 use crate::{
-    api::routes::RouteTable,
-    cache::{cause::Cause, status::CacheStatus},
+    api::routes::{Route, RouteTable},
+    cache::{cause::Cause, entry::Entry, status::CacheStatus},
     telemetry::timestamp,
     tenants::snapshot::{Grant, Snapshot},
     vocabulary::Closed as _,
@@ -137,13 +137,7 @@ impl Explanation {
             rejection: decision.rejection.map(str::to_owned),
             caller: caller
                 .map(|token| CallerShown::of(token, snapshot.grant(token).map(|grant| &**grant))),
-            route: decision.route.map(|id| {
-                let route = routes.route(id);
-                RouteShown {
-                    template: route.template.to_string(),
-                    class: route.class.as_str().to_owned(),
-                }
-            }),
+            route: decision.route.map(|id| RouteShown::of(routes.route(id))),
             format: decision.format.map(|format| format.as_str().to_owned()),
             quota: decision.quota.map(|charged| QuotaShown {
                 limiter: charged.limiter.as_str().to_owned(),
@@ -229,7 +223,24 @@ impl CallerShown {
     }
 }
 
+impl RouteShown {
+    /// What there is to say of a route.
+    pub fn of(route: &Route) -> Self {
+        Self { template: route.template.to_string(), class: route.class.as_str().to_owned() }
+    }
+}
+
 impl EntryShown {
+    /// What there is to say of an entry now.
+    pub fn of(entry: &Entry, current: bool, now: u64) -> Self {
+        Self {
+            age_s: entry.age(now),
+            fresh_ms: entry.fresh_until.saturating_sub(now),
+            current,
+            bytes: entry.representation.body.len(),
+        }
+    }
+
     fn text(&self) -> String {
         let Self { age_s, fresh_ms, current, bytes } = self;
         let state = match (current, fresh_ms) {

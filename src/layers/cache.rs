@@ -17,7 +17,6 @@ use crate::{
     api::routes::Listed,
     auth::scopes::Permission,
     cache::{
-        coherence::{Item, View},
         directives::Directives,
         entry::{Dependence, Stored},
         key::Key,
@@ -148,10 +147,8 @@ fn find(shelf: &Shelf, exchange: &mut Exchange, listed: Listed, demands: Directi
     if shelf.config.lifetime(route.class).is_none() {
         return Found::Bypass(Bypass::Never);
     }
-    let item = route.item(&exchange.call.request.target);
-    let item = item.map(|(family, name)| Item::new(family, name));
-    let view = View { families: route.families, item };
-    let dependence = Dependence { view, class: route.class };
+    let dependence = Dependence::of(route, &exchange.call.request.target);
+    let view = dependence.view;
     let partition = &exchange.call.caller.credential().partition;
     let key = Key::new(partition, exchange.ask.clone(), exchange.format);
     exchange.call.request.record.key.set(key.digest());

@@ -10,7 +10,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::StatusCode;
+use http::{HeaderName, StatusCode};
 use http_body::Body as _;
 use pin_project_lite::pin_project;
 use tower::{Layer, Service, layer::layer_fn};
@@ -18,8 +18,9 @@ use tower::{Layer, Service, layer::layer_fn};
 use super::{Answer, always_ready};
 use crate::{
     api::routes::RouteTable,
+    auth::scopes::Permission,
     call::Traced,
-    explain::{Decision, Ring},
+    explain::{self, Decision, Ring},
     metrics::{Metrics, Raised},
     record::Record,
     telemetry::{AccessLog, Line, QueryNames},
@@ -60,6 +61,9 @@ struct Open {
     _in_flight: Raised,
 }
 
+/// Why a reply is as it is, for a caller who may know.
+static EXPLANATION: HeaderName = HeaderName::from_static("tollgate-explain");
+
 /// Observes with the given observer.
 pub fn layer<S>(observer: Arc<Observer>) -> impl Layer<S, Service = Observe<S>> + Clone {
     layer_fn(move |inner| Observe { inner, observer: Arc::clone(&observer) })
@@ -90,10 +94,15 @@ impl<F: Future<Output = Result<Answer, Infallible>>> Future for Observed<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let Ok(answer) = ready!(this.inner.poll(cx));
+        let Ok(mut answer) = ready!(this.inner.poll(cx));
         if let Some(record) = this.open.record.take() {
             let bytes = answer.body().size_hint().exact();
-            this.open.observer.write(&record, answer.status(), bytes);
+            let observer = &this.open.observer;
+            let decision = observer.write(&record, answer.status(), bytes);
+            if record.grant.get().is_some_and(|g| g.permissions.contains(Permission::Explain)) {
+                let why = explain::header(&decision, &observer.routes);
+                answer.headers_mut().insert(&EXPLANATION, why);
+            }
         }
         Poll::Ready(Ok(answer))
     }
@@ -109,7 +118,7 @@ impl Drop for Open {
 }
 
 impl Observer {
-    fn write(&self, record: &Record, status: StatusCode, bytes: Option<u64>) {
+    fn write(&self, record: &Record, status: StatusCode, bytes: Option<u64>) -> Decision {
         let duration = record.started.elapsed();
         let route = record.route.get().map(|id| self.routes.route(id));
         let (class, cache) = (route.map(|r| r.class), record.outcome());
@@ -135,6 +144,8 @@ impl Observer {
             bytes,
             duration,
         });
-        self.decisions.push(Decision::new(record, status, duration));
+        let decision = Decision::new(record, status, duration);
+        self.decisions.push(decision);
+        decision
     }
 }
