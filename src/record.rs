@@ -55,6 +55,8 @@ pub struct Record {
     pub cache: Note<CacheStatus>,
     /// What made the cache's entry outdated, or keeps it from having one.
     pub cause: Note<Cause>,
+    /// What had last changed what it shows, when there was no entry.
+    pub changed: Note<Cause>,
     /// Why it was refused.
     pub rejection: OnceLock<&'static str>,
 }
@@ -101,6 +103,7 @@ impl Record {
             key: Note::default(),
             cache: Note::default(),
             cause: Note::default(),
+            changed: Note::default(),
             rejection: OnceLock::new(),
         })
     }

@@ -12,7 +12,12 @@ use tokio::{
 
 use super::*;
 use crate::{
+    explain::{
+        Explanation,
+        dry_run::{DryRun, DryRunError},
+    },
     purge::{PurgeError, Purged},
+    record::RequestId,
     settings::{Problem, Section, Table},
     vocabulary::InvalidationCause,
 };
@@ -33,6 +38,19 @@ fn fast() -> Config {
         exchange_timeout: Duration::from_millis(300),
         max_connections: 4,
         ..Config::default()
+    }
+}
+
+/// Explains nothing.
+struct Nothing;
+
+impl Explain for Nothing {
+    fn past(&self, _: RequestId) -> Option<Explanation> {
+        None
+    }
+
+    fn dry_run(&self, run: &DryRun) -> Result<Explanation, DryRunError> {
+        Err(DryRunError::NoToken(run.token.clone()))
     }
 }
 
@@ -58,6 +76,7 @@ async fn start_with(config: Config, before_scrape: BeforeScrape, token: Option<&
             }
             Ok(Purged { partitions: 3, families: vec!["vms".to_owned()] })
         }),
+        explain: Arc::new(Nothing),
     };
     let (stop, stopped) = oneshot::channel();
     let shutdown = async {
@@ -257,4 +276,17 @@ fn elsewhere_than_on_loopback_needs_the_switch() {
     check("listen = \"0.0.0.0:1\"", &["admin.listen"]);
     check("listen = \"10.0.0.1:1\"\nallow_remote_plain = true", &[]);
     check("max_connections = 0", &["admin.max_connections"]);
+}
+
+#[tokio::test]
+async fn nothing_is_explained_without_the_token() {
+    let server = start_fast().await;
+    for line in ["GET /explain/0123456789abcdef", "POST /explain"] {
+        let reply = ask(server.at, line).await;
+        assert!(reply.starts_with("HTTP/1.1 401 "), "{line}: {reply}");
+        assert!(reply.contains("\r\nwww-authenticate: Bearer\r\n"), "{line}: {reply}");
+        let known = format!("{line} HTTP/1.1\r\nAuthorization: Bearer {TOKEN}\r\nX: ");
+        let reply = ask(server.at, &known).await;
+        assert!(!reply.contains(" 401 "), "{line}: {reply}");
+    }
 }

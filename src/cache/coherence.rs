@@ -111,6 +111,15 @@ struct Mark<C> {
     writing: C,
     /// What raised it last, as a packed [`Cause`]; 0 when nobody knows.
     cause: AtomicU64,
+    /// When that was said, by [`next_said`].
+    said: AtomicU64,
+}
+
+/// What raised an epoch, and when; what is greater is later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Raised {
+    said: u64,
+    cause: u64,
 }
 
 /// Slots for the items that one account sees: 4 KiB a family, and only once an item is written to.
@@ -211,8 +220,8 @@ impl<C: Cell> Epochs<C> {
     /// Says what the next bumps of a change are for. Whoever sees one of those sees this, or what
     /// was said after it.
     pub fn because(&self, change: Change, cause: Cause) {
-        let cause = cause.pack();
-        self.each_changed(change, |mark| mark.cause.store(cause, Ordering::Relaxed));
+        let said = next_said();
+        self.each_changed(change, |mark| mark.say(said, cause));
     }
 
     /// A write is about to be sent: what was fetched until now is stale, and what is fetched from
@@ -233,7 +242,7 @@ impl<C: Cell> Epochs<C> {
     /// What any family shows may have changed.
     pub fn touch_all(&self, cause: Cause) {
         for family in &self.families {
-            family.whole.cause.store(cause.pack(), Ordering::Relaxed);
+            family.whole.say(next_said(), cause);
             family.whole.epoch.increment();
         }
     }
@@ -275,26 +284,29 @@ impl<C: Cell> Epochs<C> {
         Some(at)
     }
 
-    /// What raised the first of the epochs that are no longer as the stamp says, from its place `from`
-    /// on; none if they all are, with the place behind them.
-    pub fn outdated_by(&self, view: View, stamp: &Stamp, from: usize) -> Result<usize, u64> {
-        let mut at = from;
+    /// Which of the epochs that a read depends on are no longer as the stamp says, from its place
+    /// `from` on: what raised the latest of them, and the place behind. Without a stamp, of all.
+    pub fn raised(
+        &self,
+        view: View,
+        stamp: Option<&Stamp>,
+        from: usize,
+    ) -> (Option<Raised>, usize) {
+        let (mut latest, mut at) = (None, from);
         for mark in self.each_shown(view) {
-            let (epoch, cause) =
-                mark.map_or((0, 0), |mark| (mark.epoch.load(), mark.cause.load(Ordering::Relaxed)));
-            if stamp.epochs.get(at) != Some(&epoch) {
-                return Err(cause);
+            let epoch = mark.map_or(0, |mark| mark.epoch.load());
+            if stamp.is_none_or(|stamp| stamp.epochs.get(at) != Some(&epoch)) {
+                latest = latest.max(mark.and_then(Mark::raised));
             }
             at += 1;
         }
-        Ok(at)
+        (latest, at)
     }
 
-    /// What raised an epoch last of what is unsettled now; none if nothing is.
-    pub fn unsettled_by(&self, view: View) -> Option<u64> {
-        let mut marks = self.each_shown(view).flatten();
-        let held = marks.find(|mark| mark.writing.load() > 0)?;
-        Some(held.cause.load(Ordering::Relaxed))
+    /// What raised the latest epoch of what is unsettled now; none if nothing is.
+    pub fn unsettled_by(&self, view: View) -> Option<Raised> {
+        let held = self.each_shown(view).flatten().filter(|mark| mark.writing.load() > 0);
+        held.filter_map(Mark::raised).max()
     }
 
     /// The marks that a read depends on; none where nothing was ever written to.
@@ -344,8 +356,40 @@ impl<C: Cell> Family<C> {
 
 impl<C: Cell> Mark<C> {
     fn new() -> Self {
-        Self { epoch: C::zero(), writing: C::zero(), cause: AtomicU64::new(0) }
+        Self {
+            epoch: C::zero(),
+            writing: C::zero(),
+            cause: AtomicU64::new(0),
+            said: AtomicU64::new(0),
+        }
     }
+}
+
+impl<C> Mark<C> {
+    // What explains need not agree with what decides: two that say something at once may leave the
+    // cause of one with the time of the other.
+    fn say(&self, said: u64, cause: Cause) {
+        self.cause.store(cause.pack(), Ordering::Relaxed);
+        self.said.store(said, Ordering::Relaxed);
+    }
+
+    fn raised(&self) -> Option<Raised> {
+        let cause = self.cause.load(Ordering::Relaxed);
+        (cause != 0).then(|| Raised { said: self.said.load(Ordering::Relaxed), cause })
+    }
+}
+
+impl Raised {
+    /// What it was.
+    pub fn cause(self) -> Option<Cause> {
+        Cause::unpack(self.cause)
+    }
+}
+
+/// The order in which causes are said.
+fn next_said() -> u64 {
+    static SAID: AtomicU64 = AtomicU64::new(0);
+    SAID.fetch_add(1, Ordering::Relaxed)
 }
 
 impl Stamp {

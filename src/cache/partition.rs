@@ -21,7 +21,7 @@ use super::{
     coherence::{Cell, Change, Epochs, Stamp, View},
     names::Names,
 };
-use crate::{api::families::FamilySet, record::Noted as _};
+use crate::api::families::FamilySet;
 
 /// The entries of one credential in one generation, and the epochs that they depend on.
 #[derive(Debug)]
@@ -82,6 +82,8 @@ pub struct Hold<C: Cell = AtomicU64> {
     felt: Felt<C>,
     /// What a removal changes besides, if anything is known by then to name what is removed.
     removal: Option<Change>,
+    /// What its end is for, if that is something else than what it began with.
+    end: Option<Cause>,
 }
 
 impl<C: Cell> Commons<C> {
@@ -155,15 +157,23 @@ impl<C: Cell> Partition<C> {
 
     /// What made a stamp outdated; none if it is current, or if nobody knows.
     pub fn outdated_by(&self, view: View, stamp: &Stamp) -> Option<Cause> {
-        let own = self.account.outdated_by(view, stamp, 0);
-        let cause = own.and_then(|from| self.others().outdated_by(view, stamp, from)).err()?;
-        Cause::unpack(cause)
+        self.raised(view, Some(stamp))
+    }
+
+    /// What has changed last of what is shown; none if nothing has, or if nobody knows.
+    pub fn changed_by(&self, view: View) -> Option<Cause> {
+        self.raised(view, None)
+    }
+
+    fn raised(&self, view: View, stamp: Option<&Stamp>) -> Option<Cause> {
+        let (own, from) = self.account.raised(view, stamp, 0);
+        let (others, _) = self.others().raised(view, stamp, from);
+        own.max(others)?.cause()
     }
 
     /// What a read waits for that is unsettled; none if nothing is, or if nobody knows.
     pub fn unsettled_by(&self, view: View) -> Option<Cause> {
-        let own = self.account.unsettled_by(view);
-        own.or_else(|| self.others().unsettled_by(view)).and_then(Cause::unpack)
+        self.account.unsettled_by(view).max(self.others().unsettled_by(view))?.cause()
     }
 
     /// What others change of what it shows.
@@ -252,7 +262,7 @@ impl<C: Cell> Hold<C> {
     pub fn begin(felt: Felt<C>) -> Self {
         felt.explain();
         felt.each(Epochs::begin);
-        Self { felt, removal: None }
+        Self { felt, removal: None, end: None }
     }
 
     /// It is a removal, which changes all of this if anything names what is removed.
@@ -284,6 +294,11 @@ impl<C: Cell> Hold<C> {
         self.felt.touch();
     }
 
+    /// It will end for something else than it began with.
+    pub fn ended_by(&mut self, cause: Cause) {
+        self.end = Some(cause);
+    }
+
     /// What is held.
     pub fn felt(&self) -> &Felt<C> {
         &self.felt
@@ -304,7 +319,9 @@ impl<C: Cell> Drop for Hold<C> {
         if self.removal.is_some() {
             self.touch();
         }
-        // Not explained: what was said last is nearer, for example which transaction has ended.
+        if let Some(cause) = self.end {
+            self.felt.each(|epochs, change| epochs.because(change, cause));
+        }
         self.felt.each(Epochs::end);
     }
 }

@@ -26,13 +26,14 @@ pub(super) fn text(demo: &Demo) -> String {
     let card = demo.card();
     let mut out = format!(
         "{}\n\n  gateway  {}\n  admin    {}\n  panel    {}  (simulated)\n\n{}\n\n  export \
-         CURL_CA_BUNDLE={}\n",
+         CURL_CA_BUNDLE={}\n  export TOLLGATE_CONFIG={}\n",
         paint(TITLE, "Tollgate is running. Ctrl-C ends it."),
         card.url,
         card.admin,
         card.upstream,
         paint(TITLE, "Paste into another terminal, in this order:"),
         demo.authority_file().display(),
+        demo.configuration_file().display(),
     );
     for tenant in &card.tenants {
         let name = tenant.name.to_uppercase();
@@ -52,6 +53,10 @@ fn stops(demo: &Demo) -> Vec<Stop> {
     let user = demo.panel().user(&card.tenants[0].name).map_or(0, |user| user.id);
     let machines = demo.panel().machines();
     let machine = machines.iter().find(|m| m.user_id == user).map_or(1, |m| m.id);
+    // The panel's second machine of each user is off.
+    let off = machines.iter().filter(|m| m.user_id == user).nth(1).map_or(machine, |m| m.id);
+    let program = std::env::current_exe().unwrap_or_else(|_| "tollgate".into());
+    let program = program.display();
     let list = format!("{url}/virtual_machines.json");
     let status = format!("curl -sS -u $ALICE -o /dev/null -D - {list} | grep -i cache-status");
     let stop = |what, command: String, expected| Stop { what, command, expected };
@@ -77,6 +82,22 @@ fn stops(demo: &Demo) -> Vec<Stop> {
             "{\"errors\":{\"label\":[\"can't be blank\"]}}",
         ),
         stop("So the next read is a miss, and shows it.", status, "fwd=miss; stored"),
+        stop(
+            "A machine starts: until its transaction has ended, reads are at most a second old.",
+            format!(
+                "curl -sS -u $ALICE -X POST {url}/virtual_machines/{off}/startup.json -o /dev/null \
+                 -w '%{{http_code}}\\n'; sleep 5"
+            ),
+            "201",
+        ),
+        stop(
+            "The first read after that is a miss, and Tollgate can say which transaction ended.",
+            format!(
+                "{program} explain $(curl -sS -u $ALICE -o /dev/null -D - {list} | tr -d '\\r' | \
+                 grep -i x-request-id | cut -d ' ' -f 2)"
+            ),
+            "transaction",
+        ),
         stop(
             "A refusal: a token that nobody has.",
             format!(

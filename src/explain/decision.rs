@@ -42,6 +42,8 @@ pub struct Decision {
     pub quota: Option<Charged>,
     /// What made the cache's entry outdated, or kept it from having one.
     pub cause: Option<Cause>,
+    /// What had last changed what it shows, when there was no entry.
+    pub changed: Option<Cause>,
     /// Why it was refused.
     pub rejection: Option<&'static str>,
     /// A digest of its key in the cache.
@@ -77,6 +79,7 @@ impl Decision {
             cache: record.cache.get(),
             quota: record.quota.get(),
             cause: record.cause.get(),
+            changed: record.changed.get(),
             rejection: record.rejection.get().copied(),
             key: record.key.get(),
             method: Text::new(record.method.as_str()),

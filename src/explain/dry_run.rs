@@ -165,7 +165,10 @@ impl Deciders<'_> {
         let unsettled = partition.unsettled_by(view);
         explanation.cause = unsettled.map(|cause| self.cause(cause));
         explanation.cache = Some(match shelf.store.get(key).as_deref() {
-            None => "miss: there is no entry".to_owned(),
+            None => {
+                explanation.changed = partition.changed_by(view).map(|cause| self.cause(cause));
+                "miss: there is no entry".to_owned()
+            }
             Some(Stored::Uncacheable { .. }) => bypass(Bypass::Marked),
             Some(Stored::Entry(entry)) => {
                 let (verdict, shown, outdated) = self.judge_entry(entry, view, partition);

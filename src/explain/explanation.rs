@@ -52,6 +52,8 @@ pub struct Explanation {
     pub entry: Option<EntryShown>,
     /// What made the entry outdated, or keeps it from staying.
     pub cause: Option<CauseShown>,
+    /// What had last changed what it shows, when there was no entry.
+    pub changed: Option<CauseShown>,
 }
 
 /// Whose a request was.
@@ -118,8 +120,9 @@ impl Explanation {
     /// Of a decision, with what is known of its caller now and of what caused it.
     pub fn of(decision: &Decision, ring: &Ring, snapshot: &Snapshot, routes: &RouteTable) -> Self {
         let mut explanation = Self::brief(decision, snapshot, routes);
-        explanation.cause =
-            decision.cause.map(|cause| CauseShown::of(cause, ring, snapshot, routes));
+        let shown = |cause| CauseShown::of(cause, ring, snapshot, routes);
+        explanation.cause = decision.cause.map(shown);
+        explanation.changed = decision.changed.map(shown);
         explanation
     }
 
@@ -147,6 +150,7 @@ impl Explanation {
             cache: decision.cache.map(shown),
             entry: None,
             cause: None,
+            changed: None,
         }
     }
 
@@ -172,6 +176,7 @@ impl Explanation {
         line("cache", self.cache.clone());
         line("entry", self.entry.as_ref().map(EntryShown::text));
         line("because", self.cause.as_ref().map(CauseShown::text));
+        line("changed", self.changed.as_ref().map(|cause| format!("last by {}", cause.text())));
         text
     }
 
@@ -294,10 +299,10 @@ pub fn header(decision: &Decision, routes: &RouteTable) -> HeaderValue {
     if let Some(digest) = decision.key {
         parts.push(format!("key=\"{:08x}\"", digest.0));
     }
-    if let Some(cause) = decision.cause {
-        let (kind, id) = named(cause);
+    for (name, cause) in [("cause", decision.cause), ("changed", decision.changed)] {
+        let Some((kind, id)) = cause.map(named) else { continue };
         let id = id.map(|id| format!(";id=\"{id}\"")).unwrap_or_default();
-        parts.push(format!("cause={kind}{id}"));
+        parts.push(format!("{name}={kind}{id}"));
     }
     HeaderValue::try_from(parts.join(", ")).unwrap_or_else(|_| HeaderValue::from_static(""))
 }

@@ -154,7 +154,12 @@ fn find(shelf: &Shelf, exchange: &mut Exchange, listed: Listed, demands: Directi
     exchange.call.request.record.key.set(key.digest());
     let stored = shelf.store.get(&key);
     let nothing = |forward, stale| Found::Nothing { key, dependence, forward, stale };
-    let Some(stored) = stored else { return nothing(Forward::Miss, None) };
+    let Some(stored) = stored else {
+        if let Some(cause) = partition.changed_by(view) {
+            exchange.call.request.record.changed.set(cause);
+        }
+        return nothing(Forward::Miss, None);
+    };
     match &*stored {
         Stored::Uncacheable { .. } => Found::Bypass(Bypass::Marked),
         Stored::Entry(entry) => {

@@ -125,7 +125,8 @@ async fn look(watches: &Watches, watch: &Watch) -> Look {
             return Look::Refused;
         }
     };
-    let seen = watch.ledger().look(watches.clock.now(), begun, &rows, whole);
+    let name = |hold: &mut Hold, transaction| hold.ended_by(Cause::Transaction(transaction));
+    let seen = watch.ledger().look_and_name(watches.clock.now(), begun, &rows, whole, name);
     let news = !seen.changed.is_empty() || seen.gap;
     // In this order: who finds it settled finds what the transaction changed already touched.
     for row in &seen.changed {

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::Request;
+use tollgate::demo::simulator::Options;
 
 use super::{Installation, installation::Server};
 use crate::{
@@ -159,31 +160,35 @@ async fn what_cannot_be_purged_is_named() {
 }
 
 /// An installation with an admin token.
-struct Place {
-    installation: Installation,
+pub(super) struct Place {
+    pub(super) installation: Installation,
 }
 
 impl Place {
-    async fn new() -> Self {
-        let installation = Installation::new().await;
+    pub(super) async fn new() -> Self {
+        Self::with(Options::default()).await
+    }
+
+    pub(super) async fn with(options: Options) -> Self {
+        let installation = Installation::with(options, "").await;
         installation.write("admin.token", &format!("{TOKEN}\n"));
         let file = installation.path("admin.token").display().to_string();
         change(&installation, "[admin]", &format!("[admin]\ntoken_file = \"{file}\""));
         Self { installation }
     }
 
-    fn serve(&self) -> Server {
+    pub(super) fn serve(&self) -> Server {
         let server = self.installation.serve();
         point(&self.installation, &server);
         server
     }
 
-    fn run(&self, args: &[&str]) -> Ended {
+    pub(super) fn run(&self, args: &[&str]) -> Ended {
         self.installation.run(args, "")
     }
 
     /// The same with a token in the environment.
-    fn run_as(&self, token: &str, args: &[&str]) -> Ended {
+    pub(super) fn run_as(&self, token: &str, args: &[&str]) -> Ended {
         let mut command = tollgate(args);
         command.env("TOLLGATE_CONFIG", self.installation.path("tollgate.toml"));
         command.env("TOLLGATE_ADMIN_TOKEN", token);
@@ -206,7 +211,7 @@ fn change(installation: &Installation, what: &str, into: &str) {
 }
 
 /// Reads until it is answered from memory.
-async fn keep(server: &Server, token: &str, target: &str) {
+pub(super) async fn keep(server: &Server, token: &str, target: &str) {
     server.get(token, target).await;
     assert_eq!(server.get(token, target).await.cache(), "hit", "{target}");
 }
