@@ -168,7 +168,7 @@ async fn only_if_cached_is_answered_by_the_cache_or_not_at_all() {
     // What a write has touched is not kept any more.
     w.put("/virtual_machines/1.json").as_("a").origin(json("{}")).await;
     only(VMS, "a").expect_refusal(504, "not_cached").await;
-    let refusals = "tollgate_rejections_total{code=\"not_cached\"}";
+    let refusals = "tollgate_rejections_total{reason=\"not_cached\"}";
     assert_eq!(w.metric(refusals).await, 5.0);
 }
 
