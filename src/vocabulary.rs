@@ -149,6 +149,8 @@ closed! {
         TransactionGap => "transaction_gap",
         /// An operator asked for it.
         Purge => "purge",
+        /// An operator asked for it to be fetched anew, and not to be forgotten.
+        SoftPurge => "soft_purge",
     }
 }
 

@@ -9,6 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use tokio::sync::Mutex;
 
 use crate::{metrics::Metrics, settings::Problems};
 
@@ -54,6 +55,8 @@ pub struct Admin {
     pub token: Option<Arc<AdminToken>>,
     /// Called for each purge that presents it.
     pub purge: RunPurge,
+    /// Held by the soft purge that runs.
+    pub softening: Arc<Mutex<()>>,
 }
 
 /// Sets gauges to what they should be now.

@@ -1,4 +1,4 @@
-//! `tollgate purge`: asks the running server to make what it keeps stale.
+//! `tollgate purge`: asks the running server no longer to believe what it keeps.
 
 use std::{
     io,
@@ -54,6 +54,10 @@ pub struct PurgeArgs {
     /// Of that a path alone, such as /virtual_machines/5.json
     #[arg(long, value_name = "PATH", conflicts_with = "families")]
     pub path: Option<String>,
+    /// Mark it stale instead: it is fetched anew, and shown where that fails or until it is done, as
+    /// cache.stale_if_error and cache.stale_while_revalidate allow
+    #[arg(long)]
+    pub soft: bool,
 }
 
 /// Why the server did not answer.
@@ -93,8 +97,12 @@ pub fn run(config: &Config, args: &PurgeArgs, output: &mut Output<'_>) -> Result
     let foreign = |_| unasked(AskError::Foreign(status));
     if status == StatusCode::OK {
         let purged: Purged = serde_json::from_slice(&body).map_err(foreign)?;
-        let Purged { partitions, families } = &purged;
-        let text = format!("purged for {partitions} credentials: {}", families.join(", "));
+        let Purged { partitions, families, entries } = &purged;
+        let done = match entries {
+            None => "purged".to_owned(),
+            Some(entries) => format!("{entries} entries marked stale"),
+        };
+        let text = format!("{done} for {partitions} credentials: {}", families.join(", "));
         return output.one(&purged, &text);
     }
     let why = serde_json::from_slice::<Refused>(&body).map_err(foreign)?.errors.join("; ");
@@ -148,7 +156,7 @@ async fn ask(
 
 impl PurgeArgs {
     fn selectors(&self) -> Selectors {
-        let Self { all, upstream, tenant, credential, families, path } = self;
+        let Self { all, upstream, tenant, credential, families, path, soft } = self;
         Selectors {
             all: *all,
             upstream: upstream.clone(),
@@ -156,6 +164,7 @@ impl PurgeArgs {
             credential: credential.clone(),
             families: families.clone(),
             path: path.clone(),
+            soft: *soft,
         }
     }
 }
