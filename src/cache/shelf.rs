@@ -1,7 +1,7 @@
 //! The entries and all by which they are judged: what the cache and the fetches share.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
@@ -31,8 +31,8 @@ pub struct Shelf {
     pub clock: Clock,
     /// The series.
     pub metrics: Arc<Metrics>,
-    /// The partitions whose share is used up; what they have over its lifetime is cleared away.
-    crowded: Mutex<HashSet<u64>>,
+    /// The partitions whose share is used up; what they have that is of little use is cleared away.
+    crowded: Mutex<HashMap<u64, Arc<Partition>>>,
     /// When the last soft purge was, in milliseconds of the process. It is held while an entry is put
     /// in, so that a soft purge finds the entry, or the entry finds the soft purge.
     softened_at: RwLock<Option<u64>>,
@@ -72,7 +72,7 @@ impl Shelf {
     pub fn keep(
         &self,
         key: &Key,
-        partition: &Partition,
+        partition: &Arc<Partition>,
         filled: Filled<'_>,
         shown: Representation,
     ) -> bool {
@@ -94,7 +94,7 @@ impl Shelf {
         let Some(room) = partition.room(bytes, self.config.share()) else {
             // What stands there is outdated, and takes the room of its successor.
             self.store.remove(key);
-            self.crowded().insert(partition.id());
+            self.crowded().insert(partition.id(), Arc::clone(partition));
             return false;
         };
         let stamp = filled.stamp.clone();
@@ -118,13 +118,14 @@ impl Shelf {
         self.store.housekeep();
     }
 
-    /// Removes what these partitions have that is over its lifetime and would be shown only if there
-    /// were nothing better.
-    fn clear(&self, partitions: &HashSet<u64>) {
+    /// Removes what these partitions have that is never shown again, because it was touched, or only
+    /// if there is nothing better, because its lifetime is over.
+    fn clear(&self, partitions: &HashMap<u64, Arc<Partition>>) {
         let now = self.clock.now();
         for (key, stored) in self.store.iter() {
+            let Some(partition) = partitions.get(&key.partition()) else { continue };
             let Stored::Entry(entry) = &*stored else { continue };
-            if partitions.contains(&key.partition()) && !entry.is_fresh(now) {
+            if !entry.is_fresh(now) || !partition.is_current(entry.view, &entry.stamp) {
                 self.store.remove(&key);
             }
         }
@@ -154,7 +155,7 @@ impl Shelf {
         count
     }
 
-    fn crowded(&self) -> MutexGuard<'_, HashSet<u64>> {
+    fn crowded(&self) -> MutexGuard<'_, HashMap<u64, Arc<Partition>>> {
         self.crowded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -167,6 +168,8 @@ impl Shelf {
 
 #[cfg(test)]
 mod tests {
+    use std::{thread, time::Instant};
+
     use bytes::Bytes;
     use http::{HeaderMap, StatusCode};
 
@@ -217,6 +220,24 @@ mod tests {
             let body = Bytes::from(vec![b'x'; 200 << 10]);
             let shown = Representation::new(StatusCode::OK, HeaderMap::new(), body);
             self.shelf.keep(&key, &self.partition, filled, shown)
+        }
+    }
+
+    #[test]
+    fn what_was_touched_gives_its_room_back_when_it_is_wanted() {
+        let setting = Setting::new();
+        let kept = (0..9).filter(|number| setting.keep(*number)).count();
+        assert_eq!(kept, 5);
+        setting.shelf.housekeep();
+        assert!(!setting.keep(9), "what is fresh is not cleared away");
+        setting.partition.account().touch(Change::whole(setting.view.families));
+        assert!(!setting.keep(9));
+        // moka lets go of what it removed when no thread looks at it any more.
+        let patience = Instant::now() + Duration::from_secs(10);
+        while !setting.keep(9) {
+            assert!(Instant::now() < patience, "what was touched keeps its room");
+            setting.shelf.housekeep();
+            thread::yield_now();
         }
     }
 
