@@ -5,7 +5,7 @@
 use std::{
     collections::HashMap,
     io,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -20,7 +20,7 @@ use crate::{
         failures::FailedTokens,
         keyring::{self, Keyring, VaultError},
     },
-    cache::{names::Names, partition::Commons, shelf::Shelf, store::Store, touch::Settle},
+    cache::{names::Names, partition::Commons, shelf::Shelf, touch::Settle},
     clock::Clock,
     config::Config,
     explain::{
@@ -234,13 +234,14 @@ impl Process {
 
     fn admin(&self) -> Admin {
         let shelf = Arc::clone(&self.shared.shelf);
-        let (directory, routes) = (Arc::clone(&self.directory), Arc::clone(&self.shared.routes));
+        let (directory, purged) = (Arc::clone(&self.directory), Arc::clone(&shelf));
         Admin {
             metrics: Arc::clone(&self.metrics),
             readiness: Arc::clone(&self.readiness),
             before_scrape: Arc::new(move |metrics| gauge(&shelf, metrics)),
             token: self.admin_token.clone(),
-            purge: Arc::new(move |asked| purge::run(asked, &directory.snapshot(), &routes)),
+            purge: Arc::new(move |asked| purge::run(asked, &directory.snapshot(), &purged)),
+            softening: Arc::default(),
             explain: Arc::new(Explanations {
                 shared: self.shared.clone(),
                 directory: Arc::clone(&self.directory),
@@ -291,14 +292,12 @@ struct Base {
 impl Base {
     fn shared(&self, config: &Config) -> Result<Shared, StartError> {
         let Self { routes, directory, settler, tasks, metrics, .. } = self;
-        let shelf = Arc::new(Shelf {
-            store: Store::new(config.cache.capacity, metrics.cache_evictions.clone()),
-            routes: Arc::clone(routes),
-            config: config.cache.clone(),
-            clock: self.clock,
-            metrics: Arc::clone(metrics),
-            crowded: Mutex::default(),
-        });
+        let shelf = Arc::new(Shelf::new(
+            config.cache.clone(),
+            Arc::clone(routes),
+            self.clock,
+            Arc::clone(metrics),
+        ));
         let hangar = Hangar::new(
             Arc::clone(&shelf),
             Arc::clone(settler),

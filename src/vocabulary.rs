@@ -163,6 +163,8 @@ closed! {
         Purge => "purge",
         /// A secret of an upstream has come or gone: what is kept was not searched for it.
         Vault => "vault",
+        /// An operator asked for it to be fetched anew, and not to be forgotten.
+        SoftPurge => "soft_purge",
     }
 }
 

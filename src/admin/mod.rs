@@ -9,6 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use tokio::sync::Mutex;
 
 use crate::{metrics::Metrics, settings::Problems};
 
@@ -59,6 +60,8 @@ pub struct Admin {
     pub purge: RunPurge,
     /// Asked for each explanation that presents it.
     pub explain: Explainer,
+    /// Held by the soft purge that runs.
+    pub softening: Arc<Mutex<()>>,
 }
 
 /// Sets gauges to what they should be now.

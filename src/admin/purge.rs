@@ -1,6 +1,6 @@
 //! `POST /purge`: makes what is kept stale, for whoever has the admin token.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -9,6 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use tokio::{task::spawn_blocking, time::sleep};
 
 use super::{
     Admin,
@@ -60,10 +61,34 @@ async fn answer(admin: &Admin, headers: &HeaderMap, body: Body) -> Result<Purged
         if error.is::<LengthLimitError>() { Refusal::TooLarge } else { Refusal::Broken }
     })?;
     let selectors: Selectors = serde_json::from_slice(&body.to_bytes()).map_err(Refusal::Syntax)?;
-    let purged = (admin.purge)(&Purge::try_from(selectors)?)?;
-    admin.metrics.invalidations.of(InvalidationCause::Purge).inc();
+    let purge = Purge::try_from(selectors)?;
+    if !purge.is_soft() {
+        return Ok(run(admin, &purge)?);
+    }
+    // It looks at all that is kept: beside the requests, and only one at a time does.
+    let turn = Arc::clone(&admin.softening).lock_owned().await;
+    let admin = admin.clone();
+    let softening = spawn_blocking(move || {
+        let purged = run(&admin, &purge);
+        drop(turn);
+        purged
+    });
+    let purged = softening.await.expect("to look at entries does not panic")?;
+    // What is asked for within the millisecond counts as asked for before it: who is told of it
+    // comes later.
+    sleep(Duration::from_millis(1)).await;
+    Ok(purged)
+}
+
+/// Does it, counts it and logs it, whether or not anybody waits for the answer.
+fn run(admin: &Admin, purge: &Purge) -> Result<Purged, PurgeError> {
+    let purged = (admin.purge)(purge)?;
+    let cause =
+        if purge.is_soft() { InvalidationCause::SoftPurge } else { InvalidationCause::Purge };
+    admin.metrics.invalidations.of(cause).inc();
     let families = purged.families.join(",");
-    tracing::info!(credentials = purged.partitions, families, "purged");
+    let said = if purge.is_soft() { "marked stale" } else { "purged" };
+    tracing::info!(credentials = purged.partitions, families, entries = purged.entries, "{said}");
     Ok(purged)
 }
 

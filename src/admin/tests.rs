@@ -74,9 +74,11 @@ async fn start_with(config: Config, before_scrape: BeforeScrape, token: Option<&
             if format!("{purge:?}").contains("none") {
                 return Err(PurgeError::NotListed("/none".to_owned()));
             }
-            Ok(Purged { partitions: 3, families: vec!["vms".to_owned()] })
+            let entries = purge.is_soft().then_some(7);
+            Ok(Purged { partitions: 3, families: vec!["vms".to_owned()], entries })
         }),
         explain: Arc::new(Nothing),
+        softening: Arc::default(),
     };
     let (stop, stopped) = oneshot::channel();
     let shutdown = async {
@@ -178,6 +180,10 @@ async fn a_purge_needs_the_token() {
         assert_eq!(done, (200, r#"{"partitions":3,"families":["vms"]}"#.to_owned()));
     }
     assert_eq!(purges(), 2);
+    let done = purge(&server, &good, r#"{"all":true,"soft":true}"#).await;
+    assert_eq!(done, (200, r#"{"partitions":3,"families":["vms"],"entries":7}"#.to_owned()));
+    assert_eq!(purges(), 2);
+    assert_eq!(server.metrics.invalidations.of(InvalidationCause::SoftPurge).get(), 1);
     assert!(ask(server.at, "GET /purge").await.starts_with("HTTP/1.1 405 "));
 
     let server = start_with(fast(), Arc::new(|_| {}), None).await;
@@ -193,7 +199,9 @@ async fn a_purge_that_cannot_be_done_is_refused_in_words() {
     let long = format!(r#"{{"all":true,"path":"{}"}}"#, "x".repeat(17 << 10));
     for (body, status, why) in [
         ("", 400, "the body is no purge: "),
-        (r#"{"all":true,"soft":true}"#, 400, "unknown field `soft`"),
+        (r#"{"all":true,"hard":true}"#, 400, "unknown field `hard`"),
+        (r#"{"all":true,"soft":1}"#, 400, "invalid type"),
+        (r#"{"soft":true}"#, 400, "nothing is selected"),
         (r#"{"families":"vms"}"#, 400, "invalid type"),
         ("{}", 400, "nothing is selected"),
         (r#"{"all":true,"tenant":"a"}"#, 400, "only one of"),

@@ -200,6 +200,20 @@ impl Change {
     pub fn families(self) -> FamilySet {
         self.families
     }
+
+    /// Whether a read shows any of it, where some families have precision: whether the marks that it
+    /// raises are some that the read depends on.
+    pub fn shows_in(self, view: View, precise: FamilySet) -> bool {
+        self.families.intersection(view.families).iter().any(|index| {
+            let of_it = |family: u8| usize::from(family) == index && precise.contains(index);
+            let narrow = self.narrow.filter(|narrow| of_it(narrow.family));
+            let item = view.item.filter(|item| of_it(item.family));
+            match (narrow, item) {
+                (Some(narrow), Some(item)) => narrow.slots.contains(&Some(item.slot)),
+                (Some(_), None) | (None, _) => true,
+            }
+        })
+    }
 }
 
 impl<C: Cell> Epochs<C> {
@@ -434,7 +448,9 @@ mod tests {
         let epochs = epochs();
         let before = views.map(|view| stamp(&epochs, view));
         epochs.touch(change);
-        std::array::from_fn(|i| epochs.is_current(views[i], &before[i], 0).is_none())
+        let stale = std::array::from_fn(|i| epochs.is_current(views[i], &before[i], 0).is_none());
+        assert_eq!(views.map(|view| change.shows_in(view, FamilySet::one(PRECISE))), stale);
+        stale
     }
 
     #[test]

@@ -134,7 +134,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::cache::{coherence::Stamp, entry::Representation};
+    use crate::cache::{coherence::{Stamp, View}, entry::Representation};
 
     fn read(lines: &[(&str, &str)]) -> Directives {
         let mut headers = HeaderMap::new();
@@ -217,7 +217,7 @@ mod tests {
     fn an_entry_is_judged_by_its_age_and_by_what_is_left_of_it() {
         let (status, headers) = (StatusCode::OK, HeaderMap::new());
         let shown = Representation { status, headers, body: Bytes::new() };
-        let entry = Entry::new(shown, Stamp::empty(), 10_000, 70_000, 70_000);
+        let entry = Entry::new(shown, View::default(), Stamp::empty(), 10_000, 70_000, 70_000);
         let check = |max_age, min_fresh, now, expected| {
             let directives = Directives { max_age, min_fresh, only_if_cached: false };
             assert_eq!(directives.permit(&entry, now), expected, "{directives:?} at {now}");

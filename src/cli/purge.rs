@@ -1,4 +1,4 @@
-//! `tollgate purge`: asks the running server to make what it keeps stale.
+//! `tollgate purge`: asks the running server no longer to believe what it keeps.
 
 use clap::{ArgGroup, Args};
 
@@ -39,19 +39,27 @@ pub struct PurgeArgs {
     /// Of that a path alone, such as /virtual_machines/5.json
     #[arg(long, value_name = "PATH", conflicts_with = "families")]
     pub path: Option<String>,
+    /// Mark it stale instead: it is fetched anew, and shown where that fails or until it is done, as
+    /// cache.stale_if_error and cache.stale_while_revalidate allow
+    #[arg(long)]
+    pub soft: bool,
 }
 
 /// Asks, and says what was done.
 pub fn run(config: &Config, args: &PurgeArgs, output: &mut Output<'_>) -> Result<(), Failure> {
     let purged: Purged = remote::post(config, PATH, &args.selectors())?;
-    let Purged { partitions, families } = &purged;
-    let text = format!("purged for {partitions} credentials: {}", families.join(", "));
+    let Purged { partitions, families, entries } = &purged;
+    let done = match entries {
+        None => "purged".to_owned(),
+        Some(entries) => format!("{entries} entries marked stale"),
+    };
+    let text = format!("{done} for {partitions} credentials: {}", families.join(", "));
     output.one(&purged, &text)
 }
 
 impl PurgeArgs {
     fn selectors(&self) -> Selectors {
-        let Self { all, upstream, tenant, credential, families, path } = self;
+        let Self { all, upstream, tenant, credential, families, path, soft } = self;
         Selectors {
             all: *all,
             upstream: upstream.clone(),
@@ -59,6 +67,7 @@ impl PurgeArgs {
             credential: credential.clone(),
             families: families.clone(),
             path: path.clone(),
+            soft: *soft,
         }
     }
 }

@@ -74,6 +74,7 @@ fn the_definition_is_sound() {
         "purge --all --json",
         "purge --tenant x --family a,b --family c",
         "purge --path /virtual_machines/5.json",
+        "purge --soft --credential x --family a",
     ] {
         let arguments = std::iter::once("tollgate").chain(line.split_whitespace());
         Cli::read(arguments.map(OsString::from)).expect(line);
@@ -248,6 +249,7 @@ fn wrong_arguments_say_what_would_be_right() {
     let two = "credential add a --upstream main --login x --secret-stdin --secret-env S";
     assert!(usage(two).contains("cannot be used with"));
     assert!(usage("purge").contains("--credential <NAME>"));
+    assert!(usage("purge --soft").contains("--credential <NAME>"));
     assert!(usage("purge --all --tenant a").contains("cannot be used with"));
     assert!(usage("purge --family a --path /b").contains("cannot be used with"));
     assert!(usage("credential set a").contains("--reach <REACH>"));

@@ -240,7 +240,7 @@ impl EntryShown {
     pub fn of(entry: &Entry, current: bool, now: u64) -> Self {
         Self {
             age_s: entry.age(now),
-            fresh_ms: entry.fresh_until.saturating_sub(now),
+            fresh_ms: entry.fresh_until().saturating_sub(now),
             current,
             bytes: entry.representation.body.len(),
         }

@@ -305,8 +305,8 @@ impl Hangar {
             self.judge(fetch, parts, held, refusal);
         let representation = Arc::new(representation);
         if not_stored.is_none() {
-            let (stamp, class) = (&fetch.stamp, fetch.dependence.class);
-            let filled = Filled { stamp, class, settled, asked_at: fetch.asked_at };
+            let (stamp, dependence) = (&fetch.stamp, fetch.dependence);
+            let filled = Filled { stamp, dependence, settled, asked_at: fetch.asked_at };
             let (partition, shown) = (&fetch.credential.partition, (*representation).clone());
             let kept = self.shelf.keep(&fetch.key, partition, filled, shown);
             not_stored = (!kept).then_some(NotStored::Share);

@@ -83,6 +83,25 @@ async fn a_purge_of_one_machine_spares_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_soft_purge_says_how_many_entries_it_marked() {
+    let place = Place::new().await;
+    let alice = place.installation.tenant("alice");
+    let server = place.serve();
+    keep(&server, &alice, LIST).await;
+    keep(&server, &alice, "/version.json").await;
+    let said = place.run(&["purge", "--soft", "--tenant", "alice", "--family", "vms"]).good();
+    assert_eq!(said, "1 entries marked stale for 1 credentials: vms\n");
+    assert_eq!(server.get(&alice, "/version.json").await.cache(), "hit");
+    assert_eq!(server.get(&alice, LIST).await.cache(), "miss");
+    assert_eq!(server.get(&alice, LIST).await.cache(), "hit");
+    let purged = place.installation.json("purge --path /version --soft", "");
+    assert_eq!((&purged["entries"], &purged["partitions"]), (&1.into(), &1.into()), "{purged}");
+    assert_eq!(server.get(&alice, "/version.json").await.cache(), "miss");
+    let ended = server.terminate();
+    assert!((ended.out + &ended.err).contains("marked stale"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_purges_without_the_token() {
     let place = Place::new().await;
     let alice = place.installation.tenant("alice");
@@ -101,9 +120,9 @@ async fn nobody_purges_without_the_token() {
     assert!(short.err.contains("TOLLGATE_ADMIN_TOKEN"), "{short:?}");
     assert_eq!(server.get(&alice, LIST).await.cache(), "hit");
 
-    let answer = post(&server, &format!("Bearer {TOKEN}"), r#"{"all":true,"soft":true}"#).await;
+    let answer = post(&server, &format!("Bearer {TOKEN}"), r#"{"all":true,"hard":true}"#).await;
     assert_eq!(answer.status, 400, "{answer:?}");
-    assert!(answer.text().contains("soft"), "{answer:?}");
+    assert!(answer.text().contains("hard"), "{answer:?}");
     place.run_as(TOKEN, &["purge", "--all"]).good();
     assert_eq!(server.get(&alice, LIST).await.cache(), "miss");
     let ended = server.terminate();

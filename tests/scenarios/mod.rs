@@ -9,6 +9,7 @@ mod members;
 mod overrides;
 mod passing;
 mod precision;
+mod purge;
 mod rejections;
 mod scopes;
 mod stale;

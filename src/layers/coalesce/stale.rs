@@ -41,7 +41,7 @@ impl Hangar {
         let Stored::Entry(entry) = &*stored else { return None };
         let now = self.shelf.clock.now();
         let bound = millis(self.shelf.config.stale_while_revalidate);
-        if now.saturating_sub(entry.fresh_until) >= bound {
+        if entry.overdue(now) >= bound {
             return None;
         }
         let status = CacheStatus::Stale(Staleness::Revalidating, entry.staleness(now));
@@ -63,7 +63,7 @@ impl Hangar {
         let stored = failed.then(|| self.stale(miss)).flatten()?;
         let Stored::Entry(entry) = &*stored else { return None };
         let now = self.shelf.clock.now();
-        if now.saturating_sub(entry.fresh_until) >= millis(self.shelf.config.stale_if_error) {
+        if entry.overdue(now) >= millis(self.shelf.config.stale_if_error) {
             return None;
         }
         let status = CacheStatus::Stale(Staleness::Error, entry.staleness(now));

@@ -18,7 +18,6 @@ use crate::{
         coherence::View,
         entry,
         partition::Felt,
-        store::Store,
         touch::{Named, Unsettled},
     },
     call::{Aimed, Call, Caller, Effect},
@@ -62,14 +61,9 @@ impl Setting {
         let config = tenants::Config { store: fixture.path(), ..tenants::Config::default() };
         let directory =
             Directory::open(&config, keyring("ab"), surroundings(), Arc::clone(&metrics));
-        let shelf = Arc::new(Shelf {
-            store: Store::new(ByteSize::mib(1), metrics.cache_evictions.clone()),
-            routes: Arc::new(RouteTable::new(&[]).expect("the table itself")),
-            config: entry::Config::default(),
-            clock: Clock::start(),
-            metrics,
-            crowded: Mutex::default(),
-        });
+        let routes = Arc::new(RouteTable::new(&[]).expect("the table itself"));
+        let config = entry::Config { capacity: ByteSize::mib(1), ..entry::Config::default() };
+        let shelf = Arc::new(Shelf::new(config, routes, Clock::start(), metrics));
         let timeout = Duration::from_secs(5);
         let hangar = Hangar::new(Arc::clone(&shelf), Arc::new(Nobody), TaskTracker::new(), timeout);
         let hangar = Arc::new(hangar);
