@@ -22,6 +22,7 @@ pub mod net;
 pub mod purge;
 pub mod record;
 pub mod rejection;
+pub mod sampler;
 pub mod serve;
 pub mod settings;
 pub mod site;

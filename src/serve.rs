@@ -35,6 +35,7 @@ use crate::{
         upstream::{TlsSetupError, Upstream},
     },
     purge,
+    sampler::Sampler,
     site::Site,
     telemetry::{AccessLog, AccessLogError},
     tenants::{directory::Directory, snapshot::Surroundings, store::StoreError},
@@ -214,7 +215,7 @@ impl Process {
     fn watches(&self, shutdown: &CancellationToken) -> Vec<JoinHandle<()>> {
         let directory = Arc::clone(&self.directory).watch(shutdown.clone());
         let certificate = Arc::clone(&self.tls).watch(shutdown.clone());
-        let housekeeping = housekeep(Arc::clone(&self.shared.shelf), shutdown.clone());
+        let housekeeping = housekeep(Arc::clone(&self.shared.sampler), shutdown.clone());
         vec![
             tokio::spawn(directory),
             tokio::spawn(Arc::clone(&self.watches).keep()),
@@ -268,6 +269,12 @@ impl Base {
             tasks.clone(),
             config.gateway.fetch_timeout,
         );
+        let sampler = Sampler::new(
+            config.sampler.clone(),
+            Arc::clone(&shelf),
+            tasks.clone(),
+            config.gateway.fetch_timeout,
+        );
         Ok(Shared {
             config: config.gateway.clone(),
             seed: u64::from_ne_bytes(*keyring::random::<8>()?),
@@ -288,6 +295,7 @@ impl Base {
                 tasks: tasks.clone(),
             }),
             hangar: Arc::new(hangar),
+            sampler: Arc::new(sampler),
             shelf,
             sites: Arc::new(Sites {
                 by_name: self.sites.clone(),
@@ -303,10 +311,11 @@ impl Base {
     }
 }
 
-async fn housekeep(shelf: Arc<Shelf>, shutdown: CancellationToken) {
+async fn housekeep(sampler: Arc<Sampler>, shutdown: CancellationToken) {
     let mut ticks = tokio::time::interval(HOUSEKEEPING);
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-        let shelf = Arc::clone(&shelf);
+        sampler.release();
+        let shelf = Arc::clone(&sampler.shelf);
         drop(tokio::task::spawn_blocking(move || shelf.housekeep()).await);
     }
 }

@@ -125,6 +125,8 @@ closed! {
         Never => "never",
         /// It was found uncacheable a moment ago.
         Marked => "uncacheable",
+        /// Too many hits of its class were found stale.
+        Quarantined => "quarantined",
     }
 }
 
@@ -149,6 +151,24 @@ closed! {
         TransactionGap => "transaction_gap",
         /// An operator asked for it.
         Purge => "purge",
+        /// A sample was found stale.
+        Sample => "sample",
+    }
+}
+
+closed! {
+    /// What came of a hit that was to be compared with what the upstream shows.
+    pub enum Sampled {
+        /// The upstream shows the same.
+        Fresh => "fresh",
+        /// It shows something else, and nothing that went through the gateway explains it.
+        Stale => "stale",
+        /// What was shown was touched before the upstream's reply had been received.
+        Inconclusive => "inconclusive",
+        /// The upstream did not show it.
+        Failed => "failed",
+        /// It was over the bounds, and not fetched.
+        Skipped => "skipped",
     }
 }
 
@@ -167,6 +187,8 @@ closed! {
         Probe => "probe",
         /// A look at the panel's transactions.
         Watch => "watch",
+        /// To compare a hit with what the upstream shows.
+        Sample => "sample",
     }
 }
 

@@ -85,6 +85,8 @@ pub struct Entry {
     pub fresh_until: u64,
     /// Until when it may be shown stale, in milliseconds of the process.
     pub usable_until: u64,
+    /// Nothing was under way that may change what it shows.
+    pub settled: bool,
     /// Until when it is not tried to fetch it anew, because that has just failed.
     retry_at: AtomicU64,
     /// Given back with it.
@@ -177,7 +179,7 @@ impl Representation {
 }
 
 impl Entry {
-    /// An entry of which no fetch has failed.
+    /// An entry of something settled, of which no fetch has failed.
     pub fn new(
         representation: Representation,
         stamp: Stamp,
@@ -186,7 +188,16 @@ impl Entry {
         usable_until: u64,
     ) -> Self {
         let retry_at = AtomicU64::new(0);
-        Self { representation, stamp, asked_at, fresh_until, usable_until, retry_at, _room: None }
+        Self {
+            representation,
+            stamp,
+            asked_at,
+            fresh_until,
+            usable_until,
+            settled: true,
+            retry_at,
+            _room: None,
+        }
     }
 
     /// It takes this room for as long as it is there.

@@ -81,7 +81,8 @@ impl Shelf {
         };
         let stamp = filled.stamp.clone();
         let usable_until = fresh_until.saturating_add(millis(stale));
-        let entry = Entry::new(shown, stamp, asked_at, fresh_until, usable_until).taking(room);
+        let mut entry = Entry::new(shown, stamp, asked_at, fresh_until, usable_until).taking(room);
+        entry.settled = filled.settled;
         self.store.insert(key.clone(), Arc::new(Stored::Entry(entry)));
         true
     }

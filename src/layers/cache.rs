@@ -2,7 +2,7 @@
 //!
 //! An entry is shown when it is young enough and its stamp is still current; both are a few loads.
 //! What is not found goes on as a miss with the stamp of this moment, which is before anything is
-//! sent for it.
+//! sent for it. Some of the hits are put to the test when they have been answered (`sampler/`).
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
@@ -18,12 +18,12 @@ use crate::{
         coherence::{Item, View},
         entry::{Dependence, Stored},
         key::Key,
-        shelf::Shelf,
         status::CacheStatus,
     },
     call::{Effect, Exchange, Lookup, Miss},
     net::server::ClientBody,
     rejection::Rejection,
+    sampler::{Sample, Sampler},
     vocabulary::{Bypass, CacheOutcome, Staleness},
 };
 
@@ -31,22 +31,22 @@ use crate::{
 #[derive(Clone)]
 pub struct FromCache<S> {
     inner: S,
-    shelf: Arc<Shelf>,
+    sampler: Arc<Sampler>,
 }
 
 /// The future of this layer.
 pub type Looked<F> =
     Either<Step<F>, Pin<Box<dyn Future<Output = Result<Answer, Rejection>> + Send>>>;
 
-/// Answers from the given shelf.
-pub fn layer<S>(shelf: Arc<Shelf>) -> impl Layer<S, Service = FromCache<S>> + Clone {
-    layer_fn(move |inner| FromCache { inner, shelf: Arc::clone(&shelf) })
+/// Answers from a sampler's shelf.
+pub fn layer<S>(sampler: Arc<Sampler>) -> impl Layer<S, Service = FromCache<S>> + Clone {
+    layer_fn(move |inner| FromCache { inner, sampler: Arc::clone(&sampler) })
 }
 
 impl<S> Service<Exchange> for FromCache<S>
 where
     S: Service<Lookup, Response = Answer, Error = Rejection> + Clone + Send + 'static,
-    S::Future: Send,
+    S::Future: Send + 'static,
 {
     type Response = Answer;
     type Error = Rejection;
@@ -82,6 +82,7 @@ const NULL: &[u8] = b"null";
 impl<S> FromCache<S>
 where
     S: Service<Lookup, Response = Answer, Error = Rejection>,
+    S::Future: Send + 'static,
 {
     fn look(&mut self, mut exchange: Exchange) -> Step<S::Future> {
         let listed = match exchange.call.request.effect {
@@ -89,8 +90,13 @@ where
             Effect::UnlistedRead { .. } => return self.pass(exchange, Some(Bypass::Unlisted)),
             Effect::Write(_) => return self.pass(exchange, None),
         };
-        match find(&self.shelf, &mut exchange, listed) {
+        match find(&self.sampler, &mut exchange, listed) {
             Found::Answer(answer) => Either::Left(std::future::ready(Ok(answer))),
+            Found::Sampled(answer, sample) => {
+                let fetched = self.inner.call(Lookup::Sample(Box::new(sample.question())));
+                self.sampler.compare(*sample, fetched);
+                Either::Left(std::future::ready(Ok(answer)))
+            }
             Found::Bypass(why) => self.pass(exchange, Some(why)),
             Found::Nothing(key, dependence, stale) => {
                 // Rule of coherence: the stamp is taken before anything is sent for it.
@@ -106,7 +112,7 @@ where
     fn pass(&mut self, exchange: Exchange, why: Option<Bypass>) -> Step<S::Future> {
         if why.is_some() {
             exchange.call.request.record.notes().cache = CacheOutcome::Bypass;
-            self.shelf.metrics.cache_lookups.of(CacheOutcome::Bypass).inc();
+            self.sampler.shelf.metrics.cache_lookups.of(CacheOutcome::Bypass).inc();
         }
         Either::Right(self.inner.call(Lookup::Pass(Box::new(exchange), why)))
     }
@@ -114,14 +120,21 @@ where
 
 enum Found {
     Answer(Answer),
+    Sampled(Answer, Box<Sample>),
     Bypass(Bypass),
     Nothing(Key, Dependence, Option<Arc<Stored>>),
 }
 
-fn find(shelf: &Shelf, exchange: &mut Exchange, listed: Listed) -> Found {
+fn find(sampler: &Sampler, exchange: &mut Exchange, listed: Listed) -> Found {
+    let shelf = &*sampler.shelf;
     let route = shelf.routes.route(listed.id);
     if shelf.config.lifetime(route.class).is_none() {
         return Found::Bypass(Bypass::Never);
+    }
+    let now = shelf.clock.at(exchange.call.request.record.started);
+    let trusted_from = sampler.trusted_from(route.class);
+    if now < trusted_from {
+        return Found::Bypass(Bypass::Quarantined);
     }
     let item = route.item(&exchange.call.request.target);
     let item = item.map(|(family, name)| Item::new(family, name));
@@ -135,11 +148,18 @@ fn find(shelf: &Shelf, exchange: &mut Exchange, listed: Listed) -> Found {
     match &*stored {
         Stored::Uncacheable { .. } => Found::Bypass(Bypass::Marked),
         Stored::Entry(entry) => {
-            let now = shelf.clock.at(exchange.call.request.record.started);
-            if !partition.is_current(view, &entry.stamp) {
+            if !partition.is_current(view, &entry.stamp) || entry.asked_at < trusted_from {
                 Found::Nothing(key, dependence, None)
             } else if entry.is_fresh(now) {
-                Found::Answer(show(shelf, exchange, entry, now, CacheStatus::Hit))
+                let answer = show(shelf, exchange, entry, now, CacheStatus::Hit);
+                let Some(permit) = sampler.draw(route.class, entry) else {
+                    return Found::Answer(answer);
+                };
+                let credential = Arc::clone(exchange.call.caller.credential());
+                let (masked, shown_at, stored) = (route.masked, now, Arc::clone(&stored));
+                let sample =
+                    Sample { stored, key, credential, dependence, masked, shown_at, permit };
+                Found::Sampled(answer, Box::new(sample))
             } else if entry.is_usable(now) && entry.rests(now) {
                 let status = CacheStatus::Stale(Staleness::Error, entry.staleness(now));
                 Found::Answer(show(shelf, exchange, entry, now, status))

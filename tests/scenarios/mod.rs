@@ -9,6 +9,7 @@ mod overrides;
 mod passing;
 mod precision;
 mod rejections;
+mod sampler;
 mod scopes;
 mod stale;
 mod streaming;
