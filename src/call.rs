@@ -31,7 +31,7 @@ use crate::{
         directory::Directory,
         snapshot::{Credential, Grant, NotGood},
     },
-    vocabulary::{Bypass, Format, Forward},
+    vocabulary::{Bypass, Format, Forward, UpstreamCause},
 };
 
 /// A request that has a name.
@@ -123,6 +123,8 @@ pub enum Lookup {
     Miss(Box<Miss>),
     /// To be passed through.
     Pass(Box<Exchange>, Option<Bypass>),
+    /// To be compared with what was shown already: a fetch that nobody waits for or is charged for.
+    Sample(Box<Outbound>),
 }
 
 /// A read that the cache could not answer.
@@ -155,6 +157,8 @@ pub enum Outbound {
         credential: Arc<Credential>,
         /// Whether the reply is searched for secrets.
         masked: bool,
+        /// What for.
+        cause: UpstreamCause,
     },
     /// A request that is passed on.
     Forward(Box<Exchange>),

@@ -19,6 +19,7 @@ use crate::{
         server, tls,
         upstream::{self, Origin},
     },
+    sampler,
     settings::{Problem, Problems, Section, Table},
     telemetry, tenants,
     vocabulary::RouteClass,
@@ -41,6 +42,8 @@ pub struct Config {
     pub cache: entry::Config,
     /// The watch over transactions.
     pub watch: watch::Config,
+    /// The samples of hits.
+    pub sampler: sampler::Config,
     /// The store.
     pub tenants: tenants::Config,
     /// The word in new tokens.
@@ -111,12 +114,13 @@ crate::section! {
     }
 }
 
-const SECTIONS: [&str; 13] = [
+const SECTIONS: [&str; 14] = [
     "server",
     "tls",
     "gateway",
     "cache",
     "watch",
+    "sampler",
     "tenants",
     "failed_tokens",
     "admin",
@@ -159,6 +163,7 @@ impl Config {
             gateway: root.take_section("gateway", &mut problems),
             cache: root.take_section("cache", &mut problems),
             watch: root.take_section("watch", &mut problems),
+            sampler: root.take_section("sampler", &mut problems),
             failed_tokens: root.take_section("failed_tokens", &mut problems),
             admin: root.take_section("admin", &mut problems),
             log: root.take_section("log", &mut problems),
@@ -180,6 +185,7 @@ impl Config {
         self.access_log.validate(problems);
         self.explain.validate(problems);
         self.watch.validate(problems);
+        self.sampler.validate(problems);
         if let Err(error) = RouteTable::new(&self.routes) {
             problems.add(None, "routes", &error.to_string());
         }

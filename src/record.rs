@@ -21,7 +21,7 @@ use crate::{
     api::routes::RouteId,
     cache::{cause::Cause, key::Digest, status::CacheStatus},
     tenants::snapshot::Grant,
-    vocabulary::{CacheOutcome, Closed, Format, Limiter, Protocol},
+    vocabulary::{CacheOutcome, Format, Limiter, Noted, Protocol},
 };
 
 /// One request.
@@ -63,14 +63,6 @@ pub struct Record {
 
 /// A small value that is noted once or again.
 pub struct Note<T>(AtomicU64, PhantomData<T>);
-
-/// What fits a [`Note`].
-pub trait Noted: Copy {
-    /// As a number that is not 0.
-    fn pack(self) -> u64;
-    /// What a number says.
-    fn unpack(packed: u64) -> Option<Self>;
-}
 
 /// A quota after a request was charged to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,17 +128,6 @@ impl<T> Default for Note<T> {
 impl<T: Noted + fmt::Debug> fmt::Debug for Note<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.get().fmt(f)
-    }
-}
-
-impl<T: Closed> Noted for T {
-    fn pack(self) -> u64 {
-        self.index() as u64 + 1
-    }
-
-    fn unpack(packed: u64) -> Option<Self> {
-        let index = usize::try_from(packed.checked_sub(1)?).ok()?;
-        T::ALL.get(index).copied()
     }
 }
 

@@ -23,10 +23,8 @@ use crate::{
     cache::{names::Names, partition::Commons, shelf::Shelf, touch::Settle},
     clock::Clock,
     config::Config,
-    explain::{
-        Explanation, Ring,
-        dry_run::{Deciders, DryRun, DryRunError},
-    },
+    dry_run::{Deciders, DryRun, DryRunError},
+    explain::{Explanation, Ring},
     gateway::{Shared, request_path},
     layers::{
         authenticate::Gatekeeper, coalesce::Hangar, invalidate::Rules, observe::Observer,
@@ -40,6 +38,7 @@ use crate::{
     },
     purge,
     record::RequestId,
+    sampler::Sampler,
     site::Site,
     telemetry::{AccessLog, AccessLogError},
     tenants::{directory::Directory, snapshot::Surroundings, store::StoreError},
@@ -219,7 +218,7 @@ impl Process {
     fn watches(&self, shutdown: &CancellationToken) -> Vec<JoinHandle<()>> {
         let directory = Arc::clone(&self.directory).watch(shutdown.clone());
         let certificate = Arc::clone(&self.tls).watch(shutdown.clone());
-        let housekeeping = housekeep(Arc::clone(&self.shared.shelf), shutdown.clone());
+        let housekeeping = housekeep(Arc::clone(&self.shared.sampler), shutdown.clone());
         vec![
             tokio::spawn(directory),
             tokio::spawn(Arc::clone(&self.watches).keep()),
@@ -304,6 +303,12 @@ impl Base {
             tasks.clone(),
             config.gateway.fetch_timeout,
         );
+        let sampler = Sampler::new(
+            config.sampler.clone(),
+            Arc::clone(&shelf),
+            tasks.clone(),
+            config.gateway.fetch_timeout,
+        );
         Ok(Shared {
             config: config.gateway.clone(),
             seed: u64::from_ne_bytes(*keyring::random::<8>()?),
@@ -325,6 +330,7 @@ impl Base {
                 tasks: tasks.clone(),
             }),
             hangar: Arc::new(hangar),
+            sampler: Arc::new(sampler),
             shelf,
             sites: Arc::new(Sites {
                 by_name: self.sites.clone(),
@@ -340,10 +346,11 @@ impl Base {
     }
 }
 
-async fn housekeep(shelf: Arc<Shelf>, shutdown: CancellationToken) {
+async fn housekeep(sampler: Arc<Sampler>, shutdown: CancellationToken) {
     let mut ticks = tokio::time::interval(HOUSEKEEPING);
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-        let shelf = Arc::clone(&shelf);
+        sampler.release();
+        let shelf = Arc::clone(&sampler.shelf);
         drop(tokio::task::spawn_blocking(move || shelf.housekeep()).await);
     }
 }

@@ -15,6 +15,25 @@ pub trait Closed: Copy + 'static {
     fn index(self) -> usize;
 }
 
+/// A small value that can be kept in an atomic number, or none.
+pub trait Noted: Copy {
+    /// As a number that is not 0.
+    fn pack(self) -> u64;
+    /// What a number says; none for 0.
+    fn unpack(packed: u64) -> Option<Self>;
+}
+
+impl<T: Closed> Noted for T {
+    fn pack(self) -> u64 {
+        self.index() as u64 + 1
+    }
+
+    fn unpack(packed: u64) -> Option<Self> {
+        let index = usize::try_from(packed.checked_sub(1)?).ok()?;
+        T::ALL.get(index).copied()
+    }
+}
+
 /// Declares an enum that is a [`Closed`] list.
 #[macro_export]
 macro_rules! closed {
@@ -137,6 +156,8 @@ closed! {
         Never => "never",
         /// It was found uncacheable a moment ago.
         Marked => "uncacheable",
+        /// Too many hits of its class were found stale.
+        Quarantined => "quarantined",
     }
 }
 
@@ -165,6 +186,24 @@ closed! {
         Vault => "vault",
         /// An operator asked for it to be fetched anew, and not to be forgotten.
         SoftPurge => "soft_purge",
+        /// A sample was found stale.
+        Sample => "sample",
+    }
+}
+
+closed! {
+    /// What came of a hit that was to be compared with what the upstream shows.
+    pub enum Sampled {
+        /// The upstream shows the same.
+        Fresh => "fresh",
+        /// It shows something else, and nothing that went through the gateway explains it.
+        Stale => "stale",
+        /// What was shown was touched before the upstream's reply had been received.
+        Inconclusive => "inconclusive",
+        /// The upstream did not show it.
+        Failed => "failed",
+        /// It was over the bounds, and not fetched.
+        Skipped => "skipped",
     }
 }
 
@@ -183,6 +222,8 @@ closed! {
         Probe => "probe",
         /// A look at the panel's transactions.
         Watch => "watch",
+        /// To compare a hit with what the upstream shows.
+        Sample => "sample",
     }
 }
 

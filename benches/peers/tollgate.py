@@ -44,6 +44,8 @@ master_key_file = "{run}/master.key"
 [cache]
 capacity = "4GiB"
 static_lifetime = "1h"
+[sampler]
+share = 0
 [access_log]
 path = "{run}/access.log"
 [admin]

@@ -15,10 +15,8 @@ use super::{
     access::{Denied, admit, json, refused},
 };
 use crate::{
-    explain::{
-        Explanation,
-        dry_run::{DryRun, DryRunError},
-    },
+    dry_run::{DryRun, DryRunError},
+    explain::Explanation,
     record::RequestId,
 };
 

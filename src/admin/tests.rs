@@ -12,10 +12,8 @@ use tokio::{
 
 use super::*;
 use crate::{
-    explain::{
-        Explanation,
-        dry_run::{DryRun, DryRunError},
-    },
+    dry_run::{DryRun, DryRunError},
+    explain::Explanation,
     purge::{PurgeError, Purged},
     record::RequestId,
     settings::{Problem, Section, Table},

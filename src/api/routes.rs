@@ -14,10 +14,7 @@ use super::{
     pattern::{MAX_SEGMENTS, Pattern, PatternError, PatternTree},
     target::Target,
 };
-use crate::{
-    record::Noted,
-    vocabulary::{Closed as _, RouteClass},
-};
+use crate::vocabulary::{Closed as _, Noted, RouteClass};
 
 /// All routes that are known.
 #[derive(Debug)]

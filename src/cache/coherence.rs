@@ -32,7 +32,7 @@ use std::sync::{
 use smallvec::SmallVec;
 
 use super::cause::Cause;
-use crate::{api::families::FamilySet, record::Noted as _};
+use crate::{api::families::FamilySet, vocabulary::Noted as _};
 
 /// The atomic counter that epochs are made of.
 pub trait Cell: Send + Sync {

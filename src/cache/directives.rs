@@ -134,7 +134,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::cache::{coherence::{Stamp, View}, entry::Representation};
+    use crate::cache::{
+        coherence::{Stamp, View},
+        entry::Representation,
+    };
 
     fn read(lines: &[(&str, &str)]) -> Directives {
         let mut headers = HeaderMap::new();

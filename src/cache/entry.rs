@@ -88,6 +88,8 @@ pub struct Entry {
     /// Until when it is fresh, in milliseconds of the process. A soft purge lowers it. Nothing else
     /// hangs on it, so no order is asked for, and a hit reads it as any number.
     fresh_until: AtomicU64,
+    /// Nothing was under way that may change what it shows.
+    pub settled: bool,
     /// Until when it is not tried to fetch it anew, because that has just failed.
     retry_at: AtomicU64,
     /// Given back with it.
@@ -186,7 +188,7 @@ impl Representation {
 }
 
 impl Entry {
-    /// An entry of which no fetch has failed.
+    /// An entry of something settled, of which no fetch has failed.
     pub fn new(
         representation: Representation,
         view: View,
@@ -203,6 +205,7 @@ impl Entry {
             asked_at,
             stale_for,
             fresh_until,
+            settled: true,
             retry_at,
             _room: None,
         }

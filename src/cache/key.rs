@@ -12,10 +12,7 @@
 use http::uri::PathAndQuery;
 
 use super::partition::Partition;
-use crate::{
-    record::Noted,
-    vocabulary::{Closed as _, Format},
-};
+use crate::vocabulary::{Closed as _, Format, Noted};
 
 /// What an entry is kept under, and all that a fill is made from besides the credential.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -99,7 +99,8 @@ impl Shelf {
         };
         let stamp = filled.stamp.clone();
         let entry = Entry::new(shown, view, stamp, asked_at, fresh_until, millis(stale));
-        let entry = entry.taking(room);
+        let mut entry = entry.taking(room);
+        entry.settled = filled.settled;
         let softened_at = self.softened_at.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(at) = softened_at.filter(|at| asked_at <= *at) {
             // Maybe what it shows was not even meant: that costs a fetch.

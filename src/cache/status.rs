@@ -2,10 +2,7 @@
 
 use http::{HeaderName, HeaderValue};
 
-use crate::{
-    record::Noted,
-    vocabulary::{Bypass, CacheOutcome, Closed as _, Forward, NotStored, Staleness},
-};
+use crate::vocabulary::{Bypass, CacheOutcome, Closed as _, Forward, NotStored, Noted, Staleness};
 
 /// What the cache did for one reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,11 +5,7 @@ use std::net::IpAddr;
 use clap::Args;
 
 use super::{failure::Failure, output::Output, remote};
-use crate::{
-    admin::explain::PATH,
-    config::Config,
-    explain::{Explanation, dry_run::DryRun},
-};
+use crate::{admin::explain::PATH, config::Config, dry_run::DryRun, explain::Explanation};
 
 /// Which request to explain: one that was made, or with `--dry-run` one that is not made.
 #[derive(Debug, Args)]

@@ -205,7 +205,8 @@ const MASTER_KEY: &str = "master.key";
 const ADMIN_TOKEN: &str = "admin.token";
 const CONFIGURATION: &str = "tollgate.toml";
 
-/// The configuration, written down so that every command works on the demo, too.
+/// The configuration, written down so that every command works on the demo, too. No hit is sampled:
+/// the panel is asked for what the clients ask for, and its record shows it.
 fn configuration(url: &str, upstream: &str, admin: SocketAddr, folder: &Path) -> String {
     let path = |name| folder.join(name).display().to_string();
     format!(
@@ -213,6 +214,7 @@ fn configuration(url: &str, upstream: &str, admin: SocketAddr, folder: &Path) ->
          [tenants]\nstore = \"{}\"\nmaster_key_file = \"{}\"\ntoken_environment = \"demo\"\n\
          [admin]\nlisten = \"{admin}\"\ntoken_file = \"{}\"\n\
          [access_log]\nenabled = false\n\
+         [sampler]\nshare = 0\n\
          [server]\ndrain_timeout = \"5s\"\n\
          [upstreams.panel]\nurl = \"{upstream}\"\n",
         path("tollgate.db"),

@@ -9,6 +9,7 @@ use super::{Decision, Ring};
 use crate::{
     api::routes::{Route, RouteTable},
     cache::{cause::Cause, entry::Entry, status::CacheStatus},
+    record::RequestId,
     telemetry::timestamp,
     tenants::snapshot::{Grant, Snapshot},
     vocabulary::Closed as _,
@@ -262,7 +263,7 @@ impl CauseShown {
     pub fn of(cause: Cause, ring: &Ring, snapshot: &Snapshot, routes: &RouteTable) -> Self {
         let (kind, id) = named(cause);
         let request = match cause {
-            Cause::Request(id) => ring.find(id),
+            Cause::Request(number) => ring.find(RequestId::numbered(number)),
             Cause::Transaction(_) | Cause::Other(_) => None,
         };
         let brief = |decision| Box::new(Explanation::brief(&decision, snapshot, routes));
@@ -310,7 +311,9 @@ pub fn header(decision: &Decision, routes: &RouteTable) -> HeaderValue {
 /// A cause's kind, and the id or the number in it.
 fn named(cause: Cause) -> (&'static str, Option<String>) {
     match cause {
-        Cause::Request(id) => ("request", Some(id.as_str().to_owned())),
+        Cause::Request(number) => {
+            ("request", Some(RequestId::numbered(number).as_str().to_owned()))
+        }
         Cause::Transaction(number) => ("transaction", Some(number.to_string())),
         Cause::Other(cause) => (cause.as_str(), None),
     }

@@ -5,7 +5,6 @@
 //! transaction made it fetch anew. Nothing is decided by what is remembered here.
 
 mod decision;
-pub mod dry_run;
 mod explanation;
 mod ring;
 

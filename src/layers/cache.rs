@@ -3,7 +3,8 @@
 //! An entry is shown when it is young enough and its stamp is still current; both are a few loads.
 //! What is not found goes on as a miss with the stamp of this moment, which is before anything is
 //! sent for it. So does what is found and is not new enough for the request; whoever may not demand
-//! that is not listened to, so that nobody's hit costs a look at headers but theirs.
+//! that is not listened to, so that nobody's hit costs a look at headers but theirs. Some of the hits
+//! are put to the test when they have been answered (`sampler/`).
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
@@ -20,12 +21,12 @@ use crate::{
         directives::Directives,
         entry::{Dependence, Stored},
         key::Key,
-        shelf::Shelf,
         status::CacheStatus,
     },
     call::{Effect, Exchange, Lookup, Miss},
     net::server::ClientBody,
     rejection::Rejection,
+    sampler::{Sample, Sampler},
     vocabulary::{Bypass, CacheOutcome, Forward, Staleness},
 };
 
@@ -33,22 +34,22 @@ use crate::{
 #[derive(Clone)]
 pub struct FromCache<S> {
     inner: S,
-    shelf: Arc<Shelf>,
+    sampler: Arc<Sampler>,
 }
 
 /// The future of this layer.
 pub type Looked<F> =
     Either<Step<F>, Pin<Box<dyn Future<Output = Result<Answer, Rejection>> + Send>>>;
 
-/// Answers from the given shelf.
-pub fn layer<S>(shelf: Arc<Shelf>) -> impl Layer<S, Service = FromCache<S>> + Clone {
-    layer_fn(move |inner| FromCache { inner, shelf: Arc::clone(&shelf) })
+/// Answers from a sampler's shelf.
+pub fn layer<S>(sampler: Arc<Sampler>) -> impl Layer<S, Service = FromCache<S>> + Clone {
+    layer_fn(move |inner| FromCache { inner, sampler: Arc::clone(&sampler) })
 }
 
 impl<S> Service<Exchange> for FromCache<S>
 where
     S: Service<Lookup, Response = Answer, Error = Rejection> + Clone + Send + 'static,
-    S::Future: Send,
+    S::Future: Send + 'static,
 {
     type Response = Answer;
     type Error = Rejection;
@@ -84,6 +85,7 @@ const NULL: &[u8] = b"null";
 impl<S> FromCache<S>
 where
     S: Service<Lookup, Response = Answer, Error = Rejection>,
+    S::Future: Send + 'static,
 {
     fn look(&mut self, mut exchange: Exchange) -> Step<S::Future> {
         let listed = match exchange.call.request.effect {
@@ -92,8 +94,13 @@ where
             Effect::Write(_) => return self.pass(exchange, None),
         };
         let demands = demands(&exchange);
-        match find(&self.shelf, &mut exchange, listed, demands) {
+        match find(&self.sampler, &mut exchange, listed, demands) {
             Found::Answer(answer) => Either::Left(std::future::ready(Ok(answer))),
+            Found::Sampled(answer, sample) => {
+                let fetched = self.inner.call(Lookup::Sample(Box::new(sample.question())));
+                self.sampler.compare(*sample, fetched);
+                Either::Left(std::future::ready(Ok(answer)))
+            }
             Found::Bypass(why) => self.pass(exchange, Some(why)),
             Found::Nothing { .. } if must_not_ask(&exchange) => refuse(Rejection::NotCached),
             Found::Nothing { key, dependence, forward, stale } => {
@@ -119,7 +126,7 @@ where
                 return refuse(Rejection::NotCached);
             }
             exchange.call.request.record.cache.set(CacheStatus::Bypass(why));
-            self.shelf.metrics.cache_lookups.of(CacheOutcome::Bypass).inc();
+            self.sampler.shelf.metrics.cache_lookups.of(CacheOutcome::Bypass).inc();
         }
         Either::Right(self.inner.call(Lookup::Pass(Box::new(exchange), why)))
     }
@@ -127,6 +134,7 @@ where
 
 enum Found {
     Answer(Answer),
+    Sampled(Answer, Box<Sample>),
     Bypass(Bypass),
     Nothing { key: Key, dependence: Dependence, forward: Forward, stale: Option<Arc<Stored>> },
 }
@@ -142,10 +150,16 @@ fn must_not_ask(exchange: &Exchange) -> bool {
     Directives::of(&exchange.call.request.headers).only_if_cached
 }
 
-fn find(shelf: &Shelf, exchange: &mut Exchange, listed: Listed, demands: Directives) -> Found {
+fn find(sampler: &Sampler, exchange: &mut Exchange, listed: Listed, demands: Directives) -> Found {
+    let shelf = &*sampler.shelf;
     let route = shelf.routes.route(listed.id);
     if shelf.config.lifetime(route.class).is_none() {
         return Found::Bypass(Bypass::Never);
+    }
+    let now = shelf.clock.at(exchange.call.request.record.started);
+    let trusted_from = sampler.trusted_from(route.class);
+    if now < trusted_from {
+        return Found::Bypass(Bypass::Quarantined);
     }
     let dependence = Dependence::of(route, &exchange.call.request.target);
     let view = dependence.view;
@@ -153,34 +167,43 @@ fn find(shelf: &Shelf, exchange: &mut Exchange, listed: Listed, demands: Directi
     let key = Key::new(partition, exchange.ask.clone(), exchange.format);
     exchange.call.request.record.key.set(key.digest());
     let stored = shelf.store.get(&key);
-    let nothing = |forward, stale| Found::Nothing { key, dependence, forward, stale };
+    let nothing = |key, forward, stale| Found::Nothing { key, dependence, forward, stale };
     let Some(stored) = stored else {
         if let Some(cause) = partition.changed_by(view) {
             exchange.call.request.record.changed.set(cause);
         }
-        return nothing(Forward::Miss, None);
+        return nothing(key, Forward::Miss, None);
     };
     match &*stored {
         Stored::Uncacheable { .. } => Found::Bypass(Bypass::Marked),
         Stored::Entry(entry) => {
-            let now = shelf.clock.at(exchange.call.request.record.started);
             if !partition.is_current(view, &entry.stamp) {
                 if let Some(cause) = partition.outdated_by(view, &entry.stamp) {
                     exchange.call.request.record.cause.set(cause);
                 }
-                nothing(Forward::Miss, None)
+                nothing(key, Forward::Miss, None)
+            } else if entry.asked_at < trusted_from {
+                nothing(key, Forward::Stale, None)
             } else if entry.is_fresh(now) && demands.permit(entry, now) {
-                Found::Answer(show(shelf, exchange, entry, now, CacheStatus::Hit))
+                let answer = show(shelf, exchange, entry, now, CacheStatus::Hit);
+                let Some(permit) = sampler.draw(route.class, entry) else {
+                    return Found::Answer(answer);
+                };
+                let credential = Arc::clone(exchange.call.caller.credential());
+                let (masked, shown_at, stored) = (route.masked, now, Arc::clone(&stored));
+                let sample =
+                    Sample { stored, key, credential, dependence, masked, shown_at, permit };
+                Found::Sampled(answer, Box::new(sample))
             } else if demands.is_demanding() {
                 // Who asks for what is newer would rather be told that there is nothing.
                 let fresh = entry.is_fresh(now);
-                nothing(if fresh { Forward::Request } else { Forward::Stale }, None)
+                nothing(key, if fresh { Forward::Request } else { Forward::Stale }, None)
             } else if entry.is_usable(now) && entry.rests(now) {
                 let status = CacheStatus::Stale(Staleness::Error, entry.staleness(now));
                 Found::Answer(show(shelf, exchange, entry, now, status))
             } else {
                 let usable = entry.is_usable(now);
-                nothing(Forward::Stale, usable.then(|| Arc::clone(&stored)))
+                nothing(key, Forward::Stale, usable.then(|| Arc::clone(&stored)))
             }
         }
     }

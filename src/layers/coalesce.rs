@@ -47,7 +47,7 @@ use crate::{
     metrics::Metrics,
     rejection::Rejection,
     tenants::snapshot::Credential,
-    vocabulary::{Bypass, CacheOutcome, InvalidationCause, Limiter, NotStored},
+    vocabulary::{Bypass, CacheOutcome, InvalidationCause, Limiter, NotStored, UpstreamCause},
 };
 
 /// The service of this layer.
@@ -112,6 +112,8 @@ where
         match lookup {
             Lookup::Pass(exchange, why) => Box::pin(async move { this.pass(exchange, why).await }),
             Lookup::Miss(miss) => Box::pin(async move { this.fetch(*miss).await }),
+            // It joins nothing: what is under way may have been asked for before the hit.
+            Lookup::Sample(asked) => Box::pin(async move { this.inner.call(*asked).await }),
         }
     }
 }
@@ -239,6 +241,7 @@ where
             key: fetch.key.clone(),
             credential: Arc::clone(&fetch.credential),
             masked: fetch.masked,
+            cause: UpstreamCause::Fill,
         };
         match inner.call(fill).await {
             Ok(answer) => hangar.receive(&fetch, answer).await,

@@ -83,7 +83,7 @@ where
         let effect = exchange.call.request.effect;
         let removes = matches!(effect, Effect::Write(touches) if touches.removes);
         let (settler, metrics) = (Arc::clone(&self.rules.settler), Arc::clone(&self.rules.metrics));
-        let cause = Cause::Request(exchange.call.request.record.id);
+        let cause = Cause::Request(exchange.call.request.record.id.number());
         let touch = Touch::new(partition, breadth, plan, settler, metrics).because(cause);
         let touch = Arc::new(touch);
         exchange.touch = Some(Arc::clone(&touch));

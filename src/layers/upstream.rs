@@ -118,8 +118,8 @@ impl Service<Outbound> for ToUpstream {
     fn call(&mut self, outbound: Outbound) -> Answered {
         let sites = Arc::clone(&self.0);
         match outbound {
-            Outbound::Fill { key, credential, masked } => {
-                Box::pin(async move { sites.fill(&key, &credential, masked).await })
+            Outbound::Fill { key, credential, masked, cause } => {
+                Box::pin(async move { sites.fill(&key, &credential, masked, cause).await })
             }
             Outbound::Forward(exchange) => Box::pin(async move { sites.forward(*exchange).await }),
         }
@@ -132,10 +132,10 @@ impl Sites {
         key: &Key,
         credential: &Credential,
         masked: bool,
+        cause: UpstreamCause,
     ) -> Result<Answer, Rejection> {
         let site = self.site(credential)?;
         let make = || fill_request(key, credential);
-        let cause = UpstreamCause::Fill;
         let sent = site.pool().exchange(cause, make(), || (), || Some(make())).await;
         let reply = sent.map_err(|error| self.refusal(&error))?;
         let search = if masked { to_search(reply.headers(), key.format()) } else { None };

@@ -11,6 +11,7 @@ mod passing;
 mod precision;
 mod purge;
 mod rejections;
+mod sampler;
 mod scopes;
 mod stale;
 mod streaming;

@@ -8,7 +8,6 @@ use std::{net::IpAddr, sync::Arc};
 use http::{HeaderMap, HeaderValue, Method, Uri, Version, header::ACCEPT, header::HOST};
 use serde::{Deserialize, Serialize};
 
-use super::{CallerShown, CauseShown, EntryShown, Explanation, Ring, RouteShown};
 use crate::{
     api::{
         routes::{Listed, RouteTable},
@@ -23,6 +22,7 @@ use crate::{
         shelf::Shelf,
     },
     call::Effect,
+    explain::{CallerShown, CauseShown, EntryShown, Explanation, Ring, RouteShown},
     gateway,
     layers::{authorise::judge, negotiate::ask},
     rejection::Rejection,
@@ -140,7 +140,7 @@ impl Deciders<'_> {
             }
             Effect::UnlistedRead { .. } => explanation.cache = Some(bypass(Bypass::Unlisted)),
             Effect::Write(_) => {
-                explanation.cache = Some("would not be asked: it is a write".to_owned())
+                explanation.cache = Some("would not be asked: it is a write".to_owned());
             }
         }
         Ok(())
