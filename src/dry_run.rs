@@ -23,7 +23,6 @@ use crate::{
     },
     call::Effect,
     explain::{CallerShown, CauseShown, EntryShown, Explanation, Ring, RouteShown},
-    gateway,
     layers::{authorise::judge, negotiate::ask},
     rejection::Rejection,
     tenants::snapshot::{Grant, Snapshot},
@@ -67,8 +66,10 @@ pub enum DryRunError {
 
 /// What decides.
 pub struct Deciders<'a> {
-    /// The settings of the request path.
-    pub config: &'a gateway::Config,
+    /// The longest target.
+    pub max_target: usize,
+    /// Whether reads of routes that are not listed change nothing.
+    pub unlisted_reads_harmless: bool,
     /// The entries.
     pub shelf: &'a Shelf,
     /// The tokens.
@@ -118,10 +119,9 @@ impl Deciders<'_> {
         explanation: &mut Explanation,
     ) -> Result<(), Rejection> {
         let routes: &RouteTable = &self.shelf.routes;
-        let most = self.config.max_target.get();
-        let target = Target::canonicalize(uri, headers, Version::HTTP_11, most)?;
+        let target = Target::canonicalize(uri, headers, Version::HTTP_11, self.max_target)?;
         explanation.path = target.path().to_owned();
-        let effect = Effect::of(routes, method, &target, self.config.unlisted_reads_harmless);
+        let effect = Effect::of(routes, method, &target, self.unlisted_reads_harmless);
         if let Effect::Read(listed) = effect {
             explanation.route = Some(RouteShown::of(routes.route(listed.id)));
         }

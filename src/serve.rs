@@ -267,7 +267,8 @@ impl Explain for Explanations {
         let Shared { config, observer, shelf, .. } = &self.shared;
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let deciders = Deciders {
-            config,
+            max_target: config.max_target.get(),
+            unlisted_reads_harmless: config.unlisted_reads_harmless,
             shelf,
             snapshot: &self.directory.snapshot(),
             decisions: &observer.decisions,

@@ -24,27 +24,16 @@
 //! Epochs are generic over their atomics so that loom can run every interleaving of the code that
 //! runs in production.
 
-use std::sync::{
-    OnceLock,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::{OnceLock, atomic::AtomicU64};
 
 use smallvec::SmallVec;
 
-use super::cause::Cause;
-use crate::{api::families::FamilySet, vocabulary::Noted as _};
-
-/// The atomic counter that epochs are made of.
-pub trait Cell: Send + Sync {
-    /// A counter at zero.
-    fn zero() -> Self;
-    /// Its value; no later read of this thread happens before it.
-    fn load(&self) -> u64;
-    /// Raises it by one, in the one order that all threads agree on.
-    fn increment(&self);
-    /// Lowers it by one.
-    fn decrement(&self);
-}
+pub use super::mark::Cell;
+use super::{
+    cause::Cause,
+    mark::{Mark, Raised, next_said},
+};
+use crate::api::families::FamilySet;
 
 /// The state of every family of reads, as one object of an account or of an upstream.
 #[derive(Debug)]
@@ -104,48 +93,12 @@ struct Family<C> {
     items: OnceLock<Box<[Mark<C>]>>,
 }
 
-#[derive(Debug)]
-struct Mark<C> {
-    epoch: C,
-    /// Writes between their first and their last bump.
-    writing: C,
-    /// What raised it last, as a packed [`Cause`]; 0 when nobody knows.
-    cause: AtomicU64,
-    /// When that was said, by [`next_said`].
-    said: AtomicU64,
-}
-
-/// What raised an epoch, and when; what is greater is later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Raised {
-    said: u64,
-    cause: u64,
-}
-
 /// Slots for the items that one account sees: 4 KiB a family, and only once an item is written to.
 const SLOTS_OF_AN_ACCOUNT: usize = 256;
 
 /// Slots for the items of a whole upstream. With few, whoever sees through the transactions of all
 /// accounts would raise everybody's slots all the time.
 const SLOTS_OF_AN_UPSTREAM: usize = 1 << 14;
-
-impl Cell for AtomicU64 {
-    fn zero() -> Self {
-        Self::new(0)
-    }
-
-    fn load(&self) -> u64 {
-        self.load(Ordering::Acquire)
-    }
-
-    fn increment(&self) {
-        self.fetch_add(1, Ordering::SeqCst);
-    }
-
-    fn decrement(&self) {
-        self.fetch_sub(1, Ordering::SeqCst);
-    }
-}
 
 impl Item {
     /// The item of a family under one of its names.
@@ -366,44 +319,6 @@ impl<C: Cell> Family<C> {
     fn new() -> Self {
         Self { whole: Mark::new(), lists: Mark::new(), items: OnceLock::new() }
     }
-}
-
-impl<C: Cell> Mark<C> {
-    fn new() -> Self {
-        Self {
-            epoch: C::zero(),
-            writing: C::zero(),
-            cause: AtomicU64::new(0),
-            said: AtomicU64::new(0),
-        }
-    }
-}
-
-impl<C> Mark<C> {
-    // What explains need not agree with what decides: two that say something at once may leave the
-    // cause of one with the time of the other.
-    fn say(&self, said: u64, cause: Cause) {
-        self.cause.store(cause.pack(), Ordering::Relaxed);
-        self.said.store(said, Ordering::Relaxed);
-    }
-
-    fn raised(&self) -> Option<Raised> {
-        let cause = self.cause.load(Ordering::Relaxed);
-        (cause != 0).then(|| Raised { said: self.said.load(Ordering::Relaxed), cause })
-    }
-}
-
-impl Raised {
-    /// What it was.
-    pub fn cause(self) -> Option<Cause> {
-        Cause::unpack(self.cause)
-    }
-}
-
-/// The order in which causes are said.
-fn next_said() -> u64 {
-    static SAID: AtomicU64 = AtomicU64::new(0);
-    SAID.fetch_add(1, Ordering::Relaxed)
 }
 
 impl Stamp {

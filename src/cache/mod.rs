@@ -9,6 +9,7 @@ pub mod directives;
 pub mod entry;
 pub mod flight;
 pub mod key;
+pub mod mark;
 pub mod names;
 pub mod partition;
 pub mod shelf;

@@ -28,7 +28,7 @@ use crate::{
     api::families::FamilySet,
     cache::{
         coherence::{Change, Epochs, Stamp, View},
-        flight::{Flights, Join},
+        flight::{Flights, Join, Reader},
         names::Names,
         partition::{Breadth, Commons, Felt, Hold, Partition},
     },
@@ -118,8 +118,21 @@ impl World {
             Mistake::NoStampInKey => Stamp::empty(),
             _ => stamp.clone(),
         };
-        let join = lock(&self.flights).join(&key, &joined, || Flight::new(stamped));
+        let turn = Cell::new(0);
+        let restamp = || {
+            let stamp = self.partition.stamp(view());
+            turn.set(self.witness().tick());
+            stamp
+        };
+        // Nobody here demands what is newer than what is under way.
+        let asked = Reader { stamp: &joined, now: 0, max_age: None };
+        let join = lock(&self.flights).join(&key, asked, restamp, || Flight::new(stamped));
         match join {
+            Join::ShareStarted(flight, stamp) => {
+                *flight.stamped() = turn.get();
+                flight.start(stamp);
+                flight.landed()
+            }
             Join::Share(flight) => {
                 let value = flight.landed();
                 assert!(*flight.stamped() > since, "joined a flight from before its write");
@@ -148,7 +161,7 @@ impl World {
         let landed = self.witness().land(stamp);
         let turn = Cell::new(0);
         let mut flights = lock(&self.flights);
-        let next = flights.finish(&key, id, || {
+        let next = flights.finish(&key, id, 0, || {
             let stamp = self.partition.stamp(view());
             turn.set(self.witness().tick());
             stamp

@@ -20,6 +20,7 @@ use crate::{
     api::routes::RouteTable,
     auth::keyring::Keyring,
     cache::{
+        cause::Cause,
         coherence::Epochs,
         names::Names,
         partition::{Commons, Partition},
@@ -33,6 +34,7 @@ use crate::{
         secret::{UpstreamSecret, Vault},
         snapshot::{Credential, Snapshot, Surroundings},
     },
+    vocabulary::InvalidationCause,
 };
 
 pub(super) const CREDENTIALS: usize = 4;
@@ -200,7 +202,7 @@ fn surroundings(mistake: Mistake, commons: &Arc<Commons>) -> Surroundings {
 /// What was kept, or is being fetched, was not searched for a new secret.
 fn touch_all(snapshot: &Snapshot) {
     for partition in snapshot.partitions() {
-        partition.account().touch_all();
+        partition.account().touch_all(Cause::Other(InvalidationCause::Vault));
     }
 }
 
