@@ -99,7 +99,7 @@ impl Findings {
     }
 
     /// Judges the connections that were tried, by when they came after the cut; in order.
-    pub(crate) fn knocked(&mut self, knocks: Vec<Duration>, length: Duration) {
+    pub(crate) fn knocked(&mut self, knocks: &[Duration], length: Duration) {
         self.length = length;
         let later = &knocks[knocks.partition_point(|knock| *knock < SECOND)..];
         let within = |(at, first): (usize, &Duration)| {

@@ -197,7 +197,7 @@ impl Outage {
         let mut findings = self.state().findings.clone();
         let knocks = gate.knocks();
         let since = knocks.iter().map(|knock| knock.saturating_duration_since(cut));
-        findings.knocked(since.collect(), back.duration_since(cut));
+        findings.knocked(&since.collect::<Vec<_>>(), back.duration_since(cut));
         Some(findings)
     }
 

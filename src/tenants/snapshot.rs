@@ -125,7 +125,8 @@ pub enum NotGood {
 }
 
 /// A record that cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} {name}: {why}", noun.as_str())]
 pub struct LeftOut {
     /// What it is.
     pub noun: Noun,
@@ -313,12 +314,6 @@ impl fmt::Debug for Credential {
             .field("upstream", &self.upstream)
             .field("generation", &self.generation)
             .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Display for LeftOut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {}", self.noun.as_str(), self.name, self.why)
     }
 }
 

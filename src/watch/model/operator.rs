@@ -50,7 +50,9 @@ pub(super) static ROUTES: LazyLock<RouteTable> =
 static KEYRING: LazyLock<Keyring> = LazyLock::new(|| keyring("ab"));
 
 /// What was sealed before: the same keys are given in every history.
-static SEALED: LazyLock<Mutex<HashMap<(usize, Login), Vec<u8>>>> = LazyLock::new(Mutex::default);
+static SEALED: LazyLock<Mutex<Sealed>> = LazyLock::new(Mutex::default);
+
+type Sealed = HashMap<(usize, Login), Vec<u8>>;
 
 /// Never asked for anything; a site must have one.
 static POOL: LazyLock<Arc<upstream::Upstream<ClientBody>>> = LazyLock::new(|| {
