@@ -47,8 +47,6 @@ master_key_file = "{run}/master.key"
 [cache]
 capacity = "4GiB"
 static_lifetime = "1h"
-[sampler]
-share = 0
 [access_log]
 enabled = {log}
 path = "{run}/access.log"
