@@ -42,8 +42,8 @@ enum Looked {
     Rows(Vec<Transaction>, bool),
     /// Not this time.
     Failed,
-    /// This credential may not look.
-    Refused,
+    /// This credential may not look, says the panel by this status.
+    Refused(StatusCode),
 }
 
 /// A page of transactions that is larger than this is not read.
@@ -119,7 +119,10 @@ async fn look(watches: &Watches, watch: &Watch) -> Look {
     let (rows, whole) = match looked {
         Ok(Looked::Rows(rows, whole)) => (rows, whole),
         Ok(Looked::Failed) | Err(_) => return Look::Quiet,
-        Ok(Looked::Refused) => {
+        Ok(Looked::Refused(status)) => {
+            if status == StatusCode::UNAUTHORIZED {
+                forget(watches, credential);
+            }
             let credential = &credential.name;
             tracing::warn!(credential, "transactions may not be seen; windows are waited for");
             return Look::Refused;
@@ -142,6 +145,16 @@ async fn look(watches: &Watches, watch: &Watch) -> Look {
     }
     release(watches, seen.settled, Settled::Seen);
     if news { Look::News } else { Look::Quiet }
+}
+
+/// What a credential was shown is no longer its to see when the panel does not know it any more.
+fn forget(watches: &Watches, credential: &Credential) {
+    let all = Change::whole(watches.routes.families().all());
+    let cause = InvalidationCause::CredentialRefused;
+    Felt::new(Arc::clone(&credential.partition), all, Breadth::Account)
+        .because(Cause::Other(cause))
+        .touch();
+    watches.metrics.invalidations.of(cause).inc();
 }
 
 /// Ends holds, each with its bump.
@@ -167,7 +180,7 @@ async fn read(
     for page in 1..=watches.config.max_pages {
         let shown = match ask(site, credential, page, size).await {
             Some((StatusCode::OK, body)) => transactions(&body),
-            Some((status, _)) if REFUSALS.contains(&status) => return Looked::Refused,
+            Some((status, _)) if REFUSALS.contains(&status) => return Looked::Refused(status),
             Some(_) | None => None,
         };
         let Some(shown) = shown else {

@@ -188,6 +188,22 @@ async fn what_the_panel_does_not_show_is_waited_for_by_the_window() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_credential_was_shown_goes_when_a_look_finds_it_refused() {
+    for (status, kept) in [(401, false), (403, true)] {
+        let panel = starting(WATCHED).await;
+        panel.hit(2).await;
+        panel.refuse(status);
+        panel.looked_at(2).await;
+        // Machine 2 has nothing to do with what is looked for.
+        if kept {
+            panel.hit(2).await;
+        } else {
+            panel.missed(2).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_is_not_for_good() {
     let panel = starting(WATCHED).await;
     panel.refuse(403);

@@ -11,6 +11,7 @@ use crate::{
     call::Miss,
     clock::millis,
     layers::{Answer, show},
+    rejection::Rejection,
     vocabulary::Staleness,
 };
 
@@ -27,11 +28,17 @@ impl Outcome {
 
 impl Hangar {
     /// What could not be fetched is not tried again for a while, if there is anything to show.
-    pub(super) fn rest(&self, key: &Key) {
+    pub(super) fn rest(&self, key: &Key, outcome: &Outcome) {
+        let interval = self.shelf.config.retry_interval;
+        let rest = match outcome {
+            // Nothing was sent, and by then something may be.
+            Outcome::Refused(Rejection::UpstreamDown(down)) => interval.min(down.retry_after),
+            _ => interval,
+        };
         if let Some(stored) = self.shelf.store.get(key)
             && let Stored::Entry(entry) = &*stored
         {
-            entry.rest_until(self.shelf.clock.after(self.shelf.config.retry_interval));
+            entry.rest_until(self.shelf.clock.after(rest));
         }
     }
 

@@ -42,13 +42,15 @@ impl Breaker {
     }
 
     /// Lets a request through, or says how long it is until one is. `asked` tells what is asked for
-    /// from what else may be.
-    pub(super) fn enter(&mut self, now: Instant, asked: u64) -> Result<(), Duration> {
+    /// from what else may be; none is for a request that may change something.
+    pub(super) fn enter(&mut self, now: Instant, asked: Option<u64>) -> Result<(), Duration> {
         match self.state {
             State::Closed { .. } => Ok(()),
             State::Open { next } if next > now => Err(next - now),
-            // Others first, if there are any.
-            State::Open { next } if self.last == Some(asked) && next + self.interval > now => {
+            // Others first, if there are any: of a write that fails nobody may know what it did.
+            State::Open { next }
+                if (asked.is_none() || self.last == asked) && next + self.interval > now =>
+            {
                 Err(next + self.interval - now)
             }
             State::Open { .. } => {
@@ -126,10 +128,10 @@ mod tests {
         for _ in 0..5 {
             breaker.failed(now, None, None);
             breaker.failed(now, None, None);
-            assert_eq!(breaker.enter(now, 0), Ok(()));
+            assert_eq!(breaker.enter(now, Some(0)), Ok(()));
             breaker.succeeded();
         }
-        assert_eq!(opened(now).enter(now, 0), Err(SECOND));
+        assert_eq!(opened(now).enter(now, Some(0)), Err(SECOND));
     }
 
     #[tokio::test(start_paused = true)]
@@ -138,14 +140,24 @@ mod tests {
         let mut breaker = opened(now);
         for second in 1..4 {
             let then = now + SECOND * second;
-            assert_eq!(breaker.enter(then, 0), Ok(()));
-            assert_eq!(breaker.enter(then, 0), Err(SECOND));
+            assert_eq!(breaker.enter(then, Some(0)), Ok(()));
+            assert_eq!(breaker.enter(then, Some(0)), Err(SECOND));
             assert!(!breaker.failed(then, None, None));
         }
         let then = now + SECOND * 4;
-        assert_eq!(breaker.enter(then, 0), Ok(()));
+        assert_eq!(breaker.enter(then, Some(0)), Ok(()));
         breaker.succeeded();
-        assert_eq!((breaker.enter(then, 0), breaker.enter(then, 0)), (Ok(()), Ok(())));
+        assert_eq!((breaker.enter(then, Some(0)), breaker.enter(then, Some(0))), (Ok(()), Ok(())));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_does_not_find_out_where_a_read_may() {
+        let now = Instant::now();
+        let mut breaker = opened(now);
+        assert_eq!(breaker.enter(now + SECOND, None), Err(SECOND));
+        assert_eq!(breaker.enter(now + SECOND, Some(0)), Ok(()));
+        // When nobody reads, somebody has to.
+        assert_eq!(breaker.enter(now + SECOND * 3, None), Ok(()));
     }
 
     #[tokio::test(start_paused = true)]
@@ -154,7 +166,7 @@ mod tests {
         let wait = |rest: Duration| {
             let mut breaker = Breaker::new(1, SECOND);
             breaker.failed(now, None, Some(rest));
-            breaker.enter(now, 0).expect_err("open")
+            breaker.enter(now, Some(0)).expect_err("open")
         };
         assert_eq!(wait(SECOND * 7), SECOND * 7);
         assert_eq!(wait(Duration::ZERO), SECOND);
@@ -166,7 +178,8 @@ mod tests {
         let now = Instant::now();
         let mut breaker = Breaker::new(0, SECOND);
         assert!(
-            (0..100).all(|_| !breaker.failed(now, None, None) && breaker.enter(now, 0).is_ok())
+            (0..100)
+                .all(|_| !breaker.failed(now, None, None) && breaker.enter(now, Some(0)).is_ok())
         );
     }
 
@@ -178,9 +191,9 @@ mod tests {
         assert_eq!([8, 9].map(|asked| breaker.failed(now, Some(asked), None)), [false, true]);
         // What failed last lets others find out.
         let then = now + SECOND;
-        assert_eq!(breaker.enter(then, 9), Err(SECOND));
-        assert_eq!(breaker.enter(then, 7), Ok(()));
+        assert_eq!(breaker.enter(then, Some(9)), Err(SECOND));
+        assert_eq!(breaker.enter(then, Some(7)), Ok(()));
         breaker.succeeded();
-        assert_eq!(breaker.enter(then, 9), Ok(()));
+        assert_eq!(breaker.enter(then, Some(9)), Ok(()));
     }
 }

@@ -82,7 +82,7 @@ impl<B: RequestBody> Upstream<B> {
     ) -> Result<Response<ReplyBody<B>>, UpstreamError> {
         let harmless = request.method().is_safe() && request.body().is_end_stream();
         let asked = self.asked(&request);
-        let entered = self.breaker().enter(Instant::now(), asked);
+        let entered = self.breaker().enter(Instant::now(), harmless.then_some(asked));
         entered.map_err(|wait| UpstreamError::NoConnection(LeaseError::Down(wait)))?;
         let answered = self.ask(cause, request, harmless, on_send, replay).await;
         self.judge(&answered, harmless, asked);

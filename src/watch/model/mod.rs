@@ -184,10 +184,9 @@ fn every_mistake_is_seen() {
 fn a_failing_history_is_cut_down() {
     let mistake = Mistake::NoBumpOnHead;
     let fails = |seed: &u64| run(mistake, *seed, &history(*seed)).is_err();
-    // Of several, as one of them may need the very time that a step takes up.
+    // One of several, as any may need the very time that a step takes up.
     let failing = (0..SEEDS).filter(fails).take(5);
-    let cut = failing.map(|seed| (seed, shortest(mistake, seed, history(seed))));
-    let (seed, short) = cut.min_by_key(|(_, short)| short.len()).expect("it is seen");
-    assert!(short.len() < 40, "{}", tale(mistake, seed, &short));
+    let mut cut = failing.map(|seed| (seed, shortest(mistake, seed, history(seed))));
+    let (seed, short) = cut.find(|(_, short)| short.len() < 40).expect("less than 40 steps");
     assert!(run(mistake, seed, &short).is_err());
 }

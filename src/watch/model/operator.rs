@@ -52,8 +52,6 @@ static KEYRING: LazyLock<Keyring> = LazyLock::new(|| keyring("ab"));
 /// What was sealed before: the same keys are given in every history.
 static SEALED: LazyLock<Mutex<Sealed>> = LazyLock::new(Mutex::default);
 
-type Sealed = HashMap<(usize, Login), Vec<u8>>;
-
 /// Never asked for anything; a site must have one.
 static POOL: LazyLock<Arc<upstream::Upstream<ClientBody>>> = LazyLock::new(|| {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
@@ -64,6 +62,9 @@ static POOL: LazyLock<Arc<upstream::Upstream<ClientBody>>> = LazyLock::new(|| {
     let origin = config.validate().expect("valid settings");
     upstream::Upstream::new(origin, config, Arc::new(Metrics::new())).expect("no TLS")
 });
+
+/// By credential and key.
+type Sealed = HashMap<(usize, Login), Vec<u8>>;
 
 /// Who asks the panel: a credential in one generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
