@@ -20,8 +20,8 @@ use crate::{
     },
     cache::touch::Touch,
     cache::{
-        coherence::Stamp,
-        entry::{Dependence, Stored},
+        dependence::{Dependence, Stamps},
+        entry::Stored,
         key::Key,
     },
     net::server::ClientBody,
@@ -131,13 +131,13 @@ pub struct Miss {
     /// What the answer will be kept under.
     pub key: Key,
     /// The epochs when the read began.
-    pub stamp: Stamp,
+    pub stamps: Stamps,
     /// The route that is read.
     pub route: RouteId,
     /// What the answer depends on.
     pub dependence: Dependence,
-    /// What may be shown if there will be no answer.
-    pub stale: Option<Arc<Stored>>,
+    /// What is kept, and is outdated or over its lifetime.
+    pub kept: Option<Arc<Stored>>,
 }
 
 /// What the upstream is asked.

@@ -62,7 +62,7 @@ closed! {
 closed! {
     /// Why a reply was not kept. The words are the details of `Cache-Status`.
     pub enum NotStored {
-        /// Not a 200.
+        /// Neither a 200 nor a 404 that is kept.
         Status => "status",
         /// Its content type is not the format that was asked for.
         ContentType => "content-type",

@@ -1,9 +1,10 @@
 //! The cache: what may be kept, under which key, and for how long it is true.
 //!
-//! The deciding files (`coherence`, `names`, `flight`, `key`, `entry`, `status`) do no I/O, hold no clock
-//! and spawn nothing; `store` knows where entries live, `touch` ties a write to its epochs.
+//! The deciding files (`coherence`, `dependence`, `names`, `flight`, `key`, `entry`, `status`) do no I/O,
+//! hold no clock and spawn nothing; `store` knows where entries live, `touch` ties a write to its epochs.
 
 pub mod coherence;
+pub mod dependence;
 pub mod entry;
 pub mod flight;
 pub mod key;

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     coherence::Stamp,
-    entry::{Config, Entry, Representation, Stored},
+    entry::{Config, Entry, Lifetime, Representation, Stored},
     key::Key,
     partition::Partition,
     store::Store,
@@ -50,8 +50,8 @@ pub struct Filled<'a> {
 }
 
 impl Shelf {
-    /// Keeps a representation for as long as its class lives; while what it shows is unsettled, for a
-    /// moment from when the upstream was asked. Says whether there was room for it.
+    /// Keeps a representation for as long as its class and its status live; while what it shows is
+    /// unsettled, for a moment from when the upstream was asked. Says whether there was room for it.
     pub fn keep(
         &self,
         key: &Key,
@@ -59,14 +59,16 @@ impl Shelf {
         filled: Filled<'_>,
         shown: Representation,
     ) -> bool {
-        let Some(lifetime) = self.config.lifetime(filled.class) else { return true };
+        let Some(Lifetime { fresh, stale }) = self.config.lifetime_of(filled.class, shown.status)
+        else {
+            return true;
+        };
         let (now, asked_at) = (self.clock.now(), filled.asked_at);
         let (fresh_until, stale) = if filled.settled {
             // Not from when it was asked for: the slowest lists are those that are worth keeping.
-            let stale = self.config.stale_if_error.max(self.config.stale_while_revalidate);
-            (now.saturating_add(millis(lifetime)), stale)
+            (now.saturating_add(millis(fresh)), stale)
         } else {
-            let moment = lifetime.min(self.config.unsettled_lifetime);
+            let moment = fresh.min(self.config.unsettled_lifetime);
             (asked_at.saturating_add(millis(moment)), Duration::ZERO)
         };
         if fresh_until <= now {

@@ -16,7 +16,8 @@ use crate::{
     api::routes::Listed,
     cache::{
         coherence::{Item, View},
-        entry::{Dependence, Stored},
+        dependence::Dependence,
+        entry::Stored,
         key::Key,
         shelf::Shelf,
         status::CacheStatus,
@@ -92,12 +93,11 @@ where
         match find(&self.shelf, &mut exchange, listed) {
             Found::Answer(answer) => Either::Left(std::future::ready(Ok(answer))),
             Found::Bypass(why) => self.pass(exchange, Some(why)),
-            Found::Nothing(key, dependence, stale) => {
-                // Rule of coherence: the stamp is taken before anything is sent for it.
-                let partition = &exchange.call.caller.credential().partition;
-                let stamp = partition.stamp(dependence.view);
+            Found::Nothing(key, dependence, kept) => {
+                // Rule of coherence: the stamps are taken before anything is sent for it.
+                let stamps = dependence.stamps(&exchange.call.caller.credential().partition);
                 let route = listed.id;
-                let miss = Miss { exchange, key, stamp, route, dependence, stale };
+                let miss = Miss { exchange, key, stamps, route, dependence, kept };
                 Either::Right(self.inner.call(Lookup::Miss(Box::new(miss))))
             }
         }
@@ -136,16 +136,16 @@ fn find(shelf: &Shelf, exchange: &mut Exchange, listed: Listed) -> Found {
         Stored::Uncacheable { .. } => Found::Bypass(Bypass::Marked),
         Stored::Entry(entry) => {
             let now = shelf.clock.at(exchange.call.request.record.started);
+            let view = dependence.view_of(entry.representation.status);
             if !partition.is_current(view, &entry.stamp) {
-                Found::Nothing(key, dependence, None)
+                Found::Nothing(key, dependence, Some(stored))
             } else if entry.is_fresh(now) {
                 Found::Answer(show(shelf, exchange, entry, now, CacheStatus::Hit))
             } else if entry.is_usable(now) && entry.rests(now) {
                 let status = CacheStatus::Stale(Staleness::Error, entry.staleness(now));
                 Found::Answer(show(shelf, exchange, entry, now, status))
             } else {
-                let usable = entry.is_usable(now);
-                Found::Nothing(key, dependence, usable.then(|| Arc::clone(&stored)))
+                Found::Nothing(key, dependence, Some(stored))
             }
         }
     }

@@ -4,9 +4,13 @@
 //! may then leave like any other. Everybody who joined shares the outcome, an error too. What
 //! turns out to be too large to keep is streamed to one of them; the others fetch it themselves,
 //! and a marker keeps the next readers from queueing for it.
+//!
+//! A reader is never told of a 404 that was asked for before something was made which it may be: see
+//! `cache/dependence`.
 
 mod flight;
 mod lessons;
+mod receive;
 mod stale;
 
 use std::{
@@ -17,27 +21,21 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use http::{
-    HeaderValue, Method, StatusCode,
-    header::{CACHE_CONTROL, ETAG, VARY},
-};
+use http::{Method, StatusCode};
 use tokio_util::task::TaskTracker;
 use tower::{Layer, Service, layer::layer_fn};
 
-use flight::{Flight, Outcome};
-use lessons::{Lesson, Lessons};
+use flight::{Brought, Flight, Outcome};
+use lessons::Lessons;
 
 use super::{Answer, charge, reply};
 use crate::{
-    api::{families::FamilySet, format},
-    body::{Body, BodyError, Read},
+    api::families::FamilySet,
     cache::{
-        coherence::{Change, Stamp, View},
-        entry::{Candidate, Dependence, Representation, strong_tag},
+        dependence::{Dependence, Stamps},
         flight::{Flights, Join},
         key::Key,
-        shelf::{Filled, Shelf},
+        shelf::Shelf,
         status::{CACHE_STATUS, CacheStatus},
         touch::Settle,
     },
@@ -45,7 +43,7 @@ use crate::{
     metrics::Metrics,
     rejection::Rejection,
     tenants::snapshot::Credential,
-    vocabulary::{Bypass, CacheOutcome, InvalidationCause, Limiter, NotStored},
+    vocabulary::{Bypass, CacheOutcome, Limiter},
 };
 
 /// The service of this layer.
@@ -68,7 +66,7 @@ pub struct Hangar {
 struct Fetch {
     key: Key,
     credential: Arc<Credential>,
-    stamp: Stamp,
+    stamps: Stamps,
     /// When its turn came.
     asked_at: u64,
     dependence: Dependence,
@@ -78,21 +76,17 @@ struct Fetch {
     neighbors: FamilySet,
 }
 
-/// Whether a reply is kept, and for how long.
-struct Verdict {
-    /// Nothing is under way that may change what it shows.
-    settled: bool,
-    not_stored: Option<NotStored>,
-}
-
 /// Ends a flight whatever becomes of its task.
 struct Landing {
     hangar: Arc<Hangar>,
     key: Key,
     credential: Arc<Credential>,
-    view: View,
+    dependence: Dependence,
     id: u64,
 }
+
+/// So many fetches that began too early are waited for at most; then a reader asks for itself.
+const MOST_WAITED_FOR: usize = 3;
 
 type Answered = Pin<Box<dyn Future<Output = Result<Answer, Rejection>> + Send>>;
 
@@ -148,7 +142,7 @@ where
             drop(self.board(&miss));
             return Ok(answer);
         }
-        let (flight, collapsed) = self.board(&miss)?;
+        let (mut flight, mut collapsed) = self.board(&miss)?;
         let metrics = &self.hangar.shelf.metrics;
         let outcome = if collapsed { CacheOutcome::Collapsed } else { CacheOutcome::Miss };
         miss.exchange.call.request.record.notes().cache = outcome;
@@ -156,43 +150,64 @@ where
             metrics.collapsed_reads.inc();
         }
         // One that may end as something else is counted when it has.
-        let open = miss.stale.is_some();
+        let open = self.hangar.stale(&miss).is_some();
         if !open {
             metrics.cache_lookups.of(outcome).inc();
         }
-        let landed = flight.landed().await;
+        let mut landed = flight.landed().await;
+        let mut waited_for = 1;
+        while collapsed && landed.is_of_an_older_absence(&miss.stamps) {
+            if waited_for == MOST_WAITED_FOR {
+                return self.pass(Box::new(miss.exchange), Some(Bypass::Marked)).await;
+            }
+            waited_for += 1;
+            miss.stamps = miss.dependence.stamps(&miss.exchange.call.caller.credential().partition);
+            (flight, collapsed) = self.board(&miss)?;
+            landed = flight.landed().await;
+        }
         if let Some(answer) = self.hangar.instead(&mut miss, &landed) {
             return Ok(answer);
         }
         if open {
-            metrics.cache_lookups.of(outcome).inc();
+            self.hangar.shelf.metrics.cache_lookups.of(outcome).inc();
         }
-        match landed {
-            Outcome::Refused(rejection) => Err(rejection),
-            Outcome::Shared(representation, not_stored) => {
-                Ok(show(&mut miss.exchange, &representation, collapsed, not_stored))
+        self.tell(miss, landed, collapsed).await
+    }
+
+    /// What a reader is told of the outcome of its flight.
+    async fn tell(
+        &mut self,
+        mut miss: Miss,
+        landed: Outcome,
+        collapsed: bool,
+    ) -> Result<Answer, Rejection> {
+        let slot = match landed {
+            Outcome::Refused(rejection) => return Err(rejection),
+            Outcome::Shared(brought) => return Ok(show(&mut miss.exchange, &brought, collapsed)),
+            Outcome::Streamed(slot) => slot,
+        };
+        let whole = miss.exchange.call.request.method == Method::GET;
+        let taken = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match taken {
+            // When it was asked for is not known any more.
+            Some(answer) if whole && !(collapsed && answer.status() == StatusCode::NOT_FOUND) => {
+                Ok(answer)
             }
-            Outcome::Streamed(slot) => {
-                let taken = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-                match taken {
-                    Some(answer) if miss.exchange.call.request.method == Method::GET => Ok(answer),
-                    _ => self.pass(Box::new(miss.exchange), Some(Bypass::Marked)).await,
-                }
-            }
+            _ => self.pass(Box::new(miss.exchange), Some(Bypass::Marked)).await,
         }
     }
 
     /// Joins a flight, or starts one.
     fn board(&self, miss: &Miss) -> Result<(Arc<Flight>, bool), Rejection> {
         let mut flights = self.hangar.flights();
-        let (id, flight, waits) = match flights.join(&miss.key, &miss.stamp, Flight::new) {
+        let (id, flight, waits) = match flights.join(&miss.key, &miss.stamps.shown, Flight::new) {
             Join::Share(flight) => return Ok((flight, true)),
             Join::Lead(id, flight) => (id, flight, false),
             Join::LeadNext(id, flight) => (id, flight, true),
         };
         // Under the lock, so that nobody can join a flight that its leader cannot pay for.
         if let Err(rejection) = self.hangar.charge(&miss.exchange) {
-            flights.finish(&miss.key, id, || miss.stamp.clone());
+            flights.finish(&miss.key, id, || miss.stamps.shown.clone());
             return Err(rejection);
         }
         drop(flights);
@@ -201,7 +216,7 @@ where
             hangar: Arc::clone(&self.hangar),
             key: fetch.key.clone(),
             credential: Arc::clone(&fetch.credential),
-            view: fetch.dependence.view,
+            dependence: fetch.dependence,
             id,
         };
         let run = run(self.inner.clone(), landing, fetch, Arc::clone(&flight), waits);
@@ -220,7 +235,7 @@ where
     let _under_way = Metrics::raise(&hangar.shelf.metrics.flights);
     let fly = async {
         if waits {
-            fetch.stamp = flight.wait_for_turn().await;
+            fetch.stamps = flight.wait_for_turn().await;
             fetch.asked_at = hangar.shelf.clock.now();
         }
         let fill = Outbound::Fill {
@@ -268,84 +283,6 @@ impl Hangar {
         let metrics = &self.shelf.metrics;
         charge(Limiter::UpstreamReads, limit, grant.limit_status, metrics).map(drop)
     }
-
-    /// Reads a reply whole, if it may be held, and keeps it, if it may be kept.
-    async fn receive(&self, fetch: &Fetch, answer: Answer) -> Outcome {
-        let (parts, body) = answer.into_parts();
-        let format = fetch.key.format();
-        let candidate = Candidate { status: parts.status, headers: &parts.headers, format };
-        let refusal = candidate.refusal();
-        if parts.status == StatusCode::FORBIDDEN {
-            // What the credential may see has changed behind our back.
-            let families = fetch.dependence.view.families;
-            fetch.credential.partition.account().touch(Change::whole(families));
-            self.shelf.metrics.invalidations.of(InvalidationCause::Forbidden).inc();
-        }
-        let held = match body.read_up_to(self.shelf.config.max_entry.get()).await {
-            Ok(Read::Whole(bytes)) => bytes,
-            Ok(Read::Longer(body)) => return self.stream(fetch, parts, body),
-            Err(BodyError::Upstream(_)) => return Outcome::Refused(Rejection::UpstreamBroken),
-            Err(BodyError::Mask(_)) => return Outcome::Refused(Rejection::Unmaskable),
-        };
-        let (representation, Verdict { settled, mut not_stored }) =
-            self.judge(fetch, parts, held, refusal);
-        let representation = Arc::new(representation);
-        if not_stored.is_none() {
-            let (stamp, class) = (&fetch.stamp, fetch.dependence.class);
-            let filled = Filled { stamp, class, settled, asked_at: fetch.asked_at };
-            let (partition, shown) = (&fetch.credential.partition, (*representation).clone());
-            let kept = self.shelf.keep(&fetch.key, partition, filled, shown);
-            not_stored = (!kept).then_some(NotStored::Share);
-        } else if refusal.is_some() && !representation.status.is_server_error() {
-            // A newer answer is not followed by an older one.
-            self.shelf.store.remove(&fetch.key);
-        }
-        if matches!(not_stored, Some(NotStored::NoStore)) {
-            self.shelf.mark_uncacheable(&fetch.key);
-        }
-        Outcome::Shared(representation, not_stored)
-    }
-
-    /// A reply that is too large to hold goes to the first who takes it, as it comes.
-    fn stream(&self, fetch: &Fetch, mut parts: http::response::Parts, body: Body) -> Outcome {
-        self.shelf.mark_uncacheable(&fetch.key);
-        let not_stored = Some(NotStored::TooLarge);
-        let status = CacheStatus::Miss { collapsed: false, not_stored };
-        parts.headers.insert(&CACHE_STATUS, status.header());
-        Outcome::Streamed(Arc::new(Mutex::new(Some(Answer::from_parts(parts, body)))))
-    }
-
-    /// Whether a reply may be kept, and as what it is shown.
-    fn judge(
-        &self,
-        fetch: &Fetch,
-        parts: http::response::Parts,
-        body: Bytes,
-        refusal: Option<NotStored>,
-    ) -> (Representation, Verdict) {
-        let mut headers = parts.headers;
-        if refusal.is_none() {
-            headers.insert(ETAG, strong_tag(&body));
-            headers.insert(CACHE_CONTROL, REVALIDATE);
-            headers.insert(VARY, BY_CALLER);
-        }
-        let lesson = format::of_reply(&headers).map_or(Lesson::Settled, |format| {
-            self.lessons.learn(fetch, self.shelf.clock.now(), format, &body)
-        });
-        let settled = fetch.stamp.is_settled() && lesson == Lesson::Settled;
-        let not_stored = refusal.or_else(|| {
-            let view = fetch.dependence.view;
-            let current = fetch.credential.partition.is_current(view, &fetch.stamp)
-                && lesson != Lesson::Doubtful;
-            if !settled && (!current || self.shelf.config.unsettled_lifetime.is_zero()) {
-                Some(NotStored::Unsettled)
-            } else {
-                (!current).then_some(NotStored::Overtaken)
-            }
-        });
-        let verdict = Verdict { settled, not_stored };
-        (Representation::new(parts.status, headers, body), verdict)
-    }
 }
 
 impl Fetch {
@@ -353,7 +290,7 @@ impl Fetch {
         Self {
             key: miss.key.clone(),
             credential: Arc::clone(miss.exchange.call.caller.credential()),
-            stamp: miss.stamp.clone(),
+            stamps: miss.stamps.clone(),
             asked_at: shelf.clock.now(),
             dependence: miss.dependence,
             masked: shelf.routes.route(miss.route).masked,
@@ -364,30 +301,21 @@ impl Fetch {
 
 impl Drop for Landing {
     fn drop(&mut self) {
-        let restamp = || self.credential.partition.stamp(self.view);
-        let next = self.hangar.flights().finish(&self.key, self.id, restamp);
-        if let Some((flight, stamp)) = next {
-            flight.start(stamp);
+        let stamps = || self.dependence.stamps(&self.credential.partition);
+        let next = self.hangar.flights().finish(&self.key, self.id, || stamps().shown);
+        if let Some((flight, shown)) = next {
+            flight.start(Stamps { shown, ..stamps() });
         }
     }
 }
 
-const REVALIDATE: HeaderValue = HeaderValue::from_static("private, max-age=0, must-revalidate");
-
-const BY_CALLER: HeaderValue = HeaderValue::from_static("Authorization, Accept");
-
-fn show(
-    exchange: &mut Exchange,
-    representation: &Representation,
-    collapsed: bool,
-    not_stored: Option<NotStored>,
-) -> Answer {
+fn show(exchange: &mut Exchange, brought: &Brought, collapsed: bool) -> Answer {
     let request = &mut exchange.call.request;
-    let known =
-        representation.status == StatusCode::OK && representation.is_known_to(&request.headers);
+    let Brought { representation, not_stored, .. } = brought;
+    let known = representation.is_known_to(&request.headers);
     let room = std::mem::take(&mut request.headers);
     let mut answer = reply(representation, &request.method, known, room);
-    let status = CacheStatus::Miss { collapsed, not_stored };
+    let status = CacheStatus::Miss { collapsed, not_stored: *not_stored };
     answer.headers_mut().insert(&CACHE_STATUS, status.header());
     answer
 }

@@ -1,5 +1,6 @@
 //! Scenarios, one file an area, the basic ones first in each.
 
+mod absent;
 mod cache;
 mod credentials;
 mod formats;

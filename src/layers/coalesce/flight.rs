@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use http::StatusCode;
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    cache::{coherence::Stamp, entry::Representation},
+    cache::{coherence::Stamp, dependence::Stamps, entry::Representation},
     layers::Answer,
     rejection::Rejection,
     vocabulary::NotStored,
@@ -16,8 +17,8 @@ pub(super) struct Flight {
     outcome: watch::Receiver<Option<Outcome>>,
     /// Kept until the leader's task takes it.
     teller: Mutex<Option<watch::Sender<Option<Outcome>>>>,
-    /// For a flight that waits for its turn: the stamp of its start.
-    started: OnceLock<Stamp>,
+    /// For a flight that waits for its turn: the stamps of its start.
+    started: OnceLock<Stamps>,
     turn: Notify,
 }
 
@@ -25,11 +26,33 @@ pub(super) struct Flight {
 #[derive(Clone)]
 pub(super) enum Outcome {
     /// A representation that everybody may be shown.
-    Shared(Arc<Representation>, Option<NotStored>),
+    Shared(Arc<Brought>),
     /// Too large to hold: the first to take it streams it, the others fetch it themselves.
     Streamed(Arc<Mutex<Option<Answer>>>),
     /// Nothing.
     Refused(Rejection),
+}
+
+/// A representation as a fetch brought it.
+pub(super) struct Brought {
+    pub(super) representation: Representation,
+    pub(super) not_stored: Option<NotStored>,
+    /// Of what is not there, when the fetch began.
+    pub(super) absent: Stamp,
+}
+
+impl Outcome {
+    /// Whether it says that something is not there, and was asked for before something was made
+    /// that whoever began under these stamps must be shown.
+    pub(super) fn is_of_an_older_absence(&self, stamps: &Stamps) -> bool {
+        match self {
+            Self::Shared(brought) => {
+                brought.representation.status == StatusCode::NOT_FOUND
+                    && brought.absent != stamps.absent
+            }
+            Self::Streamed(_) | Self::Refused(_) => false,
+        }
+    }
 }
 
 impl Flight {
@@ -45,19 +68,19 @@ impl Flight {
         self.teller.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// For the leader of a flight that waits: the stamp of its start.
-    pub(super) async fn wait_for_turn(&self) -> Stamp {
+    /// For the leader of a flight that waits: the stamps of its start.
+    pub(super) async fn wait_for_turn(&self) -> Stamps {
         loop {
-            if let Some(stamp) = self.started.get() {
-                return stamp.clone();
+            if let Some(stamps) = self.started.get() {
+                return stamps.clone();
             }
             self.turn.notified().await;
         }
     }
 
     /// Gives the leader its turn, once.
-    pub(super) fn start(&self, stamp: Stamp) {
-        drop(self.started.set(stamp));
+    pub(super) fn start(&self, stamps: Stamps) {
+        drop(self.started.set(stamps));
         self.turn.notify_one();
     }
 

@@ -19,7 +19,7 @@ impl Outcome {
     pub(super) fn is_failure(&self) -> bool {
         match self {
             Self::Refused(rejection) => rejection.is_the_upstreams(),
-            Self::Shared(representation, _) => representation.status.is_server_error(),
+            Self::Shared(brought) => brought.representation.status.is_server_error(),
             Self::Streamed(_) => false,
         }
     }
@@ -49,8 +49,8 @@ impl Hangar {
     }
 
     /// What may be shown although its lifetime is over: nothing has touched it.
-    fn stale(&self, miss: &Miss) -> Option<Arc<Stored>> {
-        let stored = miss.stale.as_ref()?;
+    pub(super) fn stale(&self, miss: &Miss) -> Option<Arc<Stored>> {
+        let stored = miss.kept.as_ref()?;
         let Stored::Entry(entry) = &**stored else { return None };
         let partition = &miss.exchange.call.caller.credential().partition;
         let current = partition.is_current(miss.dependence.view, &entry.stamp);
