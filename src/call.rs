@@ -23,6 +23,7 @@ use crate::{
         dependence::{Dependence, Stamps},
         entry::Stored,
         key::Key,
+        validator::Held,
     },
     net::server::ClientBody,
     record::Record,
@@ -150,6 +151,8 @@ pub enum Outbound {
         credential: Arc<Credential>,
         /// Whether the reply is searched for secrets.
         masked: bool,
+        /// What is kept of an earlier one: it need not travel again.
+        held: Option<Held>,
     },
     /// A request that is passed on.
     Forward(Box<Exchange>),

@@ -17,7 +17,7 @@ use prometheus::{
 use self::registrar::Registrar;
 use crate::vocabulary::{
     CacheOutcome, Closed, ConnectionEnd, Decision, Handshake, InvalidationCause, Limiter, Protocol,
-    Reload, RouteClass, Settled, Success, UpstreamCause, UpstreamOutcome,
+    Reload, Revalidation, RouteClass, Settled, Success, UpstreamCause, UpstreamOutcome,
 };
 
 /// All series of the process.
@@ -41,6 +41,8 @@ pub struct Metrics {
     pub cache_evictions: IntCounter,
     /// `tollgate_cache_invalidations_total` by cause.
     pub invalidations: Counters<InvalidationCause>,
+    /// `tollgate_cache_revalidations_total` by outcome.
+    pub revalidations: Counters<Revalidation>,
     /// `tollgate_unsettled_waiting`.
     pub unsettled: IntGauge,
     /// `tollgate_unsettled_ends_total` by how.
@@ -164,6 +166,11 @@ impl Metrics {
                 "cache_invalidations_total",
                 "Invalidations of families of reads, by cause.",
                 "cause",
+            ),
+            revalidations: r.counters(
+                "cache_revalidations_total",
+                "Fetches that asked whether what was kept is still shown, by outcome.",
+                "outcome",
             ),
             unsettled: r.gauge(
                 "unsettled_waiting",

@@ -115,6 +115,16 @@ closed! {
 }
 
 closed! {
+    /// What the upstream said when it was asked whether it still shows what is kept.
+    pub enum Revalidation {
+        /// It does.
+        NotModified => "not_modified",
+        /// It shows something else.
+        Modified => "modified",
+    }
+}
+
+closed! {
     /// Why a read was passed by the cache.
     pub enum Bypass {
         /// Its route is not listed.

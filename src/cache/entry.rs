@@ -11,7 +11,7 @@ use http::{
     header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY},
 };
 
-use super::{coherence::Stamp, partition::Room};
+use super::{coherence::Stamp, partition::Room, validator::Validator};
 use crate::{
     api::format,
     settings::ByteSize,
@@ -36,6 +36,9 @@ crate::section! {
         pub volatile_lifetime: Duration = Duration::from_secs(10),
         /// How long a 404 is kept, if its class is not kept shorter; 0 keeps none.
         pub not_found_lifetime: Duration = Duration::from_secs(10),
+        /// Whether what is kept is asked about by the upstream's own entity tag when it is fetched
+        /// anew, so that what has not changed does not travel again.
+        pub revalidate: bool = true,
         /// How long what a write touched is unsettled after an outcome that nobody knows; and after a
         /// 201 or a body that says `locked`, where transactions cannot be watched.
         pub settle_window: Duration = Duration::from_secs(120),
@@ -69,6 +72,8 @@ pub struct Representation {
     pub headers: HeaderMap,
     /// The body, masked.
     pub body: Bytes,
+    /// By what the upstream can be asked whether it still shows this.
+    pub validator: Option<Validator>,
 }
 
 /// A representation that is kept.
@@ -180,13 +185,14 @@ impl Representation {
                 *value = own;
             }
         }
-        Self { status, headers, body }
+        Self { status, headers, body, validator: None }
     }
 
     /// How much memory it takes.
     pub fn weight(&self) -> usize {
         let headers = self.headers.iter().map(|(k, v)| k.as_str().len() + v.len() + 64);
-        size_of::<Self>() + self.body.len() + headers.sum::<usize>()
+        let validator = self.validator.as_ref().map_or(0, Validator::weight);
+        size_of::<Self>() + self.body.len() + headers.sum::<usize>() + validator
     }
 
     /// Whether the client's conditional request already has it.

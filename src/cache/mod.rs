@@ -1,7 +1,7 @@
 //! The cache: what may be kept, under which key, and for how long it is true.
 //!
-//! The deciding files (`coherence`, `dependence`, `names`, `flight`, `key`, `entry`, `status`) do no I/O,
-//! hold no clock and spawn nothing; `store` knows where entries live, `touch` ties a write to its epochs.
+//! The deciding files (`coherence`, `dependence`, `names`, `flight`, `key`, `entry`, `validator`,
+//! `status`) do no I/O, hold no clock and spawn nothing; `store` knows where entries live, `touch` ties a write to its epochs.
 
 pub mod coherence;
 pub mod dependence;
@@ -14,6 +14,7 @@ pub mod shelf;
 pub mod status;
 pub mod store;
 pub mod touch;
+pub mod validator;
 
 #[cfg(test)]
 mod model;

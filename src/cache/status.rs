@@ -15,6 +15,8 @@ pub enum CacheStatus {
     Miss {
         /// It joined a fetch that was under way.
         collapsed: bool,
+        /// The upstream has said that it shows what was kept.
+        not_modified: bool,
         /// Why it was not kept; none when it was.
         not_stored: Option<NotStored>,
     },
@@ -48,14 +50,15 @@ impl CacheStatus {
                 value(&format!("tollgate; hit; ttl=-{seconds}; detail={}", why.as_str()))
             }
             Self::Write => HeaderValue::from_static("tollgate; fwd=method"),
-            Self::Miss { collapsed: false, not_stored: None } => {
+            Self::Miss { collapsed: false, not_modified: false, not_stored: None } => {
                 HeaderValue::from_static("tollgate; fwd=miss; stored")
             }
-            Self::Miss { collapsed, not_stored } => {
+            Self::Miss { collapsed, not_modified, not_stored } => {
                 let collapsed = if collapsed { "; collapsed" } else { "" };
+                let answered = if not_modified { "; fwd-status=304" } else { "" };
                 let stored = not_stored
                     .map_or("; stored".to_owned(), |why| format!("; detail={}", why.as_str()));
-                value(&format!("tollgate; fwd=miss{collapsed}{stored}"))
+                value(&format!("tollgate; fwd=miss{collapsed}{answered}{stored}"))
             }
             Self::Bypass(why) => value(&format!("tollgate; fwd=bypass; detail={}", why.as_str())),
         }
@@ -74,14 +77,15 @@ mod tests {
     fn the_header_says_what_happened() {
         let check = |status: CacheStatus, expected: &str| assert_eq!(status.header(), expected);
         check(CacheStatus::Hit, "tollgate; hit");
-        check(
-            CacheStatus::Miss { collapsed: false, not_stored: None },
-            "tollgate; fwd=miss; stored",
-        );
-        check(
-            CacheStatus::Miss { collapsed: true, not_stored: Some(NotStored::Unsettled) },
-            "tollgate; fwd=miss; collapsed; detail=unsettled",
-        );
+        let miss = |collapsed, not_modified, not_stored| CacheStatus::Miss {
+            collapsed,
+            not_modified,
+            not_stored,
+        };
+        check(miss(false, false, None), "tollgate; fwd=miss; stored");
+        check(miss(false, true, None), "tollgate; fwd=miss; fwd-status=304; stored");
+        let unsettled = Some(NotStored::Unsettled);
+        check(miss(true, false, unsettled), "tollgate; fwd=miss; collapsed; detail=unsettled");
         let stale = CacheStatus::Stale(Staleness::Error, 42);
         check(stale, "tollgate; hit; ttl=-42; detail=stale-if-error");
         check(CacheStatus::Bypass(Bypass::Body), "tollgate; fwd=bypass; detail=request-body");

@@ -38,6 +38,7 @@ use crate::{
         shelf::Shelf,
         status::{CACHE_STATUS, CacheStatus},
         touch::Settle,
+        validator::Held,
     },
     call::{Exchange, Lookup, Miss, Outbound},
     metrics::Metrics,
@@ -74,6 +75,8 @@ struct Fetch {
     masked: bool,
     /// What a transaction that is under way on the same resource may change.
     neighbors: FamilySet,
+    /// What is kept, if the upstream is asked whether it still shows that.
+    held: Option<Held>,
 }
 
 /// Ends a flight whatever becomes of its task.
@@ -242,6 +245,7 @@ where
             key: fetch.key.clone(),
             credential: Arc::clone(&fetch.credential),
             masked: fetch.masked,
+            held: fetch.held.clone(),
         };
         match inner.call(fill).await {
             Ok(answer) => hangar.receive(&fetch, answer).await,
@@ -295,6 +299,7 @@ impl Fetch {
             dependence: miss.dependence,
             masked: shelf.routes.route(miss.route).masked,
             neighbors: shelf.routes.touches(&miss.exchange.call.request.target).all,
+            held: miss.kept.as_ref().filter(|_| shelf.config.revalidate).and_then(Held::of),
         }
     }
 }
@@ -311,11 +316,12 @@ impl Drop for Landing {
 
 fn show(exchange: &mut Exchange, brought: &Brought, collapsed: bool) -> Answer {
     let request = &mut exchange.call.request;
-    let Brought { representation, not_stored, .. } = brought;
+    let Brought { representation, not_stored, not_modified, .. } = brought;
     let known = representation.is_known_to(&request.headers);
     let room = std::mem::take(&mut request.headers);
     let mut answer = reply(representation, &request.method, known, room);
-    let status = CacheStatus::Miss { collapsed, not_stored: *not_stored };
+    let (not_modified, not_stored) = (*not_modified, *not_stored);
+    let status = CacheStatus::Miss { collapsed, not_modified, not_stored };
     answer.headers_mut().insert(&CACHE_STATUS, status.header());
     answer
 }

@@ -10,6 +10,7 @@ mod overrides;
 mod passing;
 mod precision;
 mod rejections;
+mod revalidation;
 mod scopes;
 mod stale;
 mod streaming;

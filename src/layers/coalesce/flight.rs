@@ -37,6 +37,8 @@ pub(super) enum Outcome {
 pub(super) struct Brought {
     pub(super) representation: Representation,
     pub(super) not_stored: Option<NotStored>,
+    /// The upstream has said that it is what was kept.
+    pub(super) not_modified: bool,
     /// Of what is not there, when the fetch began.
     pub(super) absent: Stamp,
 }

@@ -22,6 +22,7 @@ use crate::{
         entry::{Candidate, Representation, strong_tag},
         shelf::Filled,
         status::{CACHE_STATUS, CacheStatus},
+        validator::{Provenance, Validator},
     },
     layers::Answer,
     rejection::Rejection,
@@ -58,10 +59,12 @@ impl Hangar {
             Err(BodyError::Upstream(_)) => return Outcome::Refused(Rejection::UpstreamBroken),
             Err(BodyError::Mask(_)) => return Outcome::Refused(Rejection::Unmaskable),
         };
+        let provenance = parts.extensions.get::<Provenance>();
+        let not_modified = provenance.is_some_and(|provenance| provenance.not_modified);
         let (representation, verdict) = self.judge(fetch, parts, held, refusal);
         let not_stored = self.shelve(fetch, &representation, &verdict);
         let absent = fetch.stamps.absent.clone();
-        Outcome::Shared(Arc::new(Brought { representation, not_stored, absent }))
+        Outcome::Shared(Arc::new(Brought { representation, not_stored, not_modified, absent }))
     }
 
     /// Keeps what may be kept; why not, if not.
@@ -94,7 +97,7 @@ impl Hangar {
     fn stream(&self, fetch: &Fetch, mut parts: Parts, body: Body) -> Outcome {
         self.shelf.mark_uncacheable(&fetch.key);
         let not_stored = Some(NotStored::TooLarge);
-        let status = CacheStatus::Miss { collapsed: false, not_stored };
+        let status = CacheStatus::Miss { collapsed: false, not_modified: false, not_stored };
         parts.headers.insert(&CACHE_STATUS, status.header());
         Outcome::Streamed(Arc::new(Mutex::new(Some(Answer::from_parts(parts, body)))))
     }
@@ -107,8 +110,11 @@ impl Hangar {
         body: Bytes,
         refusal: Option<NotStored>,
     ) -> (Representation, Verdict) {
-        let Parts { status, mut headers, .. } = parts;
+        let Parts { status, mut headers, extensions, .. } = parts;
+        let mut validator = None;
         if refusal.is_none() {
+            let provenance = extensions.get::<Provenance>().filter(|_| status == StatusCode::OK);
+            validator = provenance.and_then(|p| Validator::of(&headers, &body, p.vault));
             headers.insert(ETAG, strong_tag(&body));
             headers.insert(CACHE_CONTROL, REVALIDATE);
             headers.insert(VARY, BY_CALLER);
@@ -129,6 +135,7 @@ impl Hangar {
             }
         });
         let verdict = Verdict { settled, not_stored };
-        (Representation::new(status, headers, body), verdict)
+        let shown = Representation::new(status, headers, body);
+        (Representation { validator, ..shown }, verdict)
     }
 }
