@@ -85,11 +85,12 @@ impl World {
     pub(crate) fn share(&self, target: &str) {
         let stored = self.stored(target);
         let shown = entry(&stored);
-        let Entry { asked_at, fresh_until, usable_until, .. } = *shown;
+        let fresh_until = shown.fresh_until();
+        let Entry { view, asked_at, stale_for, .. } = *shown;
         for caller in &self.callers[1..] {
             // Nobody has written yet, so the stamp says the same in every partition.
             let (shown, stamp) = (shown.representation.clone(), shown.stamp.clone());
-            let copy = Entry::new(shown, stamp, asked_at, fresh_until, usable_until);
+            let copy = Entry::new(shown, view, stamp, asked_at, fresh_until, stale_for);
             let key = key(&self.partition(caller), target);
             self.process.shared().shelf.store.insert(key, Arc::new(Stored::Entry(copy)));
         }
@@ -177,6 +178,8 @@ fn configuration(folder: &Path, panel: &str) -> Config {
         upstreams.panel.url = "{panel}"
         tenants.store = "{}"
         cache = {{ capacity = "1GiB", inventory_lifetime = "1d" }}
+        # The panel knows one of the credentials alone.
+        sampler.share = 0
         # Lines are written, and none is dropped.
         access_log = {{ path = "/dev/null", buffer = "64MiB" }}
         # Failures are counted, and are never too many.

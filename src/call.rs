@@ -11,7 +11,8 @@ use http::{HeaderMap, Method, Version, uri::PathAndQuery};
 
 use crate::{
     api::{
-        routes::{Listed, RouteId, Touches},
+        method::is_read,
+        routes::{Listed, RouteId, RouteTable, Touches},
         target::Target,
     },
     auth::{
@@ -31,7 +32,7 @@ use crate::{
         directory::Directory,
         snapshot::{Credential, Grant, NotGood},
     },
-    vocabulary::{Bypass, Format},
+    vocabulary::{Bypass, Format, Forward, UpstreamCause},
 };
 
 /// A request that has a name.
@@ -123,6 +124,8 @@ pub enum Lookup {
     Miss(Box<Miss>),
     /// To be passed through.
     Pass(Box<Exchange>, Option<Bypass>),
+    /// To be compared with what was shown already: a fetch that nobody waits for or is charged for.
+    Sample(Box<Outbound>),
 }
 
 /// A read that the cache could not answer.
@@ -137,8 +140,14 @@ pub struct Miss {
     pub route: RouteId,
     /// What the answer depends on.
     pub dependence: Dependence,
-    /// What is kept, and is outdated or over its lifetime.
-    pub kept: Option<Arc<Stored>>,
+    /// Why what is kept would not do.
+    pub forward: Forward,
+    /// The greatest age of what will do, in seconds; zero is for what is fetched from now on.
+    pub max_age: Option<u64>,
+    /// What the upstream may be asked about, whether or not it may be shown.
+    pub held: Option<Held>,
+    /// What may be shown if there will be no answer.
+    pub stale: Option<Arc<Stored>>,
 }
 
 /// What the upstream is asked.
@@ -153,6 +162,8 @@ pub enum Outbound {
         masked: bool,
         /// What is kept of an earlier one: it need not travel again.
         held: Option<Held>,
+        /// What for.
+        cause: UpstreamCause,
     },
     /// A request that is passed on.
     Forward(Box<Exchange>),
@@ -188,6 +199,29 @@ impl Caller {
 }
 
 impl Effect {
+    /// What a method does to a target.
+    pub fn of(
+        routes: &RouteTable,
+        method: &Method,
+        target: &Target,
+        unlisted_reads_harmless: bool,
+    ) -> Self {
+        if !is_read(method) {
+            return Self::Write(routes.touches_by(method, target));
+        }
+        match routes.read(target) {
+            // Rails finds a resource by an id like this, so it is no other one; but a spelling
+            // that is not canonical must not have an entry of its own.
+            Some(listed) if listed.odd => Self::Write(routes.touches(target)),
+            Some(listed) => Self::Read(listed),
+            None if routes.has_effect(target) => Self::Write(routes.touches(target)),
+            None => Self::UnlistedRead {
+                harmless: unlisted_reads_harmless,
+                touches: routes.touches(target),
+            },
+        }
+    }
+
     /// Whether it counts as a write of everybody's, and not of its partition alone.
     pub fn is_write(self) -> bool {
         matches!(self, Self::Write(_))

@@ -14,11 +14,12 @@ use crate::{
     api::routes::{OperatorRoute, RouteTable, class_named},
     auth::{failures, token::Environment},
     cache::entry,
-    gateway,
+    explain, gateway,
     net::{
         server, tls,
         upstream::{self, Origin},
     },
+    sampler,
     settings::{Problem, Problems, Section, Table},
     telemetry, tenants,
     vocabulary::RouteClass,
@@ -41,6 +42,8 @@ pub struct Config {
     pub cache: entry::Config,
     /// The watch over transactions.
     pub watch: watch::Config,
+    /// The samples of hits.
+    pub sampler: sampler::Config,
     /// The store.
     pub tenants: tenants::Config,
     /// The word in new tokens.
@@ -53,6 +56,8 @@ pub struct Config {
     pub log: telemetry::LogConfig,
     /// The access log.
     pub access_log: telemetry::AccessConfig,
+    /// The decisions that can be explained.
+    pub explain: explain::Config,
     /// The upstreams by name.
     pub upstreams: BTreeMap<String, Upstream>,
     /// The operator's routes.
@@ -109,17 +114,19 @@ crate::section! {
     }
 }
 
-const SECTIONS: [&str; 12] = [
+const SECTIONS: [&str; 14] = [
     "server",
     "tls",
     "gateway",
     "cache",
     "watch",
+    "sampler",
     "tenants",
     "failed_tokens",
     "admin",
     "log",
     "access_log",
+    "explain",
     "upstreams",
     "routes",
 ];
@@ -156,10 +163,12 @@ impl Config {
             gateway: root.take_section("gateway", &mut problems),
             cache: root.take_section("cache", &mut problems),
             watch: root.take_section("watch", &mut problems),
+            sampler: root.take_section("sampler", &mut problems),
             failed_tokens: root.take_section("failed_tokens", &mut problems),
             admin: root.take_section("admin", &mut problems),
             log: root.take_section("log", &mut problems),
             access_log: root.take_section("access_log", &mut problems),
+            explain: root.take_section("explain", &mut problems),
             upstreams: upstreams(&mut root, &mut problems),
             routes: routes(&mut root, &mut problems),
             tenants,
@@ -174,7 +183,9 @@ impl Config {
         self.admin.validate(problems);
         self.log.validate(problems);
         self.access_log.validate(problems);
+        self.explain.validate(problems);
         self.watch.validate(problems);
+        self.sampler.validate(problems);
         if let Err(error) = RouteTable::new(&self.routes) {
             problems.add(None, "routes", &error.to_string());
         }

@@ -20,6 +20,7 @@ use crate::{
         upstream::{self, Sites},
     },
     net::server::Arrival,
+    sampler::Sampler,
     settings::ByteSize,
 };
 
@@ -69,6 +70,8 @@ pub struct Shared {
     pub rules: Arc<Rules>,
     /// The entries.
     pub shelf: Arc<Shelf>,
+    /// What puts some of the hits to the test.
+    pub sampler: Arc<Sampler>,
     /// The fetches.
     pub hangar: Arc<Hangar>,
     /// The upstreams.
@@ -83,7 +86,9 @@ pub fn request_path(
 + Send
 + Sync
 + 'static {
-    let Shared { config, seed, routes, observer, gatekeeper, rules, shelf, hangar, sites } = shared;
+    let Shared {
+        config, seed, routes, observer, gatekeeper, rules, sampler, hangar, sites, ..
+    } = shared;
     let metrics = &observer.metrics;
     let harmless = config.unlisted_reads_harmless;
     ServiceBuilder::new()
@@ -111,8 +116,8 @@ pub fn request_path(
         .layer(negotiate::layer(Arc::clone(routes)))
         // Around everything that a write does, so that no outcome escapes it.
         .layer(invalidate::layer(Arc::clone(rules)))
-        // Fresh hits end here.
-        .layer(cache::layer(Arc::clone(shelf)))
+        // Fresh hits end here, and some are put to the test.
+        .layer(cache::layer(Arc::clone(sampler)))
         // Equal misses become one fetch.
         .layer(coalesce::layer(Arc::clone(hangar)))
         // The leaf: credential in, traces out.

@@ -17,7 +17,7 @@ use prometheus::{
 use self::registrar::Registrar;
 use crate::vocabulary::{
     CacheOutcome, Closed, ConnectionEnd, Decision, Handshake, InvalidationCause, Limiter, Protocol,
-    Reload, Revalidation, RouteClass, Settled, Success, UpstreamCause, UpstreamOutcome,
+    Reload, Revalidation, RouteClass, Sampled, Settled, Success, UpstreamCause, UpstreamOutcome,
 };
 
 /// All series of the process.
@@ -43,6 +43,14 @@ pub struct Metrics {
     pub invalidations: Counters<InvalidationCause>,
     /// `tollgate_cache_revalidations_total` by outcome.
     pub revalidations: Counters<Revalidation>,
+    /// `tollgate_cache_samples_total` by route class and outcome.
+    pub samples: CounterGrid<RouteClass, Sampled>,
+    /// `tollgate_cache_stale_hits_total` by route class.
+    pub stale_hits: Counters<RouteClass>,
+    /// `tollgate_cache_staleness_seconds` by route class.
+    pub staleness: Histograms<RouteClass>,
+    /// `tollgate_cache_quarantined` by route class.
+    pub quarantined: Gauges<RouteClass>,
     /// `tollgate_unsettled_waiting`.
     pub unsettled: IntGauge,
     /// `tollgate_unsettled_ends_total` by how.
@@ -134,6 +142,9 @@ const DURATION_BUCKETS: [f64; 14] = [
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 5.0, 15.0, 60.0,
 ];
 
+/// From a moment to the longest lifetimes.
+const AGE_BUCKETS: [f64; 10] = [0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0];
+
 impl Metrics {
     /// Registers every series; called once, when the process starts.
     #[expect(clippy::too_many_lines, reason = "a list of every series, one beside the other")]
@@ -172,6 +183,27 @@ impl Metrics {
                 "Fetches that asked whether what was kept is still shown, by outcome.",
                 "outcome",
             ),
+            samples: r.grid(
+                "cache_samples_total",
+                "Hits drawn to be compared with what the upstream shows, by class and outcome.",
+                ["class", "outcome"],
+            ),
+            stale_hits: r.counters(
+                "cache_stale_hits_total",
+                "Sampled hits that no longer showed what the upstream does, by route class.",
+                "class",
+            ),
+            staleness: r.histograms(
+                "cache_staleness_seconds",
+                "Age of the sampled hits that were stale: the most that they can have been so.",
+                "class",
+                &AGE_BUCKETS,
+            ),
+            quarantined: Gauges::new(&r.gauge_vec(
+                "cache_quarantined",
+                "Whether a route class is passed by the cache, because its samples were stale.",
+                &["class"],
+            )),
             unsettled: r.gauge(
                 "unsettled_waiting",
                 "Writes and locked resources whose transaction has not been seen to end.",
@@ -195,6 +227,7 @@ impl Metrics {
                 "upstream_duration_seconds",
                 "Time until the head of an upstream's reply, by cause.",
                 "cause",
+                &DURATION_BUCKETS,
             ),
             upstream_connections: r.gauge("upstream_connections", "Connections to upstreams."),
             upstream_waiting: r.gauge(
@@ -317,6 +350,7 @@ impl Durations {
             "request_duration_seconds",
             "Time from a request's head to its reply's head, by route class and cache outcome.",
             &["class", "cache"],
+            &DURATION_BUCKETS,
         );
         let classes = RouteClass::ALL.iter().map(|c| c.as_str()).chain(["none"]);
         let each = classes

@@ -1,14 +1,27 @@
-//! A purge: an operator invalidates what is kept, on the same path as any invalidation.
+//! A purge: an operator no longer believes what is kept.
 //!
-//! Epochs are touched, and entries are never searched for: what was read before is stale from then
-//! on, what is being fetched too, and both are fetched anew for whoever asks next. Who feels it:
+//! A hard one is on the same path as any invalidation. Epochs are touched, and entries are never
+//! searched for: what was read before is stale from then on, what is being fetched too, and both are
+//! fetched anew for whoever asks next.
+//!
+//! A soft one ends the lifetime of what a hard one would make stale. It is fetched anew for whoever
+//! asks next, but may be shown while the upstream cannot be asked for it or meanwhile, within the
+//! bounds that hold for whatever is over its lifetime. That is no matter of coherence, so it may search:
+//! it looks at every entry, which takes some two seconds for a million of them, off the request path.
+//! A read that joins a fetch from before it is shown what that brings.
+//!
+//! Who feels either:
 //!
 //! 1. A purge of upstreams is felt by everybody there, as what an administrator writes is. Accounts
 //!    need no touch of their own for that: no partition depends on its account alone.
 //! 2. A purge of a credential, or of those that a tenant's tokens stand for, is felt by their
 //!    accounts, and so by every credential of the same upstream user.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    ptr,
+    sync::Arc,
+};
 
 use http::{HeaderMap, HeaderValue, Version, header::HOST};
 use serde::{Deserialize, Serialize};
@@ -20,13 +33,15 @@ use crate::{
         target::{Target, TargetError},
     },
     cache::{
+        cause::Cause,
         coherence::Change,
         names::Names,
         partition::{Breadth, Felt, Partition},
+        shelf::Shelf,
         touch::Plan,
     },
     tenants::snapshot::{Credential, Snapshot},
-    vocabulary::RouteClass,
+    vocabulary::{InvalidationCause, RouteClass},
 };
 
 /// What is asked for, as it is written.
@@ -45,6 +60,8 @@ pub struct Selectors {
     pub families: Vec<String>,
     /// Of that one path alone, whatever its format and its query.
     pub path: Option<String>,
+    /// It is to be fetched anew, but may be shown where there is nothing better.
+    pub soft: bool,
 }
 
 /// What is asked for.
@@ -52,6 +69,7 @@ pub struct Selectors {
 pub struct Purge {
     whose: Whose,
     what: What,
+    soft: bool,
 }
 
 /// What was done.
@@ -61,6 +79,9 @@ pub struct Purged {
     pub partitions: usize,
     /// The names of the families.
     pub families: Vec<String>,
+    /// How many entries are no longer fresh; none for a hard purge, which looks for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entries: Option<usize>,
 }
 
 /// Why selectors ask for nothing that can be done.
@@ -129,29 +150,37 @@ enum What {
 const PATH_MAX: usize = 8 << 10;
 
 /// Makes what is asked for stale.
-pub fn run(purge: &Purge, snapshot: &Snapshot, routes: &RouteTable) -> Result<Purged, PurgeError> {
+pub fn run(purge: &Purge, snapshot: &Snapshot, shelf: &Shelf) -> Result<Purged, PurgeError> {
+    let routes = &shelf.routes;
     let families = purge.what.families(routes)?;
     let credentials = purge.whose.credentials(snapshot)?;
-    let touch = |partition: &Arc<Partition>, breadth| {
-        let change = purge.what.change(families, routes, partition.upstream().names());
-        Felt::new(Arc::clone(partition), change, breadth).touch();
-    };
-    let by_id = |credential: &&Arc<Credential>| {
-        (credential.partition.id(), Arc::clone(&credential.partition))
-    };
     // Many tokens of a tenant stand for the same.
-    let partitions: BTreeMap<u64, Arc<Partition>> = credentials.iter().map(by_id).collect();
-    match purge.whose {
-        Whose::Everybody | Whose::Upstream(_) => {
-            let any: BTreeMap<&str, &Arc<Partition>> =
-                credentials.iter().map(|c| (&*c.upstream, &c.partition)).collect();
-            any.values().for_each(|partition| touch(partition, Breadth::Everyone));
-        }
-        Whose::Tenant(_) | Whose::Credential(_) => {
-            partitions.values().for_each(|partition| touch(partition, Breadth::Account));
+    let partitions: BTreeMap<u64, &Arc<Partition>> =
+        credentials.iter().map(|c| (c.partition.id(), &c.partition)).collect();
+    let change =
+        |partition: &Partition| purge.what.change(families, routes, partition.upstream().names());
+    let mut entries = None;
+    if purge.soft {
+        // The accounts of an upstream are its own, so those of all its credentials are everybody.
+        let account = |partition: &Arc<Partition>| ptr::from_ref(partition.account());
+        let accounts: HashSet<_> = partitions.values().map(|p| account(p)).collect();
+        let felt = snapshot.partitions().filter(|p| accounts.contains(&account(p)));
+        let changes = felt.map(|p| (p.id(), (Arc::clone(p), change(p)))).collect();
+        entries = Some(shelf.soften(&changes));
+    } else {
+        for (partition, breadth) in purge.whose.places(&credentials, &partitions) {
+            let cause = Cause::Other(InvalidationCause::Purge);
+            Felt::new(Arc::clone(partition), change(partition), breadth).because(cause).touch();
         }
     }
-    Ok(Purged { partitions: partitions.len(), families: names(families, routes) })
+    Ok(Purged { partitions: partitions.len(), families: names(families, routes), entries })
+}
+
+impl Purge {
+    /// Whether it looks at every entry.
+    pub fn is_soft(&self) -> bool {
+        self.soft
+    }
 }
 
 impl TryFrom<Selectors> for Purge {
@@ -159,7 +188,7 @@ impl TryFrom<Selectors> for Purge {
 
     /// A family or a path alone is everybody's.
     fn try_from(selectors: Selectors) -> Result<Self, SelectorError> {
-        let Selectors { all, upstream, tenant, credential, families, path } = selectors;
+        let Selectors { all, upstream, tenant, credential, families, path, soft } = selectors;
         let named = [
             all.then_some(Whose::Everybody),
             upstream.map(Whose::Upstream),
@@ -181,7 +210,7 @@ impl TryFrom<Selectors> for Purge {
             },
             (false, Some(_)) => return Err(SelectorError::FamiliesAndPath),
         };
-        Ok(Self { whose: whose.unwrap_or(Whose::Everybody), what })
+        Ok(Self { whose: whose.unwrap_or(Whose::Everybody), what, soft })
     }
 }
 
@@ -202,6 +231,25 @@ impl Whose {
             },
             Self::Credential(name) => {
                 some(all.filter(|c| c.name == *name), || PurgeError::NoCredential(name.clone()))
+            }
+        }
+    }
+
+    /// Where a hard purge is felt: at one partition of each upstream for everybody there, or at each
+    /// for its account.
+    fn places<'a>(
+        &self,
+        credentials: &[&'a Arc<Credential>],
+        partitions: &BTreeMap<u64, &'a Arc<Partition>>,
+    ) -> Vec<(&'a Arc<Partition>, Breadth)> {
+        match self {
+            Self::Everybody | Self::Upstream(_) => {
+                let any: BTreeMap<&str, &Arc<Partition>> =
+                    credentials.iter().map(|c| (&*c.upstream, &c.partition)).collect();
+                any.into_values().map(|partition| (partition, Breadth::Everyone)).collect()
+            }
+            Self::Tenant(_) | Self::Credential(_) => {
+                partitions.values().map(|partition| (*partition, Breadth::Account)).collect()
             }
         }
     }

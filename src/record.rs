@@ -1,13 +1,14 @@
 //! What is known of one request: filled on its way in, written down on its way out.
 //!
 //! The layers that learn something note it here, so that the one layer outside of all of them can
-//! say what happened whoever answered. A note costs an uncontended lock; no layer reads another's.
+//! say what happened whoever answered. No note takes a lock, and no layer reads another's.
 
 use std::{
     fmt,
+    marker::PhantomData,
     net::IpAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::SystemTime,
@@ -18,8 +19,9 @@ use tokio::time::Instant;
 
 use crate::{
     api::routes::RouteId,
+    cache::{cause::Cause, key::Digest, status::CacheStatus},
     tenants::snapshot::Grant,
-    vocabulary::{CacheOutcome, Format, Protocol},
+    vocabulary::{CacheOutcome, Format, Limiter, Noted, Protocol},
 };
 
 /// One request.
@@ -37,24 +39,38 @@ pub struct Record {
     pub protocol: Protocol,
     /// Its method as it was sent.
     pub method: Method,
-    notes: Mutex<Notes>,
+    /// The canonical target; only the names of its query may be shown.
+    pub target: OnceLock<PathAndQuery>,
+    /// The route, if it is listed.
+    pub route: Note<RouteId>,
+    /// The format that is answered.
+    pub format: Note<Format>,
+    /// What the caller's token gives.
+    pub grant: OnceLock<Arc<Grant>>,
+    /// What is left of the quota that it was charged to.
+    pub quota: Note<Charged>,
+    /// Its key in the cache.
+    pub key: Note<Digest>,
+    /// What the cache did.
+    pub cache: Note<CacheStatus>,
+    /// What made the cache's entry outdated, or keeps it from having one.
+    pub cause: Note<Cause>,
+    /// What had last changed what it shows, when there was no entry.
+    pub changed: Note<Cause>,
+    /// Why it was refused.
+    pub rejection: OnceLock<&'static str>,
 }
 
-/// What the layers found out.
-#[derive(Debug)]
-pub struct Notes {
-    /// The canonical target; only the names of its query may be shown.
-    pub target: Option<PathAndQuery>,
-    /// The route, if it is listed.
-    pub route: Option<RouteId>,
-    /// The format that is answered.
-    pub format: Option<Format>,
-    /// What the caller's token gives.
-    pub grant: Option<Arc<Grant>>,
-    /// What the cache did.
-    pub cache: CacheOutcome,
-    /// Why it was refused.
-    pub rejection: Option<&'static str>,
+/// A small value that is noted once or again.
+pub struct Note<T>(AtomicU64, PhantomData<T>);
+
+/// A quota after a request was charged to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Charged {
+    /// Which one.
+    pub limiter: Limiter,
+    /// How many more may come at once.
+    pub remaining: u32,
 }
 
 /// The name of a request: 16 hexadecimal digits, different for each of this process.
@@ -64,37 +80,101 @@ pub struct RequestId([u8; 16]);
 impl Record {
     /// The record of a request that has just arrived.
     pub fn new(id: RequestId, client: IpAddr, protocol: Protocol, method: Method) -> Arc<Self> {
-        let notes = Notes {
-            target: None,
-            route: None,
-            format: None,
-            grant: None,
-            cache: CacheOutcome::None,
-            rejection: None,
-        };
-        let notes = Mutex::new(notes);
-        let (started, received) = (Instant::now(), SystemTime::now());
-        Arc::new(Self { id, started, received, client, protocol, method, notes })
+        Arc::new(Self {
+            id,
+            started: Instant::now(),
+            received: SystemTime::now(),
+            client,
+            protocol,
+            method,
+            target: OnceLock::new(),
+            route: Note::default(),
+            format: Note::default(),
+            grant: OnceLock::new(),
+            quota: Note::default(),
+            key: Note::default(),
+            cache: Note::default(),
+            cause: Note::default(),
+            changed: Note::default(),
+            rejection: OnceLock::new(),
+        })
     }
 
-    /// What is known by now.
-    pub fn notes(&self) -> MutexGuard<'_, Notes> {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The word for what the cache did.
+    pub fn outcome(&self) -> CacheOutcome {
+        self.cache.get().map_or(CacheOutcome::None, CacheStatus::outcome)
     }
 }
+
+impl<T: Noted> Note<T> {
+    /// Notes it, in place of what was noted before.
+    pub fn set(&self, value: T) {
+        // Relaxed: who reads it has been handed the request's reply.
+        self.0.store(value.pack(), Ordering::Relaxed);
+    }
+
+    /// What was noted last.
+    pub fn get(&self) -> Option<T> {
+        T::unpack(self.0.load(Ordering::Relaxed))
+    }
+}
+
+impl<T> Default for Note<T> {
+    fn default() -> Self {
+        Self(AtomicU64::new(0), PhantomData)
+    }
+}
+
+impl<T: Noted + fmt::Debug> fmt::Debug for Note<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.get().fmt(f)
+    }
+}
+
+impl Noted for Charged {
+    fn pack(self) -> u64 {
+        u64::from(self.remaining) << 32 | self.limiter.pack()
+    }
+
+    fn unpack(packed: u64) -> Option<Self> {
+        let limiter = Limiter::unpack(packed & u64::from(u32::MAX))?;
+        Some(Self { limiter, remaining: u32::try_from(packed >> 32).ok()? })
+    }
+}
+
+/// The bits of a request's number; what is left of 64 says elsewhere what a number is.
+const ID_BITS: u32 = 62;
 
 impl RequestId {
     /// The next one. `seed` tells processes apart.
     pub fn next(seed: u64) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        // Multiplication by an odd number permutes: no two counts share an id.
+        // Multiplication by an odd number permutes, also what is left of it modulo a power of two:
+        // no two counts share an id.
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let mixed = seed.wrapping_add(count.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        Self::numbered(seed.wrapping_add(count.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+    }
+
+    /// The one with a number, of which 62 bits count.
+    pub fn numbered(number: u64) -> Self {
+        let number = number & ((1 << ID_BITS) - 1);
         let mut text = [0; 16];
         for (i, digit) in text.iter_mut().enumerate() {
-            *digit = b"0123456789abcdef"[(mixed >> (60 - 4 * i) & 15) as usize];
+            *digit = b"0123456789abcdef"[(number >> (60 - 4 * i) & 15) as usize];
         }
         Self(text)
+    }
+
+    /// The one that a text names.
+    pub fn parse(text: &str) -> Option<Self> {
+        let number = u64::from_str_radix(text, 16).ok()?;
+        let id = Self::numbered(number);
+        (id.as_str() == text).then_some(id)
+    }
+
+    /// Its number.
+    pub fn number(self) -> u64 {
+        u64::from_str_radix(self.as_str(), 16).unwrap_or_default()
     }
 
     /// As text.
@@ -117,11 +197,36 @@ impl fmt::Debug for RequestId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vocabulary::Format;
 
     #[test]
     fn no_two_requests_share_an_id() {
         let ids: std::collections::HashSet<_> =
             (0..10_000).map(|_| RequestId::next(7).as_str().to_owned()).collect();
         assert_eq!(ids.len(), 10_000);
+    }
+
+    #[test]
+    fn an_id_is_its_text_and_its_number() {
+        let id = RequestId::next(u64::MAX);
+        assert_eq!(RequestId::parse(id.as_str()), Some(id));
+        assert_eq!(RequestId::numbered(id.number()), id);
+        for other in ["", "1", "000000000000000G", "ffffffffffffffff", "+00000000000000f"] {
+            assert_eq!(RequestId::parse(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_note_is_what_was_set_last() {
+        let note = Note::default();
+        assert_eq!(note.get(), None);
+        for format in [Format::Json, Format::Xml] {
+            note.set(format);
+            assert_eq!(note.get(), Some(format));
+        }
+        for remaining in [0, 7, u32::MAX] {
+            let charged = Charged { limiter: Limiter::Reads, remaining };
+            assert_eq!(Charged::unpack(charged.pack()), Some(charged));
+        }
     }
 }

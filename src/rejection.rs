@@ -75,6 +75,9 @@ pub enum Rejection {
     /// A format that the upstream does not speak.
     #[error(transparent)]
     NotAcceptable(#[from] NotAcceptable),
+    /// A read that only the cache was to answer.
+    #[error("this is not kept, and the request wants nothing else (only-if-cached)")]
+    NotCached,
     /// The request's body is too large.
     #[error("the request body is larger than {0} bytes")]
     BodyTooLarge(u64),
@@ -225,6 +228,7 @@ impl Rejection {
             Self::OutOfScope => plain(StatusCode::FORBIDDEN, "out_of_scope"),
             Self::Guarded => plain(StatusCode::FORBIDDEN, "guarded_route"),
             Self::NotAcceptable(_) => plain(StatusCode::NOT_ACCEPTABLE, "not_acceptable"),
+            Self::NotCached => plain(StatusCode::GATEWAY_TIMEOUT, "not_cached"),
             // What is left of the body is not worth reading.
             Self::BodyTooLarge(_) => {
                 with(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", CONNECTION, CLOSE)

@@ -5,8 +5,8 @@
 use std::{
     collections::HashMap,
     io,
-    sync::{Arc, Mutex},
-    time::Duration,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -14,15 +14,17 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     accounts::Accounts,
-    admin::{self, Admin, AdminToken, Condition, Readiness},
+    admin::{self, Admin, AdminToken, Condition, Explain, Readiness},
     api::routes::{RouteError, RouteTable},
     auth::{
         failures::FailedTokens,
         keyring::{self, Keyring, VaultError},
     },
-    cache::{names::Names, partition::Commons, shelf::Shelf, store::Store, touch::Settle},
+    cache::{names::Names, partition::Commons, shelf::Shelf, touch::Settle},
     clock::Clock,
     config::Config,
+    dry_run::{Deciders, DryRun, DryRunError},
+    explain::{Explanation, Ring},
     gateway::{Shared, request_path},
     layers::{
         authenticate::Gatekeeper, coalesce::Hangar, invalidate::Rules, observe::Observer,
@@ -35,6 +37,8 @@ use crate::{
         upstream::{TlsSetupError, Upstream},
     },
     purge,
+    record::RequestId,
+    sampler::Sampler,
     site::Site,
     telemetry::{AccessLog, AccessLogError},
     tenants::{directory::Directory, snapshot::Surroundings, store::StoreError},
@@ -214,7 +218,7 @@ impl Process {
     fn watches(&self, shutdown: &CancellationToken) -> Vec<JoinHandle<()>> {
         let directory = Arc::clone(&self.directory).watch(shutdown.clone());
         let certificate = Arc::clone(&self.tls).watch(shutdown.clone());
-        let housekeeping = housekeep(Arc::clone(&self.shared.shelf), shutdown.clone());
+        let housekeeping = housekeep(Arc::clone(&self.shared.sampler), shutdown.clone());
         vec![
             tokio::spawn(directory),
             tokio::spawn(Arc::clone(&self.watches).keep()),
@@ -229,14 +233,48 @@ impl Process {
 
     fn admin(&self) -> Admin {
         let shelf = Arc::clone(&self.shared.shelf);
-        let (directory, routes) = (Arc::clone(&self.directory), Arc::clone(&self.shared.routes));
+        let (directory, purged) = (Arc::clone(&self.directory), Arc::clone(&shelf));
         Admin {
             metrics: Arc::clone(&self.metrics),
             readiness: Arc::clone(&self.readiness),
             before_scrape: Arc::new(move |metrics| gauge(&shelf, metrics)),
             token: self.admin_token.clone(),
-            purge: Arc::new(move |asked| purge::run(asked, &directory.snapshot(), &routes)),
+            purge: Arc::new(move |asked| purge::run(asked, &directory.snapshot(), &purged)),
+            softening: Arc::default(),
+            explain: Arc::new(Explanations {
+                shared: self.shared.clone(),
+                directory: Arc::clone(&self.directory),
+            }),
         }
+    }
+}
+
+/// What the admin listener asks for explanations.
+struct Explanations {
+    shared: Shared,
+    directory: Arc<Directory>,
+}
+
+impl Explain for Explanations {
+    fn past(&self, id: RequestId) -> Option<Explanation> {
+        let Shared { observer, routes, .. } = &self.shared;
+        let decision = observer.decisions.find(id)?;
+        let snapshot = self.directory.snapshot();
+        Some(Explanation::of(&decision, &observer.decisions, &snapshot, routes))
+    }
+
+    fn dry_run(&self, run: &DryRun) -> Result<Explanation, DryRunError> {
+        let Shared { config, observer, shelf, .. } = &self.shared;
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let deciders = Deciders {
+            max_target: config.max_target.get(),
+            unlisted_reads_harmless: config.unlisted_reads_harmless,
+            shelf,
+            snapshot: &self.directory.snapshot(),
+            decisions: &observer.decisions,
+            now: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+        };
+        deciders.explain(run)
     }
 }
 
@@ -254,17 +292,21 @@ struct Base {
 impl Base {
     fn shared(&self, config: &Config) -> Result<Shared, StartError> {
         let Self { routes, directory, settler, tasks, metrics, .. } = self;
-        let shelf = Arc::new(Shelf {
-            store: Store::new(config.cache.capacity, metrics.cache_evictions.clone()),
-            routes: Arc::clone(routes),
-            config: config.cache.clone(),
-            clock: self.clock,
-            metrics: Arc::clone(metrics),
-            crowded: Mutex::default(),
-        });
+        let shelf = Arc::new(Shelf::new(
+            config.cache.clone(),
+            Arc::clone(routes),
+            self.clock,
+            Arc::clone(metrics),
+        ));
         let hangar = Hangar::new(
             Arc::clone(&shelf),
             Arc::clone(settler),
+            tasks.clone(),
+            config.gateway.fetch_timeout,
+        );
+        let sampler = Sampler::new(
+            config.sampler.clone(),
+            Arc::clone(&shelf),
             tasks.clone(),
             config.gateway.fetch_timeout,
         );
@@ -274,6 +316,7 @@ impl Base {
             observer: Arc::new(Observer {
                 metrics: Arc::clone(metrics),
                 log: AccessLog::start(&config.access_log, metrics.access_log_dropped.clone())?,
+                decisions: Arc::new(Ring::new(config.explain.decisions)),
                 routes: Arc::clone(routes),
             }),
             gatekeeper: Arc::new(Gatekeeper {
@@ -288,6 +331,7 @@ impl Base {
                 tasks: tasks.clone(),
             }),
             hangar: Arc::new(hangar),
+            sampler: Arc::new(sampler),
             shelf,
             sites: Arc::new(Sites {
                 by_name: self.sites.clone(),
@@ -303,10 +347,11 @@ impl Base {
     }
 }
 
-async fn housekeep(shelf: Arc<Shelf>, shutdown: CancellationToken) {
+async fn housekeep(sampler: Arc<Sampler>, shutdown: CancellationToken) {
     let mut ticks = tokio::time::interval(HOUSEKEEPING);
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-        let shelf = Arc::clone(&shelf);
+        sampler.release();
+        let shelf = Arc::clone(&sampler.shelf);
         drop(tokio::task::spawn_blocking(move || shelf.housekeep()).await);
     }
 }

@@ -15,6 +15,25 @@ pub trait Closed: Copy + 'static {
     fn index(self) -> usize;
 }
 
+/// A small value that can be kept in an atomic number, or none.
+pub trait Noted: Copy {
+    /// As a number that is not 0.
+    fn pack(self) -> u64;
+    /// What a number says; none for 0.
+    fn unpack(packed: u64) -> Option<Self>;
+}
+
+impl<T: Closed> Noted for T {
+    fn pack(self) -> u64 {
+        self.index() as u64 + 1
+    }
+
+    fn unpack(packed: u64) -> Option<Self> {
+        let index = usize::try_from(packed.checked_sub(1)?).ok()?;
+        T::ALL.get(index).copied()
+    }
+}
+
 /// Declares an enum that is a [`Closed`] list.
 #[macro_export]
 macro_rules! closed {
@@ -54,7 +73,7 @@ closed! {
         Bypass => "bypass",
         /// A write, or what counts as one.
         Write => "write",
-        /// Refused before the cache was asked.
+        /// Refused before the cache was asked, or because it was all that might be asked.
         None => "none",
     }
 }
@@ -125,6 +144,18 @@ closed! {
 }
 
 closed! {
+    /// Why a read was fetched. The words are those of `fwd` in `Cache-Status` (RFC 9211).
+    pub enum Forward {
+        /// Nothing is kept, or something has touched it.
+        Miss => "miss",
+        /// Its lifetime is over.
+        Stale => "stale",
+        /// The request demands what is newer.
+        Request => "request",
+    }
+}
+
+closed! {
     /// Why a read was passed by the cache.
     pub enum Bypass {
         /// Its route is not listed.
@@ -135,6 +166,8 @@ closed! {
         Never => "never",
         /// It was found uncacheable a moment ago.
         Marked => "uncacheable",
+        /// Too many hits of its class were found stale.
+        Quarantined => "quarantined",
     }
 }
 
@@ -159,6 +192,28 @@ closed! {
         TransactionGap => "transaction_gap",
         /// An operator asked for it.
         Purge => "purge",
+        /// A secret of an upstream has come or gone: what is kept was not searched for it.
+        Vault => "vault",
+        /// An operator asked for it to be fetched anew, and not to be forgotten.
+        SoftPurge => "soft_purge",
+        /// A sample was found stale.
+        Sample => "sample",
+    }
+}
+
+closed! {
+    /// What came of a hit that was to be compared with what the upstream shows.
+    pub enum Sampled {
+        /// The upstream shows the same.
+        Fresh => "fresh",
+        /// It shows something else, and nothing that went through the gateway explains it.
+        Stale => "stale",
+        /// What was shown was touched before the upstream's reply had been received.
+        Inconclusive => "inconclusive",
+        /// The upstream did not show it.
+        Failed => "failed",
+        /// It was over the bounds, and not fetched.
+        Skipped => "skipped",
     }
 }
 
@@ -177,6 +232,8 @@ closed! {
         Probe => "probe",
         /// A look at the panel's transactions.
         Watch => "watch",
+        /// To compare a hit with what the upstream shows.
+        Sample => "sample",
     }
 }
 

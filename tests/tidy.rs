@@ -59,9 +59,14 @@ const ROOMS: [(&str, &[&str]); 9] = [
 const WORDS: [&str; 4] = ["vocabulary", "settings", "closed", "section"];
 
 /// What composes the rest, and the only ones that may import it.
-const ROOFS: [(&str, &[&str]); 7] = [
-    ("layers", &["src/gateway.rs", "src/serve.rs"]),
+const ROOFS: [(&str, &[&str]); 9] = [
+    ("layers", &["src/gateway.rs", "src/dry_run.rs", "src/serve.rs"]),
+    (
+        "dry_run",
+        &["src/admin/explain.rs", "src/admin/tests.rs", "src/cli/explain.rs", "src/serve.rs"],
+    ),
     ("watch", &["src/serve.rs", "src/config.rs"]),
+    ("sampler", &["src/layers/cache.rs", "src/gateway.rs", "src/serve.rs", "src/config.rs"]),
     ("gateway", &["src/serve.rs", "src/config.rs", "src/demo/"]),
     ("config", &["src/serve.rs", "src/cli/", "src/demo/", "src/main.rs"]),
     ("serve", &["src/cli/", "src/demo/", "src/main.rs"]),
@@ -70,13 +75,14 @@ const ROOFS: [(&str, &[&str]); 7] = [
 ];
 
 /// What decides: it does no I/O, holds no clock and spawns nothing.
-const PURE: [&str; 13] = [
+const PURE: [&str; 15] = [
     "src/api/",
     "src/auth/",
     "src/limit/",
     "src/transcode/",
     "src/cache/coherence.rs",
     "src/cache/dependence.rs",
+    "src/cache/directives.rs",
     "src/cache/entry.rs",
     "src/cache/flight.rs",
     "src/cache/key.rs",
@@ -84,6 +90,7 @@ const PURE: [&str; 13] = [
     "src/cache/status.rs",
     "src/cache/validator.rs",
     "src/watch/ledger.rs",
+    "src/sampler/quarantine.rs",
 ];
 
 const IMPURE: [&str; 8] =
@@ -109,7 +116,7 @@ const TEST_LINES: usize = 150;
 const README_LINES: usize = 150;
 
 /// What the name of a series that is no counter ends in: its unit, or what it counts.
-const UNITS: [&str; 10] = [
+const UNITS: [&str; 11] = [
     "_seconds",
     "_bytes",
     "_info",
@@ -117,6 +124,7 @@ const UNITS: [&str; 10] = [
     "_entries",
     "_connections",
     "_waiting",
+    "_quarantined",
     "connections",
     "tokens",
     "_ratio",

@@ -1,11 +1,12 @@
 //! What a tenant does: one read that is judged, or one write that is noted.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use http::Method;
 
 use crate::{
     client::{Ask, Reply, Trouble},
+    outage::Asked,
     shown::{self, Shown},
     tally::{Read, Tally},
     tenant::{Machine, Tenant},
@@ -26,6 +27,16 @@ pub(crate) enum Act {
     Create,
     /// Delete one, which is struck off already.
     Delete(Arc<Machine>),
+}
+
+/// What became of a write.
+enum Written {
+    /// It was acknowledged.
+    Done(Reply),
+    /// It was never sent.
+    Unsent,
+    /// Nobody knows.
+    Lost,
 }
 
 /// Who does it, and who counts.
@@ -55,37 +66,64 @@ impl Actor {
 
     async fn list(&self) {
         let line = self.tenant.gateway.line().await;
-        let note = self.tenant.truth.note();
+        let (note, begun) = (self.tenant.truth.note(), Instant::now());
         let replied = line.ask(Ask::get(LIST.to_owned())).await;
-        match self.answered(LIST, replied) {
-            Some(reply) if reply.status == 200 => {
-                self.tally.read(Read::List, &reply);
-                let shown = self.tenant.parse_list(&reply.body);
-                self.judge(LIST, &note, shown.as_deref(), &reply);
-            }
-            Some(reply) => self.odd(LIST, &reply),
-            None => {}
+        let Some(reply) = self.answered(LIST, replied) else { return };
+        let asked = self.asked(Read::List, LIST, None, begun);
+        if self.is_excused(&asked, &reply) {
+            return;
         }
+        if reply.status != 200 {
+            return self.odd(LIST, &reply);
+        }
+        self.tally.read(Read::List, &reply);
+        let shown = self.tenant.parse_list(&reply.body);
+        self.judge(LIST, &note, shown.as_deref(), &reply);
     }
 
     async fn item(&self, machine: &Machine) {
         let target = machine.target("");
         let line = self.tenant.gateway.line().await;
-        let note = self.tenant.truth.note_of(machine.id);
+        let (note, begun) = (self.tenant.truth.note_of(machine.id), Instant::now());
         let replied = line.ask(Ask::get(target.clone())).await;
-        match self.answered(&target, replied) {
-            Some(reply) if reply.status == 200 => {
+        let Some(reply) = self.answered(&target, replied) else { return };
+        let asked = self.asked(Read::Item, &target, Some(machine.id), begun);
+        if self.is_excused(&asked, &reply) {
+            return;
+        }
+        match reply.status {
+            200 => {
                 self.tally.read(Read::Item, &reply);
                 let shown = shown::item(&reply.body).map(|shown| [shown]);
                 self.judge(&target, &note, shown.as_ref().map(<[_; 1]>::as_slice), &reply);
             }
-            Some(reply) if reply.status == 404 => {
+            404 => {
                 self.tally.read(Read::Item, &reply);
                 self.judge(&target, &note, Ok(&[]), &reply);
             }
-            Some(reply) => self.odd(&target, &reply),
-            None => {}
+            _ => self.odd(&target, &reply),
         }
+    }
+
+    fn asked<'a>(
+        &'a self,
+        read: Read,
+        target: &'a str,
+        machine: Option<u64>,
+        begun: Instant,
+    ) -> Asked<'a> {
+        let untouched = machine.is_some_and(|id| self.tenant.truth.is_untouched(id));
+        Asked { read, tenant: &self.tenant.name, target, machine, untouched, begun }
+    }
+
+    /// Whether the read was refused, and an outage excuses it.
+    fn is_excused(&self, asked: &Asked<'_>, reply: &Reply) -> bool {
+        let outage = self.tally.outage.as_ref();
+        let excused = outage.is_some_and(|outage| outage.read(asked, reply));
+        if excused {
+            self.tally.refused();
+        }
+        excused
     }
 
     async fn label(&self, machine: &Machine) {
@@ -95,9 +133,10 @@ impl Actor {
         }
         let counter = machine.next_label();
         let body = format!(r#"{{"virtual_machine":{{"label":"v{counter}"}}}}"#);
-        match self.write(Method::PUT, machine.target(""), body).await {
-            Some(_) => self.tenant.truth.labelled(machine.id, counter),
-            None => self.tenant.lost(machine),
+        match self.write(Method::PUT, machine.target(""), body, Some(machine.id)).await {
+            Written::Done(_) => self.tenant.truth.labelled(machine.id, counter),
+            Written::Unsent => {}
+            Written::Lost => self.tenant.lost(machine),
         }
     }
 
@@ -106,17 +145,18 @@ impl Actor {
         if !self.tenant.truth.is_there(machine.id) {
             return;
         }
-        self.tenant.truth.switching(machine.id);
+        let before = self.tenant.truth.switching(machine.id);
         let target = machine.target(if on { "/startup" } else { "/shutdown" });
-        match self.write(Method::POST, target, String::new()).await {
-            Some(_) => self.tenant.truth.switched(machine.id),
-            None => self.tenant.lost(machine),
+        match self.write(Method::POST, target, String::new(), Some(machine.id)).await {
+            Written::Done(_) => self.tenant.truth.switched(machine.id),
+            Written::Unsent => self.tenant.truth.unswitched(machine.id, before),
+            Written::Lost => self.tenant.lost(machine),
         }
     }
 
     async fn create(&self) {
-        let written = self.write(Method::POST, LIST.to_owned(), NEW.to_owned()).await;
-        let Some(reply) = written else { return };
+        let written = self.write(Method::POST, LIST.to_owned(), NEW.to_owned(), None).await;
+        let Written::Done(reply) = written else { return };
         match shown::made(&reply.body) {
             Ok(made) => self.tenant.created(made),
             Err(error) => self.error(LIST, &error),
@@ -129,23 +169,38 @@ impl Actor {
             return;
         }
         self.tenant.truth.deleting(machine.id);
-        match self.write(Method::DELETE, machine.target(""), String::new()).await {
-            Some(_) => self.tenant.deleted(Arc::clone(&machine)),
-            None => self.tenant.lost(&machine),
+        let target = machine.target("");
+        match self.write(Method::DELETE, target, String::new(), Some(machine.id)).await {
+            Written::Done(_) => self.tenant.deleted(Arc::clone(&machine)),
+            Written::Unsent => self.tenant.spared(Arc::clone(&machine)),
+            Written::Lost => self.tenant.lost(&machine),
         }
     }
 
-    /// Writes; the reply if it acknowledges.
-    async fn write(&self, method: Method, target: String, body: String) -> Option<Reply> {
+    /// Writes, to a machine or something new.
+    async fn write(
+        &self,
+        method: Method,
+        target: String,
+        body: String,
+        machine: Option<u64>,
+    ) -> Written {
         let line = self.tenant.gateway.line().await;
+        let begun = Instant::now();
         let what = format!("{method} {target}");
-        let reply = self.answered(&what, line.ask(Ask { method, target, body }).await)?;
+        let replied = line.ask(Ask { method, target, body }).await;
+        let Some(reply) = self.answered(&what, replied) else { return Written::Lost };
+        let outage = self.tally.outage.as_ref();
+        if outage.is_some_and(|o| o.write(&self.tenant.name, machine, begun, &reply)) {
+            self.tally.refused();
+            return if reply.is_unsent() { Written::Unsent } else { Written::Lost };
+        }
         if !(200..300).contains(&reply.status) {
             self.odd(&what, &reply);
-            return None;
+            return if reply.is_unsent() { Written::Unsent } else { Written::Lost };
         }
         self.tally.write();
-        Some(reply)
+        Written::Done(reply)
     }
 
     /// Counts the read as stale if it shows less than was known.

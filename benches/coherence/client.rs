@@ -65,6 +65,10 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     /// What it says of the cache.
     pub(crate) cache: String,
+    /// How many seconds ago the panel was asked, if it says so.
+    pub(crate) age: Option<u64>,
+    /// Why the gateway refused; empty for what the panel said.
+    pub(crate) refusal: String,
     /// Its body.
     pub(crate) body: Bytes,
     /// The time from sending to the body's end.
@@ -185,9 +189,16 @@ impl Line<'_> {
         let body = body.collect().await?.to_bytes();
         let took = sent.elapsed();
         self.pool.idle().push(sender);
-        let cache = head.headers.get("cache-status").and_then(|value| value.to_str().ok());
-        let cache = cache.unwrap_or_default().to_owned();
-        Ok(Reply { status: head.status.as_u16(), cache, body, took })
+        let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+        let text = |name| header(name).unwrap_or_default().to_owned();
+        Ok(Reply {
+            status: head.status.as_u16(),
+            cache: text("cache-status"),
+            age: header("age").and_then(|age| age.parse().ok()),
+            refusal: text("tollgate-error"),
+            body,
+            took,
+        })
     }
 }
 
@@ -202,6 +213,23 @@ impl Reply {
     /// Whether it came from memory.
     pub(crate) fn is_hit(&self) -> bool {
         self.cache.contains("; hit")
+    }
+
+    /// Whether it is in memory now.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.is_hit() || self.cache.contains("; stored")
+    }
+
+    /// For how many seconds it has not been fresh, if it is shown for want of anything better.
+    pub(crate) fn staleness(&self) -> Option<u64> {
+        let mut parts = self.cache.split("; ");
+        let seconds = parts.find_map(|part| part.strip_prefix("ttl=-"))?.parse().ok()?;
+        parts.any(|part| part == "detail=stale-if-error").then_some(seconds)
+    }
+
+    /// Whether the gateway says that it could not ask the panel, and sent it nothing.
+    pub(crate) fn is_unsent(&self) -> bool {
+        ["upstream_down", "upstream_unreachable", "upstream_saturated"].contains(&&*self.refusal)
     }
 }
 

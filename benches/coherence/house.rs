@@ -16,7 +16,7 @@ use tollgate::{
         token::Token,
     },
     config::Config,
-    demo::simulator::{Machine, Options, Simulator, User},
+    demo::simulator::{Machine, Simulator, User},
     metrics::Metrics,
     net::tls::Tls,
     serve::{Listeners, Process},
@@ -27,17 +27,38 @@ use tollgate::{
     },
 };
 
-use crate::client::Door;
+use crate::{client::Door, gate::Gate, panel::Panel};
 
 /// A gateway and its panel, each on threads of its own; they end with it.
 pub(crate) struct House {
     gateway: Arc<Door>,
-    panel: Arc<Door>,
+    past: Arc<Door>,
     callers: Vec<Caller>,
     metrics: Arc<Metrics>,
-    _simulator: Simulator,
+    lifetimes: Lifetimes,
+    panel: Panel,
     _threads: [Runtime; 2],
     _folder: TempDir,
+}
+
+/// How the house is built.
+#[derive(Clone, Copy)]
+pub(crate) struct Plan {
+    /// How many tenants there are.
+    pub(crate) tenants: usize,
+    /// Whether the panel goes away for a while.
+    pub(crate) goes_away: bool,
+    /// How long lists and items are fresh; the default if not given.
+    pub(crate) lifetime: Option<Duration>,
+}
+
+/// For how long the gateway may show what it has been shown.
+#[derive(Clone, Copy)]
+pub(crate) struct Lifetimes {
+    /// Until it is asked for again.
+    pub(crate) fresh: Duration,
+    /// Beyond that, while the panel cannot be asked.
+    pub(crate) stale: Duration,
 }
 
 /// Somebody who may call, and what is theirs.
@@ -55,30 +76,26 @@ pub(crate) struct Caller {
 /// The panel's side of the trade: `(name, token)` of each tenant.
 type Tokens = Vec<(User, String)>;
 
-const MACHINES: usize = 50;
-const JOB_DURATION: Duration = Duration::from_secs(3);
-
 /// The credential in whose name transactions are watched; it has no token.
 const WATCHER: &str = "watcher";
 
 impl House {
-    /// Opens one with so many tenants, each a user of the panel's own.
-    pub(crate) fn open(tenants: usize) -> Self {
+    /// Opens one; each tenant is a user of the panel's own.
+    pub(crate) fn open(plan: Plan) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let behind = Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let behind = behind.expect("a runtime");
-        let simulator = behind.block_on(Simulator::start(Options {
-            users: tenants,
-            machines: Some(MACHINES),
-            job_duration: JOB_DURATION,
-            ..Options::default()
-        }));
-        let simulator = simulator.expect("a free port");
-        let config = configuration(folder.path(), &simulator.url());
+        let panel = behind.block_on(Panel::open(plan.tenants, plan.goes_away));
+        let config = configuration(folder.path(), &panel.settings(folder.path()), plan.lifetime);
+        let lifetimes = Lifetimes {
+            fresh: config.cache.inventory_lifetime,
+            stale: config.cache.stale_if_error,
+        };
         let master = MasterKey::generate().expect("random numbers");
         let keyring = Keyring::derive(&MasterKey::parse(&master).expect("a master key"));
+        let simulator = panel.simulator();
         let tokens = fill(&config, &keyring, simulator.users());
-        let callers = tokens.into_iter().map(|(user, token)| Caller::new(user, &token, &simulator));
+        let callers = tokens.into_iter().map(|(user, token)| Caller::new(user, &token, simulator));
         let callers = callers.collect();
         let metrics = Arc::new(Metrics::new());
         let (tls, certificate) = certified(&config, &metrics);
@@ -92,10 +109,11 @@ impl House {
         front.spawn(Arc::new(process).run(listeners, CancellationToken::new()));
         Self {
             gateway: Arc::new(Door::tls(address, certificate.der().clone())),
-            panel: Arc::new(Door::plain(simulator.addr())),
+            past: Arc::new(panel.door()),
             callers,
             metrics,
-            _simulator: simulator,
+            lifetimes,
+            panel,
             _threads: [front, behind],
             _folder: folder,
         }
@@ -108,7 +126,17 @@ impl House {
 
     /// The way past the gateway.
     pub(crate) fn panel(&self) -> &Arc<Door> {
-        &self.panel
+        &self.past
+    }
+
+    /// The way of the gateway to the panel, where it can be closed.
+    pub(crate) fn gate(&self) -> Option<&Gate> {
+        self.panel.gate()
+    }
+
+    /// For how long lists and items may be shown.
+    pub(crate) fn lifetimes(&self) -> Lifetimes {
+        self.lifetimes
     }
 
     /// Who may call.
@@ -133,13 +161,16 @@ impl Caller {
 }
 
 /// The defaults, without the log of every request.
-fn configuration(folder: &Path, panel: &str) -> Config {
+fn configuration(folder: &Path, panel: &str, lifetime: Option<Duration>) -> Config {
+    let lifetime = lifetime.map(|l| format!("cache.inventory_lifetime = \"{}ms\"", l.as_millis()));
     let text = format!(
         r#"
-        upstreams.panel.url = "{panel}"
+        {panel}
+        {}
         tenants.store = "{}"
         access_log.enabled = false
         "#,
+        lifetime.unwrap_or_default(),
         folder.join("tollgate.db").display(),
     );
     Config::parse(&text, std::iter::empty()).expect("a valid configuration")

@@ -21,6 +21,7 @@ pub(crate) fn print(counts: &Counts, metrics: &str) -> io::Result<()> {
         ("requests", counts.requests()),
         ("reads", counts.reads()),
         ("writes", counts.writes),
+        ("refused", counts.refused),
         ("skipped", counts.skipped),
         ("errors", counts.errors),
         ("stale reads", counts.stale),
@@ -68,7 +69,8 @@ fn upstream(metrics: &str) -> BTreeMap<&str, usize> {
     by_cause
 }
 
-fn percent(part: usize, whole: usize) -> f64 {
+/// A part of a whole in percent.
+pub(crate) fn percent(part: usize, whole: usize) -> f64 {
     100.0 * part as f64 / whole.max(1) as f64
 }
 

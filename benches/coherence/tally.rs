@@ -5,11 +5,14 @@ use std::{
     time::Duration,
 };
 
-use crate::client::Reply;
+use crate::{client::Reply, outage::Outage};
 
 /// Counts for all tasks.
-#[derive(Default)]
-pub(crate) struct Tally(Mutex<Counts>);
+pub(crate) struct Tally {
+    /// What must hold while the panel is away, if it goes away.
+    pub(crate) outage: Option<Outage>,
+    counts: Mutex<Counts>,
+}
 
 /// A kind of read.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub(crate) struct Counts {
     pub(crate) items: Answered,
     /// Writes that were acknowledged.
     pub(crate) writes: usize,
+    /// Requests that were refused as an outage excuses it.
+    pub(crate) refused: usize,
     /// Requests that were due, and not sent because too many were under way.
     pub(crate) skipped: usize,
     /// Requests without an answer that means anything.
@@ -53,9 +58,14 @@ pub(crate) struct Answered {
 }
 
 /// So many of each are told of.
-const TOLD: usize = 5;
+pub(crate) const TOLD: usize = 5;
 
 impl Tally {
+    /// Nothing has happened.
+    pub(crate) fn new(outage: Option<Outage>) -> Self {
+        Self { outage, counts: Mutex::default() }
+    }
+
     /// A read was answered.
     pub(crate) fn read(&self, read: Read, reply: &Reply) {
         let mut counts = self.lock();
@@ -73,6 +83,11 @@ impl Tally {
     /// A write was acknowledged.
     pub(crate) fn write(&self) {
         self.lock().writes += 1;
+    }
+
+    /// A request was refused, as an outage excuses it.
+    pub(crate) fn refused(&self) {
+        self.lock().refused += 1;
     }
 
     /// A request was not sent.
@@ -104,7 +119,7 @@ impl Tally {
     }
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
-        self.0.lock().expect("no panic before")
+        self.counts.lock().expect("no panic before")
     }
 }
 
@@ -116,6 +131,6 @@ impl Counts {
 
     /// All requests that were sent.
     pub(crate) fn requests(&self) -> usize {
-        self.reads() + self.writes + self.errors
+        self.reads() + self.writes + self.refused + self.errors
     }
 }

@@ -102,6 +102,14 @@ impl Tenant {
         self.roll().gone = Some(machine);
     }
 
+    /// A deletion was never sent.
+    pub(crate) fn spared(&self, machine: Arc<Machine>) {
+        self.truth.spared(machine.id);
+        let mut roll = self.roll();
+        roll.ranks.push(Arc::clone(&machine));
+        roll.made.push(machine);
+    }
+
     /// Nobody knows what became of a write to the machine.
     pub(crate) fn lost(&self, machine: &Machine) {
         self.truth.lost(machine.id);

@@ -19,6 +19,13 @@ use crate::shown::Shown;
 #[derive(Default)]
 pub(crate) struct Truth(Mutex<BTreeMap<u64, Known>>);
 
+/// How a machine was switched before a switch that was refused.
+#[derive(Clone, Copy)]
+pub(crate) struct Before {
+    switches: u64,
+    power: Power,
+}
+
 /// What was known when a read began.
 pub(crate) struct Note {
     begun: Instant,
@@ -84,10 +91,21 @@ impl Truth {
     }
 
     /// A switch begins.
-    pub(crate) fn switching(&self, id: u64) {
+    pub(crate) fn switching(&self, id: u64) -> Option<Before> {
+        let mut all = self.known();
+        let known = all.get_mut(&id)?;
+        let before = Before { switches: known.switches, power: known.power };
+        known.switches += 1;
+        known.power = Power::Asked;
+        Some(before)
+    }
+
+    /// The switch was never sent.
+    pub(crate) fn unswitched(&self, id: u64, before: Option<Before>) {
+        let Some(before) = before else { return };
         self.change(id, |known| {
-            known.switches += 1;
-            known.power = Power::Asked;
+            known.switches = before.switches;
+            known.power = before.power;
         });
     }
 
@@ -106,6 +124,11 @@ impl Truth {
         self.change(id, |known| known.life = Life::Gone);
     }
 
+    /// The deletion was never sent.
+    pub(crate) fn spared(&self, id: u64) {
+        self.change(id, |known| known.life = Life::There);
+    }
+
     /// Nobody knows what became of a write.
     pub(crate) fn lost(&self, id: u64) {
         self.known().remove(&id);
@@ -114,6 +137,12 @@ impl Truth {
     /// Whether the machine is there, and is going to be.
     pub(crate) fn is_there(&self, id: u64) -> bool {
         self.known().get(&id).is_some_and(|known| known.life == Life::There)
+    }
+
+    /// Whether nobody has ever written to the machine.
+    pub(crate) fn is_untouched(&self, id: u64) -> bool {
+        let known = self.known();
+        known.get(&id).is_some_and(|k| k.label == 0 && matches!(k.power, Power::Untouched))
     }
 
     /// The machines whose transactions are under way.

@@ -1,4 +1,4 @@
-//! The second listener: metrics, health and purges, for the operator's own programs.
+//! The second listener: metrics, health, purges and explanations, for the operator's own programs.
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -9,14 +9,18 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use tokio::sync::Mutex;
 
 use crate::{metrics::Metrics, settings::Problems};
 
+pub mod access;
+pub mod explain;
 pub mod purge;
 mod readiness;
 mod serve;
 pub mod token;
 
+pub use explain::{Explain, Explainer};
 pub use purge::RunPurge;
 pub use readiness::{Condition, Phase, Readiness};
 pub use serve::serve;
@@ -27,8 +31,8 @@ crate::section! {
     pub struct Config {
         /// Where it listens.
         pub listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 9145)),
-        /// The file that holds the token which a purge must present; the variable
-        /// `TOLLGATE_ADMIN_TOKEN` wins over it. Without a token nothing can be purged.
+        /// The file that holds the token which a purge or an explanation must present; the variable
+        /// `TOLLGATE_ADMIN_TOKEN` wins over it. Without a token there is neither.
         pub token_file: Option<PathBuf> = None,
         /// Whether it may listen elsewhere than on loopback, where anyone can read it.
         pub allow_remote_plain: bool = false,
@@ -50,10 +54,14 @@ pub struct Admin {
     pub readiness: Arc<Readiness>,
     /// Called before each scrape, to set the gauges that nobody sets in passing.
     pub before_scrape: BeforeScrape,
-    /// What a purge must present; without it none is done.
+    /// What a purge or an explanation must present; without it there is none.
     pub token: Option<Arc<AdminToken>>,
     /// Called for each purge that presents it.
     pub purge: RunPurge,
+    /// Asked for each explanation that presents it.
+    pub explain: Explainer,
+    /// Held by the soft purge that runs.
+    pub softening: Arc<Mutex<()>>,
 }
 
 /// Sets gauges to what they should be now.
@@ -84,6 +92,8 @@ fn router(admin: Admin) -> Router {
         .route("/livez", get(async || "ok"))
         .route("/readyz", get(ready))
         .route(purge::PATH, post(purge::purge))
+        .route(explain::PATH, post(explain::dry_run))
+        .route(&format!("{}/{{id}}", explain::PATH), get(explain::past))
         .with_state(admin)
 }
 

@@ -1,20 +1,20 @@
-//! `POST /purge`: the one route of this listener that changes something, so it asks for a token.
+//! `POST /purge`: makes what is kept stale, for whoever has the admin token.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
     extract::State,
-    http::{
-        HeaderMap, HeaderValue, StatusCode,
-        header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE},
-    },
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use serde::{Deserialize, Serialize};
+use tokio::{task::spawn_blocking, time::sleep};
 
-use super::{Admin, token::VARIABLE};
+use super::{
+    Admin,
+    access::{Denied, admit, json, refused},
+};
 use crate::{
     purge::{Purge, PurgeError, Purged, SelectorError, Selectors},
     vocabulary::InvalidationCause,
@@ -23,23 +23,11 @@ use crate::{
 /// Does what a purge asks for.
 pub type RunPurge = Arc<dyn Fn(&Purge) -> Result<Purged, PurgeError> + Send + Sync>;
 
-/// The body of a refusal.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Refused {
-    /// Why, in words.
-    pub errors: Vec<String>,
-}
-
 /// Why nothing was purged.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
-    #[error(
-        "this server has no admin token: set admin.token_file in the configuration, or {VARIABLE}, \
-         and start it anew"
-    )]
-    NoToken,
-    #[error("the admin token is missing or wrong")]
-    WrongToken,
+    #[error(transparent)]
+    Denied(#[from] Denied),
     #[error("the body has more than {BODY_MAX} bytes")]
     TooLarge,
     #[error("the body broke off")]
@@ -68,39 +56,46 @@ pub(super) async fn purge(State(admin): State<Admin>, headers: HeaderMap, body: 
 
 async fn answer(admin: &Admin, headers: &HeaderMap, body: Body) -> Result<Purged, Refusal> {
     // Before anything is read for a stranger.
-    let token = admin.token.as_ref().ok_or(Refusal::NoToken)?;
-    if !bearer(headers).is_some_and(|presented| token.is(presented)) {
-        return Err(Refusal::WrongToken);
-    }
+    admit(admin, headers)?;
     let body = Limited::new(body, BODY_MAX).collect().await.map_err(|error| {
         if error.is::<LengthLimitError>() { Refusal::TooLarge } else { Refusal::Broken }
     })?;
     let selectors: Selectors = serde_json::from_slice(&body.to_bytes()).map_err(Refusal::Syntax)?;
-    let purged = (admin.purge)(&Purge::try_from(selectors)?)?;
-    admin.metrics.invalidations.of(InvalidationCause::Purge).inc();
-    let families = purged.families.join(",");
-    tracing::info!(credentials = purged.partitions, families, "purged");
+    let purge = Purge::try_from(selectors)?;
+    if !purge.is_soft() {
+        return Ok(run(admin, &purge)?);
+    }
+    // It looks at all that is kept: beside the requests, and only one at a time does.
+    let turn = Arc::clone(&admin.softening).lock_owned().await;
+    let admin = admin.clone();
+    let softening = spawn_blocking(move || {
+        let purged = run(&admin, &purge);
+        drop(turn);
+        purged
+    });
+    let purged = softening.await.expect("to look at entries does not panic")?;
+    // What is asked for within the millisecond counts as asked for before it: who is told of it
+    // comes later.
+    sleep(Duration::from_millis(1)).await;
     Ok(purged)
 }
 
-/// What stands behind `Bearer` in the one `Authorization`.
-fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let (Some(value), None) = (values.next(), values.next()) else { return None };
-    let (scheme, token) = value.as_bytes().split_at_checked("bearer ".len())?;
-    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
-}
-
-fn json(status: StatusCode, value: &impl Serialize) -> Response {
-    let text = serde_json::to_string(value).expect("strings and numbers always serialize");
-    (status, [(CONTENT_TYPE, "application/json")], text).into_response()
+/// Does it, counts it and logs it, whether or not anybody waits for the answer.
+fn run(admin: &Admin, purge: &Purge) -> Result<Purged, PurgeError> {
+    let purged = (admin.purge)(purge)?;
+    let cause =
+        if purge.is_soft() { InvalidationCause::SoftPurge } else { InvalidationCause::Purge };
+    admin.metrics.invalidations.of(cause).inc();
+    let families = purged.families.join(",");
+    let said = if purge.is_soft() { "marked stale" } else { "purged" };
+    tracing::info!(credentials = purged.partitions, families, entries = purged.entries, "{said}");
+    Ok(purged)
 }
 
 impl Refusal {
     fn status(&self) -> StatusCode {
         match self {
-            Self::NoToken => StatusCode::FORBIDDEN,
-            Self::WrongToken => StatusCode::UNAUTHORIZED,
+            Self::Denied(denied) => denied.status(),
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Broken | Self::Syntax(_) | Self::Selectors(_) => StatusCode::BAD_REQUEST,
             Self::Purge(_) => StatusCode::NOT_FOUND,
@@ -110,11 +105,6 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let status = self.status();
-        let mut response = json(status, &Refused { errors: vec![self.to_string()] });
-        if status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        response
+        refused(self.status(), &self)
     }
 }

@@ -12,7 +12,10 @@ use tokio::{
 
 use super::*;
 use crate::{
+    dry_run::{DryRun, DryRunError},
+    explain::Explanation,
     purge::{PurgeError, Purged},
+    record::RequestId,
     settings::{Problem, Section, Table},
     vocabulary::InvalidationCause,
 };
@@ -36,6 +39,19 @@ fn fast() -> Config {
     }
 }
 
+/// Explains nothing.
+struct Nothing;
+
+impl Explain for Nothing {
+    fn past(&self, _: RequestId) -> Option<Explanation> {
+        None
+    }
+
+    fn dry_run(&self, run: &DryRun) -> Result<Explanation, DryRunError> {
+        Err(DryRunError::NoToken(run.token.clone()))
+    }
+}
+
 async fn start(config: Config, before_scrape: BeforeScrape) -> Server {
     start_with(config, before_scrape, Some(TOKEN)).await
 }
@@ -56,8 +72,11 @@ async fn start_with(config: Config, before_scrape: BeforeScrape, token: Option<&
             if format!("{purge:?}").contains("none") {
                 return Err(PurgeError::NotListed("/none".to_owned()));
             }
-            Ok(Purged { partitions: 3, families: vec!["vms".to_owned()] })
+            let entries = purge.is_soft().then_some(7);
+            Ok(Purged { partitions: 3, families: vec!["vms".to_owned()], entries })
         }),
+        explain: Arc::new(Nothing),
+        softening: Arc::default(),
     };
     let (stop, stopped) = oneshot::channel();
     let shutdown = async {
@@ -159,6 +178,10 @@ async fn a_purge_needs_the_token() {
         assert_eq!(done, (200, r#"{"partitions":3,"families":["vms"]}"#.to_owned()));
     }
     assert_eq!(purges(), 2);
+    let done = purge(&server, &good, r#"{"all":true,"soft":true}"#).await;
+    assert_eq!(done, (200, r#"{"partitions":3,"families":["vms"],"entries":7}"#.to_owned()));
+    assert_eq!(purges(), 2);
+    assert_eq!(server.metrics.invalidations.of(InvalidationCause::SoftPurge).get(), 1);
     assert!(ask(server.at, "GET /purge").await.starts_with("HTTP/1.1 405 "));
 
     let server = start_with(fast(), Arc::new(|_| {}), None).await;
@@ -174,7 +197,9 @@ async fn a_purge_that_cannot_be_done_is_refused_in_words() {
     let long = format!(r#"{{"all":true,"path":"{}"}}"#, "x".repeat(17 << 10));
     for (body, status, why) in [
         ("", 400, "the body is no purge: "),
-        (r#"{"all":true,"soft":true}"#, 400, "unknown field `soft`"),
+        (r#"{"all":true,"hard":true}"#, 400, "unknown field `hard`"),
+        (r#"{"all":true,"soft":1}"#, 400, "invalid type"),
+        (r#"{"soft":true}"#, 400, "nothing is selected"),
         (r#"{"families":"vms"}"#, 400, "invalid type"),
         ("{}", 400, "nothing is selected"),
         (r#"{"all":true,"tenant":"a"}"#, 400, "only one of"),
@@ -257,4 +282,17 @@ fn elsewhere_than_on_loopback_needs_the_switch() {
     check("listen = \"0.0.0.0:1\"", &["admin.listen"]);
     check("listen = \"10.0.0.1:1\"\nallow_remote_plain = true", &[]);
     check("max_connections = 0", &["admin.max_connections"]);
+}
+
+#[tokio::test]
+async fn nothing_is_explained_without_the_token() {
+    let server = start_fast().await;
+    for line in ["GET /explain/0123456789abcdef", "POST /explain"] {
+        let reply = ask(server.at, line).await;
+        assert!(reply.starts_with("HTTP/1.1 401 "), "{line}: {reply}");
+        assert!(reply.contains("\r\nwww-authenticate: Bearer\r\n"), "{line}: {reply}");
+        let known = format!("{line} HTTP/1.1\r\nAuthorization: Bearer {TOKEN}\r\nX: ");
+        let reply = ask(server.at, &known).await;
+        assert!(!reply.contains(" 401 "), "{line}: {reply}");
+    }
 }

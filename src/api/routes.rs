@@ -14,7 +14,7 @@ use super::{
     pattern::{MAX_SEGMENTS, Pattern, PatternError, PatternTree},
     target::Target,
 };
-use crate::vocabulary::{Closed as _, RouteClass};
+use crate::vocabulary::{Closed as _, Noted, RouteClass};
 
 /// All routes that are known.
 #[derive(Debug)]
@@ -36,6 +36,16 @@ pub struct RouteTable {
 /// The place of a route in its table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RouteId(u16);
+
+impl Noted for RouteId {
+    fn pack(self) -> u64 {
+        u64::from(self.0) + 1
+    }
+
+    fn unpack(packed: u64) -> Option<Self> {
+        u16::try_from(packed.checked_sub(1)?).ok().map(Self)
+    }
+}
 
 /// A read that is listed.
 #[derive(Clone, Debug)]

@@ -1,4 +1,4 @@
-//! What a token may ask for: reads or writes, and which routes, as two masks.
+//! What a token may ask for: reads or writes, which routes, and what few may.
 //!
 //! An operator writes names: a route class (`volatile`) or a family (`vms`). Each name is a bit,
 //! and a route has the bits of its class and of its families.
@@ -6,6 +6,8 @@
 //! 1. A route with any denied bit is refused; denial wins.
 //! 2. Where names are allowed, a route needs at least one allowed bit: allowed names add up.
 //! 3. A route without any bit, such as one that is not listed, has no allowed bit.
+//! 4. What goes beyond reads and writes has a permission of its own, which no token has unless it
+//!    was given.
 
 use crate::{closed, vocabulary::Closed};
 
@@ -18,6 +20,20 @@ closed! {
         ReadWrite => "read-write",
     }
 }
+
+closed! {
+    /// What few tokens may.
+    pub enum Permission {
+        /// To make the cache fetch anew.
+        Refresh => "cache:refresh",
+        /// To be told why a request was answered as it was.
+        Explain => "explain",
+    }
+}
+
+/// The permissions of a token; none unless they were given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PermissionSet(u8);
 
 /// Scopes as they were written down.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +66,31 @@ impl Access {
     /// The access that a word means.
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|access| access.as_str() == word)
+    }
+}
+
+impl Permission {
+    const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+impl PermissionSet {
+    /// Whether a permission is among them.
+    pub const fn contains(self, permission: Permission) -> bool {
+        self.0 & permission.bit() != 0
+    }
+
+    /// The words of them, in order.
+    pub fn words(self) -> impl Iterator<Item = &'static str> {
+        let given = Permission::ALL.iter().filter(move |permission| self.contains(**permission));
+        given.map(|permission| permission.as_str())
+    }
+}
+
+impl FromIterator<Permission> for PermissionSet {
+    fn from_iter<I: IntoIterator<Item = Permission>>(permissions: I) -> Self {
+        Self(permissions.into_iter().fold(0, |bits, permission| bits | permission.bit()))
     }
 }
 
@@ -140,5 +181,19 @@ mod tests {
             assert_eq!(Access::from_word(access.as_str()), Some(*access));
         }
         assert_eq!(Access::from_word("admin"), None);
+    }
+
+    #[test]
+    fn a_permission_is_there_when_it_was_given() {
+        for given in Permission::ALL {
+            let set = PermissionSet::from_iter([*given, *given]);
+            assert_eq!(set.words().collect::<Vec<_>>(), [given.as_str()]);
+            for other in Permission::ALL {
+                assert_eq!(set.contains(*other), other == given);
+                assert!(!PermissionSet::default().contains(*other));
+            }
+        }
+        let all: PermissionSet = Permission::ALL.iter().rev().copied().collect();
+        assert_eq!(all.words().collect::<Vec<_>>(), ["cache:refresh", "explain"]);
     }
 }

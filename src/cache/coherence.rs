@@ -26,26 +26,16 @@
 //! Epochs are generic over their atomics so that loom can run every interleaving of the code that
 //! runs in production.
 
-use std::sync::{
-    OnceLock,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::{OnceLock, atomic::AtomicU64};
 
 use smallvec::SmallVec;
 
+pub use super::mark::Cell;
+use super::{
+    cause::Cause,
+    mark::{Mark, Raised, next_said},
+};
 use crate::api::families::FamilySet;
-
-/// The atomic counter that epochs are made of.
-pub trait Cell: Send + Sync {
-    /// A counter at zero.
-    fn zero() -> Self;
-    /// Its value; no later read of this thread happens before it.
-    fn load(&self) -> u64;
-    /// Raises it by one, in the one order that all threads agree on.
-    fn increment(&self);
-    /// Lowers it by one.
-    fn decrement(&self);
-}
 
 /// The state of every family of reads, as one object of an account or of an upstream.
 #[derive(Debug)]
@@ -105,37 +95,12 @@ struct Family<C> {
     items: OnceLock<Box<[Mark<C>]>>,
 }
 
-#[derive(Debug)]
-struct Mark<C> {
-    epoch: C,
-    /// Writes between their first and their last bump.
-    writing: C,
-}
-
 /// Slots for the items that one account sees: 4 KiB a family, and only once an item is written to.
 const SLOTS_OF_AN_ACCOUNT: usize = 256;
 
 /// Slots for the items of a whole upstream. With few, whoever sees through the transactions of all
 /// accounts would raise everybody's slots all the time.
 const SLOTS_OF_AN_UPSTREAM: usize = 1 << 14;
-
-impl Cell for AtomicU64 {
-    fn zero() -> Self {
-        Self::new(0)
-    }
-
-    fn load(&self) -> u64 {
-        self.load(Ordering::Acquire)
-    }
-
-    fn increment(&self) {
-        self.fetch_add(1, Ordering::SeqCst);
-    }
-
-    fn decrement(&self) {
-        self.fetch_sub(1, Ordering::SeqCst);
-    }
-}
 
 impl Item {
     /// The item of a family under one of its names.
@@ -197,6 +162,20 @@ impl Change {
     pub fn families(self) -> FamilySet {
         self.families
     }
+
+    /// Whether a read shows any of it, where some families have precision: whether the marks that it
+    /// raises are some that the read depends on.
+    pub fn shows_in(self, view: View, precise: FamilySet) -> bool {
+        self.families.intersection(view.families).iter().any(|index| {
+            let of_it = |family: u8| usize::from(family) == index && precise.contains(index);
+            let narrow = self.narrow.filter(|narrow| of_it(narrow.family));
+            let item = view.item.filter(|item| of_it(item.family));
+            match (narrow, item) {
+                (Some(narrow), Some(item)) => narrow.slots.contains(&Some(item.slot)),
+                (Some(_), None) | (None, _) => true,
+            }
+        })
+    }
 }
 
 impl<C: Cell> Epochs<C> {
@@ -212,6 +191,13 @@ impl<C: Cell> Epochs<C> {
 
     fn with_slots(families: usize, precise: FamilySet, slots: usize) -> Self {
         Self { families: (0..families).map(|_| Family::new()).collect(), precise, slots }
+    }
+
+    /// Says what the next bumps of a change are for. Whoever sees one of those sees this, or what
+    /// was said after it.
+    pub fn because(&self, change: Change, cause: Cause) {
+        let said = next_said();
+        self.each_changed(change, |mark| mark.say(said, cause));
     }
 
     /// A write is about to be sent: what was fetched until now is stale, and what is fetched from
@@ -230,8 +216,9 @@ impl<C: Cell> Epochs<C> {
     }
 
     /// What any family shows may have changed.
-    pub fn touch_all(&self) {
+    pub fn touch_all(&self, cause: Cause) {
         for family in &self.families {
+            family.whole.say(next_said(), cause);
             family.whole.epoch.increment();
         }
     }
@@ -271,6 +258,31 @@ impl<C: Cell> Epochs<C> {
             at += 1;
         }
         Some(at)
+    }
+
+    /// Which of the epochs that a read depends on are no longer as the stamp says, from its place
+    /// `from` on: what raised the latest of them, and the place behind. Without a stamp, of all.
+    pub fn raised(
+        &self,
+        view: View,
+        stamp: Option<&Stamp>,
+        from: usize,
+    ) -> (Option<Raised>, usize) {
+        let (mut latest, mut at) = (None, from);
+        for mark in self.each_shown(view) {
+            let epoch = mark.map_or(0, |mark| mark.epoch.load());
+            if stamp.is_none_or(|stamp| stamp.epochs.get(at) != Some(&epoch)) {
+                latest = latest.max(mark.and_then(Mark::raised));
+            }
+            at += 1;
+        }
+        (latest, at)
+    }
+
+    /// What raised the latest epoch of what is unsettled now; none if nothing is.
+    pub fn unsettled_by(&self, view: View) -> Option<Raised> {
+        let held = self.each_shown(view).flatten().filter(|mark| mark.writing.load() > 0);
+        held.filter_map(Mark::raised).max()
     }
 
     /// The marks that a read depends on; none where nothing was ever written to.
@@ -318,12 +330,6 @@ impl<C: Cell> Family<C> {
     }
 }
 
-impl<C: Cell> Mark<C> {
-    fn new() -> Self {
-        Self { epoch: C::zero(), writing: C::zero() }
-    }
-}
-
 impl Stamp {
     /// The stamp of nothing.
     pub fn empty() -> Self {
@@ -366,7 +372,9 @@ mod tests {
         let epochs = epochs();
         let before = views.map(|view| stamp(&epochs, view));
         epochs.touch(change);
-        std::array::from_fn(|i| epochs.is_current(views[i], &before[i], 0).is_none())
+        let stale = std::array::from_fn(|i| epochs.is_current(views[i], &before[i], 0).is_none());
+        assert_eq!(views.map(|view| change.shows_in(view, FamilySet::one(PRECISE))), stale);
+        stale
     }
 
     #[test]

@@ -18,10 +18,13 @@
 use http::StatusCode;
 
 use super::{
-    coherence::{Cell, Stamp, View},
+    coherence::{Cell, Item, Stamp, View},
     partition::Partition,
 };
-use crate::vocabulary::RouteClass;
+use crate::{
+    api::{routes::Route, target::Target},
+    vocabulary::RouteClass,
+};
 
 /// The families and class by which a reply is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +45,12 @@ pub struct Stamps {
 }
 
 impl Dependence {
+    /// That of what a route shows at a target.
+    pub fn of(route: &Route, target: &Target) -> Self {
+        let item = route.item(target).map(|(family, name)| Item::new(family, name));
+        Self { view: View { families: route.families, item }, class: route.class }
+    }
+
     /// What a reply with this status depends on.
     pub fn view_of(self, status: StatusCode) -> View {
         if status == StatusCode::NOT_FOUND { View::of(self.view.families) } else { self.view }

@@ -5,13 +5,17 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderValue, StatusCode,
     header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY},
 };
 
-use super::{coherence::Stamp, partition::Room, validator::Validator};
+use super::{
+    coherence::{Stamp, View},
+    partition::Room,
+    validator::Validator,
+};
 use crate::{
     api::format,
     settings::ByteSize,
@@ -44,11 +48,11 @@ crate::section! {
         pub settle_window: Duration = Duration::from_secs(120),
         /// How long unsettled reads are kept; 0 keeps none.
         pub unsettled_lifetime: Duration = Duration::from_secs(1),
-        /// How long beyond its lifetime a read may still be shown while the upstream cannot be asked
-        /// for it, if nothing has touched it; 0 shows none.
+        /// How long beyond its lifetime, or a soft purge, a read may still be shown while the upstream
+        /// cannot be asked for it, if nothing has touched it; 0 shows none.
         pub stale_if_error: Duration = Duration::from_secs(600),
-        /// How long beyond its lifetime a read may still be shown while it is fetched anew, if
-        /// nothing has touched it; 0 shows none.
+        /// How long beyond its lifetime, or a soft purge, a read may still be shown while it is
+        /// fetched anew, if nothing has touched it; 0 shows none.
         pub stale_while_revalidate: Duration = Duration::ZERO,
         /// How long a read that could not be fetched is not tried again while there is an older one
         /// to show.
@@ -81,14 +85,19 @@ pub struct Representation {
 pub struct Entry {
     /// What is shown.
     pub representation: Representation,
+    /// What it depends on, for whoever finds it by no request.
+    pub view: View,
     /// The epochs when its fetch began.
     pub stamp: Stamp,
     /// When the upstream was asked for it, in milliseconds of the process.
     pub asked_at: u64,
-    /// Until when it is fresh, in milliseconds of the process.
-    pub fresh_until: u64,
-    /// Until when it may be shown stale, in milliseconds of the process.
-    pub usable_until: u64,
+    /// For how long it may be shown stale once it is no longer fresh, in milliseconds.
+    pub stale_for: u64,
+    /// Until when it is fresh, in milliseconds of the process. A soft purge lowers it. Nothing else
+    /// hangs on it, so no order is asked for, and a hit reads it as any number.
+    fresh_until: AtomicU64,
+    /// Nothing was under way that may change what it shows.
+    pub settled: bool,
     /// Until when it is not tried to fetch it anew, because that has just failed.
     retry_at: AtomicU64,
     /// Given back with it.
@@ -178,11 +187,17 @@ impl Candidate<'_> {
 
 impl Representation {
     /// One whose headers are its own. As the upstream's reply gave them they are parts of what was
-    /// read from its connection, and each would hold on to all of that.
+    /// read from its connection, and each would hold on to all of that. Together they have one
+    /// buffer, because every hit touches every one of them.
     pub fn new(status: StatusCode, mut headers: HeaderMap, body: Bytes) -> Self {
+        let length = headers.values().map(HeaderValue::len).sum();
+        let mut own = BytesMut::with_capacity(length);
+        headers.values().for_each(|value| own.extend_from_slice(value.as_bytes()));
+        let mut own = own.freeze();
         for value in headers.values_mut() {
-            if let Ok(own) = HeaderValue::from_bytes(value.as_bytes()) {
-                *value = own;
+            let part = own.split_to(value.len());
+            if let Ok(part) = HeaderValue::from_maybe_shared(part) {
+                *value = part;
             }
         }
         Self { status, headers, body, validator: None }
@@ -210,16 +225,27 @@ impl Representation {
 }
 
 impl Entry {
-    /// An entry of which no fetch has failed.
+    /// An entry of something settled, of which no fetch has failed.
     pub fn new(
         representation: Representation,
+        view: View,
         stamp: Stamp,
         asked_at: u64,
         fresh_until: u64,
-        usable_until: u64,
+        stale_for: u64,
     ) -> Self {
-        let retry_at = AtomicU64::new(0);
-        Self { representation, stamp, asked_at, fresh_until, usable_until, retry_at, _room: None }
+        let (fresh_until, retry_at) = (AtomicU64::new(fresh_until), AtomicU64::new(0));
+        Self {
+            representation,
+            view,
+            stamp,
+            asked_at,
+            stale_for,
+            fresh_until,
+            settled: true,
+            retry_at,
+            _room: None,
+        }
     }
 
     /// It takes this room for as long as it is there.
@@ -231,7 +257,13 @@ impl Entry {
     /// Whether it may be shown stale where there is nothing better. Whether it was touched is the
     /// partition's to say.
     pub fn is_usable(&self, now: u64) -> bool {
-        now < self.usable_until
+        now < self.usable_until()
+    }
+
+    /// It is fresh no longer than until then, and usable as if its lifetime had ended there. Says
+    /// whether it would have been fresh for longer.
+    pub fn soften(&self, at: u64) -> bool {
+        self.fresh_until.fetch_min(at, Ordering::Relaxed) > at
     }
 
     /// To fetch it anew has failed; it is not tried again until then.
@@ -244,9 +276,14 @@ impl Entry {
         now < self.retry_at.load(Ordering::Relaxed)
     }
 
-    /// For how many seconds it has not been fresh.
+    /// For how many milliseconds it has not been fresh.
+    pub fn overdue(&self, now: u64) -> u64 {
+        now.saturating_sub(self.fresh_until())
+    }
+
+    /// The same in seconds.
     pub fn staleness(&self, now: u64) -> u64 {
-        now.saturating_sub(self.fresh_until) / 1000
+        self.overdue(now) / 1000
     }
 
     /// Seconds since it was asked for.
@@ -256,7 +293,17 @@ impl Entry {
 
     /// Whether it may be shown: young enough. Whether it was touched is the partition's to say.
     pub fn is_fresh(&self, now: u64) -> bool {
-        now < self.fresh_until
+        now < self.fresh_until()
+    }
+
+    /// Until when it is fresh, in milliseconds of the process.
+    pub fn fresh_until(&self) -> u64 {
+        self.fresh_until.load(Ordering::Relaxed)
+    }
+
+    /// Until when it may be shown, fresh or stale.
+    fn usable_until(&self) -> u64 {
+        self.fresh_until().saturating_add(self.stale_for)
     }
 }
 
@@ -285,7 +332,7 @@ impl Stored {
     /// How long it is of use, in milliseconds from when it was made.
     pub fn lifetime(&self) -> u64 {
         match self {
-            Self::Entry(entry) => entry.usable_until.saturating_sub(entry.asked_at),
+            Self::Entry(entry) => entry.usable_until().saturating_sub(entry.asked_at),
             Self::Uncacheable { lifetime } => *lifetime,
         }
     }
@@ -362,6 +409,20 @@ mod tests {
         // A condition is about what is there (RFC 9110, 13.2.1).
         it.status = StatusCode::NOT_FOUND;
         assert!(!it.is_known_to(&headers(&[("if-none-match", &tag)])));
+    }
+
+    #[test]
+    fn a_softened_entry_is_usable_as_long_as_one_whose_lifetime_has_ended() {
+        let shown = Representation::new(StatusCode::OK, HeaderMap::new(), Bytes::new());
+        let entry = Entry::new(shown, View::default(), Stamp::empty(), 100, 5000, 300);
+        let state = |now| (entry.is_fresh(now), entry.is_usable(now), entry.overdue(now));
+        assert_eq!([state(1000), state(5200)], [(true, true, 0), (false, true, 200)]);
+        assert!(entry.soften(1000));
+        let [at_once, meanwhile, over] = [1000, 1299, 1300].map(state);
+        assert_eq!(at_once, (false, true, 0));
+        assert_eq!((meanwhile, over), ((false, true, 299), (false, false, 300)));
+        assert!(!entry.soften(2000), "it is not made fresh again");
+        assert_eq!(state(1299), (false, true, 299));
     }
 
     #[test]

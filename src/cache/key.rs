@@ -12,7 +12,7 @@
 use http::uri::PathAndQuery;
 
 use super::partition::Partition;
-use crate::vocabulary::Format;
+use crate::vocabulary::{Closed as _, Format, Noted};
 
 /// What an entry is kept under, and all that a fill is made from besides the credential.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -20,6 +20,21 @@ pub struct Key {
     partition: u64,
     target: PathAndQuery,
     format: Option<Format>,
+}
+
+/// What stands for a key where the key itself may not be shown: its query may hold secrets. Equal for
+/// requests that one entry may answer; that others have the same is unlikely, and harms nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digest(pub u32);
+
+impl Noted for Digest {
+    fn pack(self) -> u64 {
+        u64::from(self.0) | 1 << 32
+    }
+
+    fn unpack(packed: u64) -> Option<Self> {
+        packed.checked_sub(1 << 32).and_then(|digest| u32::try_from(digest).ok()).map(Self)
+    }
 }
 
 impl Key {
@@ -43,8 +58,52 @@ impl Key {
         self.format
     }
 
+    /// Its digest.
+    pub fn digest(&self) -> Digest {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&self.partition.to_le_bytes());
+        hasher.update(self.format.map_or("", Format::as_str).as_bytes());
+        hasher.update(self.target.as_str().as_bytes());
+        Digest(hasher.finalize())
+    }
+
     /// How much memory the key takes.
     pub fn weight(&self) -> usize {
         size_of::<Self>() + self.target.as_str().len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        api::families::FamilySet,
+        cache::{coherence::Epochs, names::Names, partition::Commons},
+    };
+
+    #[test]
+    fn a_digest_tells_keys_apart() {
+        let none = FamilySet::EMPTY;
+        let commons = Arc::new(Commons::new(1, none, none, Names::new(1)));
+        let partition = |id| {
+            Partition::numbered(id, Arc::new(Epochs::new(1, none)), Arc::clone(&commons), true)
+        };
+        let digest = |id, target: &str, format| {
+            Key::new(&partition(id), target.parse().expect("a target"), format).digest()
+        };
+        let one = digest(1, "/a", Some(Format::Json));
+        assert_eq!(one, digest(1, "/a", Some(Format::Json)));
+        let others = [
+            digest(2, "/a", Some(Format::Json)),
+            digest(1, "/b", Some(Format::Json)),
+            digest(1, "/a", Some(Format::Xml)),
+            digest(1, "/a", None),
+        ];
+        assert!(!others.contains(&one));
+        for digest in [one, Digest(0), Digest(u32::MAX)] {
+            assert_eq!(Digest::unpack(digest.pack()), Some(digest));
+        }
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! Random histories over the same core, with flights, names and transactions, are in `watch/model`.
 //!
-//! The property: no read that begins after a write was acknowledged shows an older version.
+//! The property: no read that begins after a write was acknowledged shows an older version. What
+//! holds of flights is in `flights`.
+
+mod flights;
 
 use std::sync::Arc as StdArc;
 

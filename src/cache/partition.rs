@@ -17,6 +17,7 @@ use std::sync::{
 use smallvec::SmallVec;
 
 use super::{
+    cause::Cause,
     coherence::{Cell, Change, Epochs, Stamp, View},
     names::Names,
 };
@@ -71,6 +72,7 @@ pub struct Felt<C = AtomicU64> {
     partition: Arc<Partition<C>>,
     change: Change,
     breadth: Breadth,
+    cause: Option<Cause>,
 }
 
 /// Holds a change unsettled: begun when it is made, ended when it is dropped, with a bump at both
@@ -80,6 +82,8 @@ pub struct Hold<C: Cell = AtomicU64> {
     felt: Felt<C>,
     /// What a removal changes besides, if anything is known by then to name what is removed.
     removal: Option<Change>,
+    /// What its end is for, if that is something else than what it began with.
+    end: Option<Cause>,
 }
 
 impl<C: Cell> Commons<C> {
@@ -151,6 +155,27 @@ impl<C: Cell> Partition<C> {
         own.and_then(|from| self.others().is_current(view, stamp, from)).is_some()
     }
 
+    /// What made a stamp outdated; none if it is current, or if nobody knows.
+    pub fn outdated_by(&self, view: View, stamp: &Stamp) -> Option<Cause> {
+        self.raised(view, Some(stamp))
+    }
+
+    /// What has changed last of what is shown; none if nothing has, or if nobody knows.
+    pub fn changed_by(&self, view: View) -> Option<Cause> {
+        self.raised(view, None)
+    }
+
+    fn raised(&self, view: View, stamp: Option<&Stamp>) -> Option<Cause> {
+        let (own, from) = self.account.raised(view, stamp, 0);
+        let (others, _) = self.others().raised(view, stamp, from);
+        own.max(others)?.cause()
+    }
+
+    /// What a read waits for that is unsettled; none if nothing is, or if nobody knows.
+    pub fn unsettled_by(&self, view: View) -> Option<Cause> {
+        self.account.unsettled_by(view).max(self.others().unsettled_by(view))?.cause()
+    }
+
     /// What others change of what it shows.
     fn others(&self) -> &Epochs<C> {
         if self.sees_all { &self.upstream.anyone } else { &self.upstream.everyone }
@@ -166,12 +191,26 @@ impl Drop for Room {
 impl<C: Cell> Felt<C> {
     /// A change by a partition's credential.
     pub fn new(partition: Arc<Partition<C>>, change: Change, breadth: Breadth) -> Self {
-        Self { partition, change, breadth }
+        Self { partition, change, breadth, cause: None }
+    }
+
+    /// The same, with what it is for.
+    #[must_use]
+    pub fn because(self, cause: Cause) -> Self {
+        Self { cause: Some(cause), ..self }
     }
 
     /// It happened.
     pub fn touch(&self) {
+        self.explain();
         self.each(Epochs::touch);
+    }
+
+    /// Says what the next bumps are for.
+    fn explain(&self) {
+        if let Some(cause) = self.cause {
+            self.each(|epochs, change| epochs.because(change, cause));
+        }
     }
 
     /// What is changed, and by whom, for those who keep one of each.
@@ -182,7 +221,8 @@ impl<C: Cell> Felt<C> {
     /// The same place, with another change.
     #[must_use]
     pub fn with(&self, change: Change) -> Self {
-        Self { partition: Arc::clone(&self.partition), change, breadth: self.breadth }
+        let Self { breadth, cause, .. } = *self;
+        Self { partition: Arc::clone(&self.partition), change, breadth, cause }
     }
 
     /// Who may see it.
@@ -220,8 +260,9 @@ impl<C: Cell> Felt<C> {
 impl<C: Cell> Hold<C> {
     /// What is changed is unsettled from now on.
     pub fn begin(felt: Felt<C>) -> Self {
+        felt.explain();
         felt.each(Epochs::begin);
-        Self { felt, removal: None }
+        Self { felt, removal: None, end: None }
     }
 
     /// It is a removal, which changes all of this if anything names what is removed.
@@ -253,6 +294,11 @@ impl<C: Cell> Hold<C> {
         self.felt.touch();
     }
 
+    /// It will end for something else than it began with.
+    pub fn ended_by(&mut self, cause: Cause) {
+        self.end = Some(cause);
+    }
+
     /// What is held.
     pub fn felt(&self) -> &Felt<C> {
         &self.felt
@@ -272,6 +318,9 @@ impl<C: Cell> Drop for Hold<C> {
     fn drop(&mut self) {
         if self.removal.is_some() {
             self.touch();
+        }
+        if let Some(cause) = self.end {
+            self.felt.each(|epochs, change| epochs.because(change, cause));
         }
         self.felt.each(Epochs::end);
     }

@@ -1,13 +1,14 @@
 //! The entries and all by which they are judged: what the cache and the fetches share.
 
 use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
 
 use super::{
-    coherence::Stamp,
+    coherence::{Change, Stamp},
+    dependence::Dependence,
     entry::{Config, Entry, Lifetime, Representation, Stored},
     key::Key,
     partition::Partition,
@@ -17,7 +18,6 @@ use crate::{
     api::routes::RouteTable,
     clock::{Clock, millis},
     metrics::Metrics,
-    vocabulary::RouteClass,
 };
 
 /// The entries, and what it takes to judge them.
@@ -32,17 +32,23 @@ pub struct Shelf {
     pub clock: Clock,
     /// The series.
     pub metrics: Arc<Metrics>,
-    /// The partitions whose share is used up; what they have over its lifetime is cleared away.
-    pub crowded: Mutex<HashSet<u64>>,
+    /// The partitions whose share is used up; what they have that is of little use is cleared away.
+    crowded: Mutex<HashMap<u64, Arc<Partition>>>,
+    /// When the last soft purge was, in milliseconds of the process. It is held while an entry is put
+    /// in, so that a soft purge finds the entry, or the entry finds the soft purge.
+    softened_at: RwLock<Option<u64>>,
 }
+
+/// What a soft purge is about: of each partition by its number, what no longer counts as fresh.
+pub type Softened = HashMap<u64, (Arc<Partition>, Change)>;
 
 /// What is known of a fetch besides what it brought.
 #[derive(Clone, Copy, Debug)]
 pub struct Filled<'a> {
     /// The epochs when it began.
     pub stamp: &'a Stamp,
-    /// The class of its route.
-    pub class: RouteClass,
+    /// What it depends on, and the class of its route.
+    pub dependence: Dependence,
     /// Nothing is under way that may change what it shows.
     pub settled: bool,
     /// When the upstream was asked, in milliseconds of the process.
@@ -50,19 +56,33 @@ pub struct Filled<'a> {
 }
 
 impl Shelf {
+    /// An empty one.
+    pub fn new(
+        config: Config,
+        routes: Arc<RouteTable>,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let store = Store::new(config.capacity, metrics.cache_evictions.clone());
+        let (crowded, softened_at) = (Mutex::default(), RwLock::default());
+        Self { store, routes, config, clock, metrics, crowded, softened_at }
+    }
+
     /// Keeps a representation for as long as its class and its status live; while what it shows is
     /// unsettled, for a moment from when the upstream was asked. Says whether there was room for it.
     pub fn keep(
         &self,
         key: &Key,
-        partition: &Partition,
+        partition: &Arc<Partition>,
         filled: Filled<'_>,
         shown: Representation,
     ) -> bool {
-        let Some(Lifetime { fresh, stale }) = self.config.lifetime_of(filled.class, shown.status)
-        else {
+        let Dependence { class, .. } = filled.dependence;
+        let Some(Lifetime { fresh, stale }) = self.config.lifetime_of(class, shown.status) else {
             return true;
         };
+        // What is found by no request is judged by what its stamp was taken of.
+        let view = filled.dependence.view_of(shown.status);
         let (now, asked_at) = (self.clock.now(), filled.asked_at);
         let (fresh_until, stale) = if filled.settled {
             // Not from when it was asked for: the slowest lists are those that are worth keeping.
@@ -78,12 +98,18 @@ impl Shelf {
         let Some(room) = partition.room(bytes, self.config.share()) else {
             // What stands there is outdated, and takes the room of its successor.
             self.store.remove(key);
-            self.crowded().insert(partition.id());
+            self.crowded().insert(partition.id(), Arc::clone(partition));
             return false;
         };
         let stamp = filled.stamp.clone();
-        let usable_until = fresh_until.saturating_add(millis(stale));
-        let entry = Entry::new(shown, stamp, asked_at, fresh_until, usable_until).taking(room);
+        let entry = Entry::new(shown, view, stamp, asked_at, fresh_until, millis(stale));
+        let mut entry = entry.taking(room);
+        entry.settled = filled.settled;
+        let softened_at = self.softened_at.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = softened_at.filter(|at| asked_at <= *at) {
+            // Maybe what it shows was not even meant: that costs a fetch.
+            entry.soften(at);
+        }
         self.store.insert(key.clone(), Arc::new(Stored::Entry(entry)));
         true
     }
@@ -92,12 +118,49 @@ impl Shelf {
     pub fn housekeep(&self) {
         let crowded = std::mem::take(&mut *self.crowded());
         if !crowded.is_empty() {
-            self.store.clear_expired(self.clock.now(), &crowded);
+            self.clear(&crowded);
         }
         self.store.housekeep();
     }
 
-    fn crowded(&self) -> MutexGuard<'_, HashSet<u64>> {
+    /// Removes what these partitions have that is never shown again, because it was touched, or only
+    /// if there is nothing better, because its lifetime is over.
+    fn clear(&self, partitions: &HashMap<u64, Arc<Partition>>) {
+        let now = self.clock.now();
+        for (key, stored) in self.store.iter() {
+            let Some(partition) = partitions.get(&key.partition()) else { continue };
+            let Stored::Entry(entry) = &*stored else { continue };
+            if !entry.is_fresh(now) || !partition.is_current(entry.view, &entry.stamp) {
+                self.store.remove(&key);
+            }
+        }
+    }
+
+    /// Ends the lifetime of what was asked for until now and shows any of some changes: it is fetched
+    /// anew for whoever asks next, and shown stale as if its lifetime had just passed. Says how many
+    /// entries would have been shown as fresh.
+    ///
+    /// All that is kept is looked at, so this is for a thread that may be busy for a while. What is
+    /// being fetched, or is asked for within this millisecond, is kept as stale, whatever it shows.
+    pub fn soften(&self, changes: &Softened) -> usize {
+        let now = {
+            let mut at = self.softened_at.write().unwrap_or_else(PoisonError::into_inner);
+            *at.insert(self.clock.now())
+        };
+        let precise = self.routes.precise();
+        let mut count = 0;
+        for (key, stored) in self.store.iter() {
+            let Some((partition, change)) = changes.get(&key.partition()) else { continue };
+            let Stored::Entry(entry) = &*stored else { continue };
+            if entry.asked_at <= now && change.shows_in(entry.view, precise) && entry.soften(now) {
+                // What was touched would not have been shown.
+                count += usize::from(partition.is_current(entry.view, &entry.stamp));
+            }
+        }
+        count
+    }
+
+    fn crowded(&self) -> MutexGuard<'_, HashMap<u64, Arc<Partition>>> {
         self.crowded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -105,5 +168,102 @@ impl Shelf {
     pub fn mark_uncacheable(&self, key: &Key) {
         let lifetime = millis(self.config.uncacheable_lifetime);
         self.store.insert(key.clone(), Arc::new(Stored::Uncacheable { lifetime }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{thread, time::Instant};
+
+    use bytes::Bytes;
+    use http::{HeaderMap, StatusCode};
+
+    use super::*;
+    use crate::{
+        api::families::FamilySet,
+        cache::{
+            coherence::{Epochs, View},
+            names::Names,
+            partition::Commons,
+        },
+        settings::ByteSize,
+        vocabulary::RouteClass,
+    };
+
+    struct Setting {
+        shelf: Shelf,
+        partition: Arc<Partition>,
+        view: View,
+    }
+
+    impl Setting {
+        /// A partition whose share is a MiB.
+        fn new() -> Self {
+            let routes = Arc::new(RouteTable::new(&[]).expect("the table itself"));
+            let config = Config {
+                capacity: ByteSize::mib(10),
+                max_partition_percent: 10,
+                ..Config::default()
+            };
+            let (families, none) = (routes.families().len(), FamilySet::EMPTY);
+            let commons = Arc::new(Commons::new(families, none, none, Names::new(1)));
+            let account = Arc::new(Epochs::new(families, none));
+            let partition = Arc::new(Partition::new(account, commons, true));
+            let view = View::of(routes.families().all());
+            let shelf = Shelf::new(config, routes, Clock::start(), Arc::new(Metrics::new()));
+            Self { shelf, partition, view }
+        }
+
+        /// Keeps something of 200 KiB that was asked for now; says whether there was room.
+        fn keep(&self, number: u32) -> bool {
+            let target = format!("/virtual_machines/{number}.json").parse().expect("a target");
+            let key = Key::new(&self.partition, target, None);
+            let stamp = &self.partition.stamp(self.view);
+            let dependence = Dependence { view: self.view, class: RouteClass::Inventory };
+            let asked_at = self.shelf.clock.now();
+            let filled = Filled { stamp, dependence, settled: true, asked_at };
+            let body = Bytes::from(vec![b'x'; 200 << 10]);
+            let shown = Representation::new(StatusCode::OK, HeaderMap::new(), body);
+            self.shelf.keep(&key, &self.partition, filled, shown)
+        }
+    }
+
+    #[test]
+    fn what_was_touched_gives_its_room_back_when_it_is_wanted() {
+        let setting = Setting::new();
+        let kept = (0..9).filter(|number| setting.keep(*number)).count();
+        assert_eq!(kept, 5);
+        setting.shelf.housekeep();
+        assert!(!setting.keep(9), "what is fresh is not cleared away");
+        setting.partition.account().touch(Change::whole(setting.view.families));
+        assert!(!setting.keep(9));
+        // moka lets go of what it removed when no thread looks at it any more.
+        let patience = Instant::now() + Duration::from_secs(10);
+        while !setting.keep(9) {
+            assert!(Instant::now() < patience, "what was touched keeps its room");
+            setting.shelf.housekeep();
+            thread::yield_now();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_asked_for_later_is_not_softened() {
+        let setting = Setting::new();
+        let all = Change::whole(setting.view.families);
+        let partition = Arc::clone(&setting.partition);
+        let changes = HashMap::from([(partition.id(), (partition, all))]);
+        let fresh = || {
+            let now = setting.shelf.clock.now();
+            let all = setting.shelf.store.iter();
+            all.filter(|(_, kept)| matches!(&**kept, Stored::Entry(e) if e.is_fresh(now))).count()
+        };
+        assert!(setting.keep(1));
+        assert_eq!((setting.shelf.soften(&changes), fresh()), (1, 0));
+        assert!(setting.keep(2));
+        assert_eq!(fresh(), 0, "it may have been asked for before");
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(setting.keep(3));
+        assert_eq!((fresh(), setting.shelf.soften(&HashMap::new())), (1, 0));
+        assert_eq!((fresh(), setting.shelf.soften(&changes)), (1, 1));
     }
 }

@@ -2,14 +2,14 @@
 //!
 //! moka decides what stays; whether an entry is true is decided by its stamp on every hit. So no
 //! invalidation ever has to find the entries that it is about, and moka's predicates, which every
-//! read would pay for, are not used.
+//! read would pay for, are not used. What is no invalidation may look at all of them, off the request
+//! path.
 //!
 //! moka accounts for what is inserted only now and then, after some hundred inserts; with large
 //! entries that is a multiple of a small bound. So whoever inserts makes it do so as soon as a share
 //! of the bound is not accounted for.
 
 use std::{
-    collections::HashSet,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -107,17 +107,9 @@ impl Store {
         self.entries.invalidate(key);
     }
 
-    /// Removes what these partitions have that is over its lifetime and would be shown only if there
-    /// were nothing better.
-    pub fn clear_expired(&self, now: u64, partitions: &HashSet<u64>) {
-        let theirs = self.entries.iter().filter(|(key, _)| partitions.contains(&key.partition()));
-        let expired = theirs.filter(|(_, value)| match &**value {
-            Stored::Entry(entry) => !entry.is_fresh(now),
-            Stored::Uncacheable { .. } => false,
-        });
-        for (key, _) in expired {
-            self.entries.invalidate(&*key);
-        }
+    /// All that is kept. What was inserted before is among it; reads and inserts go on meanwhile.
+    pub fn iter(&self) -> impl Iterator<Item = (Arc<Key>, Arc<Stored>)> {
+        self.entries.iter()
     }
 
     /// How many entries there are, roughly.
@@ -142,7 +134,7 @@ mod tests {
     use crate::{
         api::families::FamilySet,
         cache::{
-            coherence::{Epochs, Stamp},
+            coherence::{Epochs, Stamp, View},
             entry::{Entry, Representation},
             names::Names,
             partition::{Commons, Partition},
@@ -158,7 +150,8 @@ mod tests {
     fn entry(bytes: usize) -> Arc<Stored> {
         let body = Bytes::from(vec![b'x'; bytes]);
         let shown = Representation::new(StatusCode::OK, HeaderMap::new(), body);
-        Arc::new(Stored::Entry(Entry::new(shown, Stamp::empty(), 0, 60_000, 60_000)))
+        let (view, stamp) = (View::default(), Stamp::empty());
+        Arc::new(Stored::Entry(Entry::new(shown, view, stamp, 0, 60_000, 0)))
     }
 
     #[test]

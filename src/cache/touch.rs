@@ -9,6 +9,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
+    cause::Cause,
     coherence::{Change, Item},
     names::Names,
     partition::{Breadth, Felt, Hold, Partition},
@@ -148,6 +149,19 @@ impl Touch {
         let open = change.unnamed();
         let state = Mutex::new(State { stage, open, removal, item });
         Self { state, settler, metrics }
+    }
+
+    /// The same, with what it is for.
+    #[must_use]
+    pub fn because(self, cause: Cause) -> Self {
+        {
+            let mut state = self.state();
+            state.stage = match std::mem::replace(&mut state.stage, Stage::Ended) {
+                Stage::Unsent(felt) => Stage::Unsent(felt.because(cause)),
+                other => other,
+            };
+        }
+        self
     }
 
     /// The first byte is about to be sent.

@@ -125,7 +125,7 @@ mod tests {
     use http::StatusCode;
 
     use super::*;
-    use crate::cache::coherence::Stamp;
+    use crate::cache::coherence::{Stamp, View};
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         let pair = |(k, v): &(&'static str, &str)| {
@@ -143,7 +143,8 @@ mod tests {
         let validator = Validator::of(&headers, &body(), vault);
         let shown =
             Representation { validator, ..Representation::new(StatusCode::OK, headers, body()) };
-        Held::of(&Arc::new(Stored::Entry(Entry::new(shown, Stamp::empty(), 0, 1, 1))))
+        let (view, stamp) = (View::default(), Stamp::empty());
+        Held::of(&Arc::new(Stored::Entry(Entry::new(shown, view, stamp, 0, 1, 1))))
     }
 
     #[test]

@@ -6,8 +6,9 @@ use std::{
 };
 
 use super::{
-    Cli, Command, CredentialCommand, Desk, UpstreamCommand, check, credential, failure::Failure,
-    import, input::Input, master_key, output::Output, probe, purge, serve, tenant, token, upstream,
+    Cli, Command, CredentialCommand, Desk, UpstreamCommand, check, credential, explain,
+    failure::Failure, import, input::Input, master_key, output::Output, probe, purge, serve,
+    tenant, token, upstream,
 };
 use crate::{
     admin::{self, AdminToken},
@@ -39,6 +40,7 @@ pub fn run(
             probe::run(&config, &keyring(&config)?, &test.name, output)
         }
         Command::Purge(args) => purge::run(&Config::load(&cli.config)?, args, output),
+        Command::Explain(args) => explain::run(&Config::load(&cli.config)?, args, output),
         Command::Tenant(_)
         | Command::Credential(CredentialCommand::Stored(_))
         | Command::Token(_)
@@ -84,6 +86,7 @@ fn at_desk(cli: &Cli, stdin: &mut dyn BufRead, stdout: &mut dyn Write) -> Result
         | Command::Demo
         | Command::MasterKey(_)
         | Command::Purge(_)
+        | Command::Explain(_)
         | Command::Upstream(_)
         | Command::Credential(CredentialCommand::Test(_)) => Ok(()),
     }

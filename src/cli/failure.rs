@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, io, net::SocketAddr, path::PathBuf};
 
-use super::{exit::Exit, purge::AskError};
+use super::{exit::Exit, remote::AskError};
 use crate::{
     admin::token::AdminTokenError,
     auth::{keyring::VaultError, scopes::UnknownName},
@@ -133,9 +133,9 @@ pub enum Failure {
         /// What it said.
         why: String,
     },
-    /// What is to be purged is not there.
-    #[error("nothing was purged: {0}")]
-    NotPurged(String),
+    /// The running server cannot do it.
+    #[error("{0}")]
+    NotDone(String),
     /// The demo's own parts cannot be put together.
     #[error("the demo cannot start: {0}")]
     Demo(String),
@@ -164,7 +164,7 @@ impl Failure {
                 });
                 if upstreams_alone { Exit::Config } else { Exit::Data }
             }
-            Self::BadSecret(_) | Self::SecretTooLong(_) | Self::NotPurged(_) => Exit::Data,
+            Self::BadSecret(_) | Self::SecretTooLong(_) | Self::NotDone(_) => Exit::Data,
             Self::Scope(_) | Self::NothingToSet | Self::TooLate => Exit::Usage,
             Self::Random(_) => Exit::Software,
             Self::Unreadable { source, .. } => of_file(source, Exit::NoInput),

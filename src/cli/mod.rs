@@ -17,6 +17,7 @@ pub mod check;
 pub mod credential;
 pub mod dispatch;
 pub mod exit;
+pub mod explain;
 pub mod failure;
 pub mod import;
 pub mod input;
@@ -24,6 +25,7 @@ pub mod master_key;
 pub mod output;
 pub mod probe;
 pub mod purge;
+pub mod remote;
 pub mod serve;
 pub mod tenant;
 pub mod token;
@@ -79,6 +81,8 @@ pub enum Command {
     Import(import::ImportArgs),
     /// Make what a running server keeps stale, so that it is fetched anew
     Purge(purge::PurgeArgs),
+    /// Say why a running server answered a request as it did, or would
+    Explain(explain::ExplainArgs),
     /// Make a file with a new master key
     MasterKey(master_key::MasterKeyArgs),
     /// Serve a simulated panel with tenants of its own; needs no configuration

@@ -74,6 +74,7 @@ fn the_definition_is_sound() {
         "purge --all --json",
         "purge --tenant x --family a,b --family c",
         "purge --path /virtual_machines/5.json",
+        "purge --soft --credential x --family a",
     ] {
         let arguments = std::iter::once("tollgate").chain(line.split_whitespace());
         Cli::read(arguments.map(OsString::from)).expect(line);
@@ -176,6 +177,24 @@ fn a_standing_is_declared_changed_and_listed() {
 }
 
 #[test]
+fn a_permission_is_given_by_its_word_and_listed() {
+    let mut fixture = Fixture::new();
+    let mut run = |line: &str| run(&mut fixture, line).expect(line);
+    run("tenant add acme");
+    run(ADD_CREDENTIAL);
+    let create = "token create --tenant acme --credential main-1";
+    run(create);
+    run(&format!("{create} --permit explain,cache:refresh"));
+    let listed = run("token list");
+    let rows: Vec<Vec<_>> = listed.lines().map(|l| l.split_whitespace().collect()).collect();
+    let permits: Vec<_> = rows.iter().map(|row| row[8]).collect();
+    assert_eq!(permits, ["PERMIT", "-", "cache:refresh,explain"]);
+    let tokens: serde_json::Value = serde_json::from_str(&run("token list --json")).expect("JSON");
+    assert_eq!(tokens[0]["permissions"], serde_json::json!([]));
+    assert_eq!(tokens[1]["permissions"], serde_json::json!(["cache:refresh", "explain"]));
+}
+
+#[test]
 fn nothing_that_is_listed_shows_a_secret() {
     let mut fixture = Fixture::new();
     run(&mut fixture, "tenant add acme").expect("added");
@@ -223,11 +242,14 @@ fn wrong_arguments_say_what_would_be_right() {
     assert!(usage("tenant add acme --limit-status 500").contains("expected 429 or 403"));
     assert!(usage("token create --tenant a --credential b --expires-in soon").contains("30d"));
     assert!(usage("token create --tenant a --credential b --address 1").contains("192.0.2.0/24"));
+    let permit = "token create --tenant a --credential b --permit cache:fill";
+    assert!(usage(permit).contains("expected cache:refresh or explain"));
     assert!(usage("credential add a --upstream main --login x").contains("--secret-file"));
     assert!(usage("credential add a --upstream main --secret-stdin").contains("--login"));
     let two = "credential add a --upstream main --login x --secret-stdin --secret-env S";
     assert!(usage(two).contains("cannot be used with"));
     assert!(usage("purge").contains("--credential <NAME>"));
+    assert!(usage("purge --soft").contains("--credential <NAME>"));
     assert!(usage("purge --all --tenant a").contains("cannot be used with"));
     assert!(usage("purge --family a --path /b").contains("cannot be used with"));
     assert!(usage("credential set a").contains("--reach <REACH>"));

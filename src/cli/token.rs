@@ -15,12 +15,12 @@ use super::{
 use crate::{
     auth::{
         keyring::random,
-        scopes::{Access, ScopeNames},
+        scopes::{Access, Permission, ScopeNames},
         token::Token,
     },
     settings::parse_duration,
     tenants::{
-        record::{LimitStatus, Records, TokenRecord, TokenTerms, address_range},
+        record::{LimitStatus, Records, TokenRecord, TokenTerms, address_range, member},
         store::NewToken,
     },
     vocabulary::Closed,
@@ -58,6 +58,10 @@ pub struct CreateToken {
     /// Refuse these route classes and families
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub deny: Vec<String>,
+    /// Give it these permissions: cache:refresh (its requests may make the cache fetch anew),
+    /// explain (its replies say why they were answered so)
+    #[arg(long, value_name = "PERMISSION", value_delimiter = ',', value_parser = permission)]
+    pub permit: Vec<Permission>,
     /// Take it from these addresses alone: an address or a range such as 192.0.2.0/24
     #[arg(long = "address", value_name = "RANGE", value_delimiter = ',', value_parser = range)]
     pub addresses: Vec<IpNet>,
@@ -114,6 +118,7 @@ struct Shown {
     access: &'static str,
     allow: Vec<String>,
     deny: Vec<String>,
+    permissions: Vec<String>,
     addresses: Vec<String>,
     not_before: Option<i64>,
     expires: Option<i64>,
@@ -122,7 +127,7 @@ struct Shown {
     revoked: Option<i64>,
 }
 
-const COLUMNS: [Column<Shown>; 10] = [
+const COLUMNS: [Column<Shown>; 11] = [
     ("ID", |t| t.id.clone()),
     ("TENANT", |t| t.tenant.clone()),
     ("CREDENTIAL", |t| t.credential.clone()),
@@ -131,6 +136,7 @@ const COLUMNS: [Column<Shown>; 10] = [
     ("ACCESS", |t| t.access.to_owned()),
     ("ALLOW", |t| joined(&t.allow)),
     ("DENY", |t| joined(&t.deny)),
+    ("PERMIT", |t| joined(&t.permissions)),
     ("ADDRESSES", |t| joined(&t.addresses)),
     ("EXPIRES", |t| time(t.expires)),
 ];
@@ -198,7 +204,8 @@ fn shown(token: TokenRecord, tenant: String, credential: String, now: i64) -> Sh
         TokenRecord { terms, .. } if terms.not_before.is_some_and(|start| now < start) => "not yet",
         TokenRecord { .. } => "good",
     };
-    let TokenTerms { scopes, addresses, not_before, expires, limit_status } = token.terms;
+    let TokenTerms { scopes, permissions, addresses, not_before, expires, limit_status } =
+        token.terms;
     Shown {
         id: token.id,
         tenant,
@@ -208,6 +215,7 @@ fn shown(token: TokenRecord, tenant: String, credential: String, now: i64) -> Sh
         access: scopes.access.as_str(),
         allow: scopes.allow,
         deny: scopes.deny,
+        permissions: permissions.words().map(str::to_owned).collect(),
         addresses: addresses.iter().map(IpNet::to_string).collect(),
         not_before,
         expires,
@@ -229,6 +237,7 @@ impl CreateToken {
         };
         Ok(TokenTerms {
             scopes: ScopeNames { access, allow: self.allow.clone(), deny: self.deny.clone() },
+            permissions: self.permit.iter().copied().collect(),
             addresses: self.addresses.clone(),
             not_before: resolve(self.not_before)?,
             expires: resolve(self.expires_in.map(Moment::In))?,
@@ -239,6 +248,10 @@ impl CreateToken {
 
 fn range(text: &str) -> Result<IpNet, &'static str> {
     address_range(text).ok_or("expected an address or a range such as 192.0.2.0/24")
+}
+
+fn permission(text: &str) -> Result<Permission, &'static str> {
+    member(text).ok_or("expected cache:refresh or explain")
 }
 
 fn duration(text: &str) -> Result<Duration, &'static str> {

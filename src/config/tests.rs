@@ -17,11 +17,13 @@ fn the_reference_says_what_the_defaults_are() {
     assert_eq!(config.gateway, gateway::Config::default());
     assert_eq!(config.cache, entry::Config::default());
     assert_eq!(config.watch, watch::Config::default());
+    assert_eq!(config.sampler, sampler::Config::default());
     assert_eq!(config.tenants, tenants::Config::default());
     assert_eq!(config.failed_tokens, failures::Config::default());
     assert_eq!(config.admin, admin::Config::default());
     assert_eq!(config.log, telemetry::LogConfig::default());
     assert_eq!(config.access_log, telemetry::AccessConfig::default());
+    assert_eq!(config.explain, explain::Config::default());
     let main = config.upstreams.get("main").expect("an upstream");
     let url = main.config.url.clone();
     assert_eq!(main.config, upstream::Config { url, ..upstream::Config::default() });
@@ -35,11 +37,13 @@ fn the_reference_names_every_key() {
         ("gateway", gateway::Config::KEYS),
         ("cache", entry::Config::KEYS),
         ("watch", watch::Config::KEYS),
+        ("sampler", sampler::Config::KEYS),
         ("tenants", tenants::Config::KEYS),
         ("failed_tokens", failures::Config::KEYS),
         ("admin", admin::Config::KEYS),
         ("log", telemetry::LogConfig::KEYS),
         ("access_log", telemetry::AccessConfig::KEYS),
+        ("explain", explain::Config::KEYS),
         ("upstreams.main", upstream::Config::KEYS),
         ("routes", RouteConfig::KEYS),
     ];

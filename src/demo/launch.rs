@@ -17,6 +17,7 @@ use super::{
     simulator::{self, Simulator, User},
 };
 use crate::{
+    admin::AdminToken,
     auth::{
         keyring::{self, Keyring, MasterKey},
         scopes::{Access, ScopeNames},
@@ -100,9 +101,17 @@ impl Demo {
             |listener: &TcpListener| listener.local_addr().map_err(|e| failed("its address")(&e));
         let (data, admin) = (address(&listeners.data)?, address(&listeners.admin)?);
         let url = format!("https://{}", local(data));
-        let config = config(&url, &panel.url(), folder.path())?;
+        let (master_key, admin_token) = (MasterKey::generate()?, admin_token()?);
+        let written = |name: &str, text: &str| {
+            fs::write(folder.path().join(name), text).map_err(|e| failed("its folder")(&e))
+        };
+        written(MASTER_KEY, &master_key)?;
+        written(ADMIN_TOKEN, &admin_token)?;
+        let text = configuration(&url, &panel.url(), admin, folder.path());
+        written(CONFIGURATION, &text)?;
+        let config = parsed(&text)?;
         let keyring = Keyring::derive(
-            &MasterKey::parse(&MasterKey::generate()?).map_err(|e| failed("its master key")(&e))?,
+            &MasterKey::parse(&master_key).map_err(|e| failed("its master key")(&e))?,
         );
         let tenants = fill(&config, &keyring, &panel)?;
         let metrics = Arc::new(Metrics::new());
@@ -115,7 +124,9 @@ impl Demo {
             upstream: panel.url(),
             tenants,
         };
-        let process = Arc::new(Process::new(config, keyring, tls, metrics)?);
+        let token = AdminToken::find(&config.admin, None).map_err(|e| failed("its token")(&e))?;
+        let process = Process::new(config, keyring, tls, metrics)?.with_admin_token(token);
+        let process = Arc::new(process);
         Ok(Self { card, process, listeners, panel, folder })
     }
 
@@ -132,6 +143,11 @@ impl Demo {
     /// The panel behind.
     pub fn panel(&self) -> &Simulator {
         &self.panel
+    }
+
+    /// The file of the configuration, with which the other commands work on the demo.
+    pub fn configuration_file(&self) -> PathBuf {
+        self.folder.path().join(CONFIGURATION)
     }
 
     /// The file of the certificate's authority.
@@ -185,17 +201,36 @@ async fn bind(wished: SocketAddr) -> Result<TcpListener, Failure> {
     })
 }
 
-fn config(url: &str, upstream: &str, folder: &Path) -> Result<Config, Failure> {
-    let text = format!(
+const MASTER_KEY: &str = "master.key";
+const ADMIN_TOKEN: &str = "admin.token";
+const CONFIGURATION: &str = "tollgate.toml";
+
+/// The configuration, written down so that every command works on the demo, too. No hit is sampled:
+/// the panel is asked for what the clients ask for, and its record shows it.
+fn configuration(url: &str, upstream: &str, admin: SocketAddr, folder: &Path) -> String {
+    let path = |name| folder.join(name).display().to_string();
+    format!(
         "[gateway]\npublic_url = \"{url}\"\n\
-         [tenants]\nstore = \"{}\"\ntoken_environment = \"demo\"\n\
+         [tenants]\nstore = \"{}\"\nmaster_key_file = \"{}\"\ntoken_environment = \"demo\"\n\
+         [admin]\nlisten = \"{admin}\"\ntoken_file = \"{}\"\n\
          [access_log]\nenabled = false\n\
+         [sampler]\nshare = 0\n\
          [server]\ndrain_timeout = \"5s\"\n\
          [upstreams.panel]\nurl = \"{upstream}\"\n",
-        folder.join("tollgate.db").display()
-    );
+        path("tollgate.db"),
+        path(MASTER_KEY),
+        path(ADMIN_TOKEN),
+    )
+}
+
+fn parsed(text: &str) -> Result<Config, Failure> {
     let wrong = |problems| ConfigError::Wrong { path: "the demo's own".into(), problems };
-    Ok(Config::parse(&text, std::iter::empty()).map_err(wrong)?)
+    Ok(Config::parse(text, std::iter::empty()).map_err(wrong)?)
+}
+
+/// A token that nobody guesses, of 32 characters.
+fn admin_token() -> Result<String, Failure> {
+    Ok(keyring::random::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// A tenant for each of the panel's first users; the last has a tight limit. For the administrator

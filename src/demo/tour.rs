@@ -26,13 +26,14 @@ pub(super) fn text(demo: &Demo) -> String {
     let card = demo.card();
     let mut out = format!(
         "{}\n\n  gateway  {}\n  admin    {}\n  panel    {}  (simulated)\n\n{}\n\n  export \
-         CURL_CA_BUNDLE={}\n",
+         CURL_CA_BUNDLE={}\n  export TOLLGATE_CONFIG={}\n",
         paint(TITLE, "Tollgate is running. Ctrl-C ends it."),
         card.url,
         card.admin,
         card.upstream,
         paint(TITLE, "Paste into another terminal, in this order:"),
         demo.authority_file().display(),
+        demo.configuration_file().display(),
     );
     for tenant in &card.tenants {
         let name = tenant.name.to_uppercase();
@@ -46,15 +47,55 @@ pub(super) fn text(demo: &Demo) -> String {
     out
 }
 
+/// What the commands name.
+struct Names {
+    url: String,
+    admin: String,
+    program: String,
+    list: String,
+    /// The number of the first tenant's user at the panel.
+    user: u64,
+    /// A machine of it.
+    machine: u64,
+    /// A machine of it that is off: the panel's second of each user.
+    off: u64,
+}
+
+impl Names {
+    fn of(demo: &Demo) -> Self {
+        let card = demo.card();
+        let user = demo.panel().user(&card.tenants[0].name).map_or(0, |user| user.id);
+        let machines = demo.panel().machines();
+        let mut own = machines.iter().filter(|machine| machine.user_id == user);
+        let machine = own.next().map_or(1, |machine| machine.id);
+        let program = std::env::current_exe().unwrap_or_else(|_| "tollgate".into());
+        Self {
+            url: card.url.clone(),
+            admin: card.admin.clone(),
+            program: program.display().to_string(),
+            list: format!("{}/virtual_machines.json", card.url),
+            user,
+            machine,
+            off: own.next().map_or(machine, |machine| machine.id),
+        }
+    }
+}
+
+fn stop(what: &'static str, command: String, expected: &'static str) -> Stop {
+    Stop { what, command, expected }
+}
+
 fn stops(demo: &Demo) -> Vec<Stop> {
-    let card = demo.card();
-    let (url, admin) = (&card.url, &card.admin);
-    let user = demo.panel().user(&card.tenants[0].name).map_or(0, |user| user.id);
-    let machines = demo.panel().machines();
-    let machine = machines.iter().find(|m| m.user_id == user).map_or(1, |m| m.id);
-    let list = format!("{url}/virtual_machines.json");
+    let names = Names::of(demo);
+    [reads_and_writes(&names), transactions(&names), refusals(&names)]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn reads_and_writes(names: &Names) -> Vec<Stop> {
+    let Names { url, list, machine, .. } = names;
     let status = format!("curl -sS -u $ALICE -o /dev/null -D - {list} | grep -i cache-status");
-    let stop = |what, command: String, expected| Stop { what, command, expected };
     vec![
         stop("A miss: the list is fetched from the panel.", status.clone(), "fwd=miss; stored"),
         stop("A hit: the same list, from memory.", status.clone(), "hit"),
@@ -77,6 +118,34 @@ fn stops(demo: &Demo) -> Vec<Stop> {
             "{\"errors\":{\"label\":[\"can't be blank\"]}}",
         ),
         stop("So the next read is a miss, and shows it.", status, "fwd=miss; stored"),
+    ]
+}
+
+fn transactions(names: &Names) -> Vec<Stop> {
+    let Names { url, list, off, program, .. } = names;
+    vec![
+        stop(
+            "A machine starts: until its transaction has ended, reads are at most a second old.",
+            format!(
+                "curl -sS -u $ALICE -X POST {url}/virtual_machines/{off}/startup.json -o /dev/null \
+                 -w '%{{http_code}}\\n'; sleep 5"
+            ),
+            "201",
+        ),
+        stop(
+            "The first read after that is a miss, and Tollgate can say which transaction ended.",
+            format!(
+                "{program} explain $(curl -sS -u $ALICE -o /dev/null -D - {list} | tr -d '\\r' | \
+                 grep -i x-request-id | cut -d ' ' -f 2)"
+            ),
+            "transaction",
+        ),
+    ]
+}
+
+fn refusals(names: &Names) -> Vec<Stop> {
+    let Names { url, admin, list, user, .. } = names;
+    vec![
         stop(
             "A refusal: a token that nobody has.",
             format!(

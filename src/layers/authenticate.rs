@@ -61,7 +61,7 @@ where
     fn call(&mut self, request: Aimed) -> Self::Future {
         match self.gatekeeper.recognize(&request) {
             Ok(caller) => {
-                request.record.notes().grant = Some(Arc::clone(caller.grant()));
+                let _ = request.record.grant.set(Arc::clone(caller.grant()));
                 Either::Right(self.inner.call(Call { caller, request }))
             }
             Err(rejection) => refuse(rejection),

@@ -7,13 +7,15 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::future::Either;
+use http::Method;
 use http_body_util::BodyExt as _;
 use tower::{Layer, Service, layer::layer_fn};
 
 use super::{Answer, Step, always_ready, refuse};
 use crate::{
-    api::{method, routes::RouteTable},
-    call::{Call, Effect},
+    api::{method, routes::RouteTable, target::Target},
+    auth::scopes::Scopes,
+    call::{Aimed, Call, Effect},
     net::server::{ClientBody, ClientBodyError},
     rejection::Rejection,
 };
@@ -59,7 +61,9 @@ where
 
     fn call(&mut self, call: Call) -> Self::Future {
         let request = &call.request;
-        if let Err(rejection) = self.judge.judge(&call) {
+        let scopes = &call.caller.grant().scopes;
+        let Aimed { method, target, effect, .. } = request;
+        if let Err(rejection) = judge(&self.judge.routes, scopes, method, target, *effect) {
             return Either::Left(refuse(rejection));
         }
         if method::may_hide_override(&request.method, &request.headers) {
@@ -73,28 +77,6 @@ where
 }
 
 impl Judge {
-    fn judge(&self, call: &Call) -> Result<(), Rejection> {
-        let request = &call.request;
-        let scopes = &call.caller.grant().scopes;
-        let (method, target) = (&request.method, &request.target);
-        let (guarded, scope) = match request.effect {
-            Effect::Read(listed) => (
-                self.routes.is_guarded_read(listed, method, target),
-                self.routes.route(listed.id).scope_mask(),
-            ),
-            Effect::Write(touches) | Effect::UnlistedRead { touches, .. } => {
-                (self.routes.is_guarded(method, target), touches.scope)
-            }
-        };
-        if guarded {
-            return Err(Rejection::Guarded);
-        }
-        if request.effect.may_change() && !scopes.permits_writes() {
-            return Err(Rejection::ReadOnly);
-        }
-        if scopes.permits(scope) { Ok(()) } else { Err(Rejection::OutOfScope) }
-    }
-
     async fn reveal_override(&self, mut call: Call) -> Result<Call, Rejection> {
         let most = self.max_inspected_body;
         let request = &mut call.request;
@@ -109,6 +91,31 @@ impl Judge {
         request.body = ClientBody::from_bytes(bytes);
         Ok(call)
     }
+}
+
+/// Whether scopes permit what a request does.
+pub fn judge(
+    routes: &RouteTable,
+    scopes: &Scopes,
+    method: &Method,
+    target: &Target,
+    effect: Effect,
+) -> Result<(), Rejection> {
+    let (guarded, scope) = match effect {
+        Effect::Read(listed) => {
+            (routes.is_guarded_read(listed, method, target), routes.route(listed.id).scope_mask())
+        }
+        Effect::Write(touches) | Effect::UnlistedRead { touches, .. } => {
+            (routes.is_guarded(method, target), touches.scope)
+        }
+    };
+    if guarded {
+        return Err(Rejection::Guarded);
+    }
+    if effect.may_change() && !scopes.permits_writes() {
+        return Err(Rejection::ReadOnly);
+    }
+    if scopes.permits(scope) { Ok(()) } else { Err(Rejection::OutOfScope) }
 }
 
 /// Reads a request's body within a bound.

@@ -2,7 +2,9 @@
 //!
 //! An entry is shown when it is young enough and its stamp is still current; both are a few loads.
 //! What is not found goes on as a miss with the stamp of this moment, which is before anything is
-//! sent for it.
+//! sent for it. So does what is found and is not new enough for the request; whoever may not demand
+//! that is not listened to, so that nobody's hit costs a look at headers but theirs. Some of the hits
+//! are put to the test when they have been answered (`sampler/`).
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
@@ -11,43 +13,41 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tower::{Layer, Service, layer::layer_fn};
 
-use super::{Answer, Step, always_ready, show};
+use super::{Answer, Step, always_ready, refuse, show};
 use crate::{
     api::routes::Listed,
+    auth::scopes::Permission,
     cache::{
-        coherence::{Item, View},
-        dependence::Dependence,
-        entry::Stored,
-        key::Key,
-        shelf::Shelf,
-        status::CacheStatus,
+        dependence::Dependence, directives::Directives, entry::Stored, key::Key,
+        status::CacheStatus, validator::Held,
     },
     call::{Effect, Exchange, Lookup, Miss},
     net::server::ClientBody,
     rejection::Rejection,
-    vocabulary::{Bypass, CacheOutcome, Staleness},
+    sampler::{Sample, Sampler},
+    vocabulary::{Bypass, CacheOutcome, Forward, Staleness},
 };
 
 /// The service of this layer.
 #[derive(Clone)]
 pub struct FromCache<S> {
     inner: S,
-    shelf: Arc<Shelf>,
+    sampler: Arc<Sampler>,
 }
 
 /// The future of this layer.
 pub type Looked<F> =
     Either<Step<F>, Pin<Box<dyn Future<Output = Result<Answer, Rejection>> + Send>>>;
 
-/// Answers from the given shelf.
-pub fn layer<S>(shelf: Arc<Shelf>) -> impl Layer<S, Service = FromCache<S>> + Clone {
-    layer_fn(move |inner| FromCache { inner, shelf: Arc::clone(&shelf) })
+/// Answers from a sampler's shelf.
+pub fn layer<S>(sampler: Arc<Sampler>) -> impl Layer<S, Service = FromCache<S>> + Clone {
+    layer_fn(move |inner| FromCache { inner, sampler: Arc::clone(&sampler) })
 }
 
 impl<S> Service<Exchange> for FromCache<S>
 where
     S: Service<Lookup, Response = Answer, Error = Rejection> + Clone + Send + 'static,
-    S::Future: Send,
+    S::Future: Send + 'static,
 {
     type Response = Answer;
     type Error = Rejection;
@@ -83,6 +83,7 @@ const NULL: &[u8] = b"null";
 impl<S> FromCache<S>
 where
     S: Service<Lookup, Response = Answer, Error = Rejection>,
+    S::Future: Send + 'static,
 {
     fn look(&mut self, mut exchange: Exchange) -> Step<S::Future> {
         let listed = match exchange.call.request.effect {
@@ -90,23 +91,49 @@ where
             Effect::UnlistedRead { .. } => return self.pass(exchange, Some(Bypass::Unlisted)),
             Effect::Write(_) => return self.pass(exchange, None),
         };
-        match find(&self.shelf, &mut exchange, listed) {
+        let demands = demands(&exchange);
+        match find(&self.sampler, &mut exchange, listed, demands) {
             Found::Answer(answer) => Either::Left(std::future::ready(Ok(answer))),
+            Found::Sampled(answer, sample) => {
+                let fetched = self.inner.call(Lookup::Sample(Box::new(sample.question())));
+                self.sampler.compare(*sample, fetched);
+                Either::Left(std::future::ready(Ok(answer)))
+            }
             Found::Bypass(why) => self.pass(exchange, Some(why)),
-            Found::Nothing(key, dependence, kept) => {
+            Found::Nothing { .. } if must_not_ask(&exchange) => refuse(Rejection::NotCached),
+            Found::Nothing { key, dependence, forward, held, stale } => {
                 // Rule of coherence: the stamps are taken before anything is sent for it.
-                let stamps = dependence.stamps(&exchange.call.caller.credential().partition);
-                let route = listed.id;
-                let miss = Miss { exchange, key, stamps, route, dependence, kept };
+                let partition = &exchange.call.caller.credential().partition;
+                let stamps = dependence.stamps(partition);
+                if !stamps.shown.is_settled()
+                    && let Some(cause) = partition.unsettled_by(dependence.view)
+                {
+                    exchange.call.request.record.cause.set(cause);
+                }
+                let (route, max_age) = (listed.id, demands.max_age);
+                let miss = Miss {
+                    exchange,
+                    key,
+                    stamps,
+                    route,
+                    dependence,
+                    forward,
+                    max_age,
+                    held,
+                    stale,
+                };
                 Either::Right(self.inner.call(Lookup::Miss(Box::new(miss))))
             }
         }
     }
 
     fn pass(&mut self, exchange: Exchange, why: Option<Bypass>) -> Step<S::Future> {
-        if why.is_some() {
-            exchange.call.request.record.notes().cache = CacheOutcome::Bypass;
-            self.shelf.metrics.cache_lookups.of(CacheOutcome::Bypass).inc();
+        if let Some(why) = why {
+            if must_not_ask(&exchange) {
+                return refuse(Rejection::NotCached);
+            }
+            exchange.call.request.record.cache.set(CacheStatus::Bypass(why));
+            self.sampler.shelf.metrics.cache_lookups.of(CacheOutcome::Bypass).inc();
         }
         Either::Right(self.inner.call(Lookup::Pass(Box::new(exchange), why)))
     }
@@ -114,38 +141,87 @@ where
 
 enum Found {
     Answer(Answer),
+    Sampled(Answer, Box<Sample>),
     Bypass(Bypass),
-    Nothing(Key, Dependence, Option<Arc<Stored>>),
+    Nothing {
+        key: Key,
+        dependence: Dependence,
+        forward: Forward,
+        /// What may be asked about.
+        held: Option<Held>,
+        /// What may be shown.
+        stale: Option<Arc<Stored>>,
+    },
 }
 
-fn find(shelf: &Shelf, exchange: &mut Exchange, listed: Listed) -> Found {
+/// What the request demands of what it is shown, if it may.
+fn demands(exchange: &Exchange) -> Directives {
+    let may = exchange.call.caller.grant().permissions.contains(Permission::Refresh);
+    if may { Directives::of(&exchange.call.request.headers) } else { Directives::default() }
+}
+
+/// Whether the request is to be answered by the cache or not at all.
+fn must_not_ask(exchange: &Exchange) -> bool {
+    Directives::of(&exchange.call.request.headers).only_if_cached
+}
+
+fn find(sampler: &Sampler, exchange: &mut Exchange, listed: Listed, demands: Directives) -> Found {
+    let shelf = &*sampler.shelf;
     let route = shelf.routes.route(listed.id);
     if shelf.config.lifetime(route.class).is_none() {
         return Found::Bypass(Bypass::Never);
     }
-    let item = route.item(&exchange.call.request.target);
-    let item = item.map(|(family, name)| Item::new(family, name));
-    let view = View { families: route.families, item };
-    let dependence = Dependence { view, class: route.class };
+    let now = shelf.clock.at(exchange.call.request.record.started);
+    let trusted_from = sampler.trusted_from(route.class);
+    if now < trusted_from {
+        return Found::Bypass(Bypass::Quarantined);
+    }
+    let dependence = Dependence::of(route, &exchange.call.request.target);
     let partition = &exchange.call.caller.credential().partition;
     let key = Key::new(partition, exchange.ask.clone(), exchange.format);
-    let Some(stored) = shelf.store.get(&key) else {
-        return Found::Nothing(key, dependence, None);
+    exchange.call.request.record.key.set(key.digest());
+    let stored = shelf.store.get(&key);
+    let nothing =
+        |key, forward, held, stale| Found::Nothing { key, dependence, forward, held, stale };
+    let Some(stored) = stored else {
+        if let Some(cause) = partition.changed_by(dependence.view) {
+            exchange.call.request.record.changed.set(cause);
+        }
+        return nothing(key, Forward::Miss, None, None);
     };
     match &*stored {
         Stored::Uncacheable { .. } => Found::Bypass(Bypass::Marked),
         Stored::Entry(entry) => {
-            let now = shelf.clock.at(exchange.call.request.record.started);
-            let view = dependence.view_of(entry.representation.status);
-            if !partition.is_current(view, &entry.stamp) {
-                Found::Nothing(key, dependence, Some(stored))
-            } else if entry.is_fresh(now) {
-                Found::Answer(show(shelf, exchange, entry, now, CacheStatus::Hit))
+            let held = || Held::of(&stored).filter(|_| shelf.config.revalidate);
+            if !partition.is_current(entry.view, &entry.stamp) {
+                if let Some(cause) = partition.outdated_by(entry.view, &entry.stamp) {
+                    exchange.call.request.record.cause.set(cause);
+                }
+                nothing(key, Forward::Miss, held(), None)
+            } else if entry.asked_at < trusted_from {
+                // Nor is the tag by which it may have become stale unnoticed.
+                nothing(key, Forward::Stale, None, None)
+            } else if entry.is_fresh(now) && demands.permit(entry, now) {
+                let answer = show(shelf, exchange, entry, now, CacheStatus::Hit);
+                let Some(permit) = sampler.draw(route.class, entry) else {
+                    return Found::Answer(answer);
+                };
+                let credential = Arc::clone(exchange.call.caller.credential());
+                let (masked, shown_at, stored) = (route.masked, now, Arc::clone(&stored));
+                let sample =
+                    Sample { stored, key, credential, dependence, masked, shown_at, permit };
+                Found::Sampled(answer, Box::new(sample))
+            } else if demands.is_demanding() {
+                // Who asks for what is newer would rather be told that there is nothing.
+                let fresh = entry.is_fresh(now);
+                let forward = if fresh { Forward::Request } else { Forward::Stale };
+                nothing(key, forward, held(), None)
             } else if entry.is_usable(now) && entry.rests(now) {
                 let status = CacheStatus::Stale(Staleness::Error, entry.staleness(now));
                 Found::Answer(show(shelf, exchange, entry, now, status))
             } else {
-                Found::Nothing(key, dependence, Some(stored))
+                let usable = entry.is_usable(now);
+                nothing(key, Forward::Stale, held(), usable.then(|| Arc::clone(&stored)))
             }
         }
     }

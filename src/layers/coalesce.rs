@@ -1,9 +1,10 @@
 //! Equal misses become one fetch, in a task of its own.
 //!
 //! The first reader of a miss leads: it pays the tenant's upstream quota and starts the task, and
-//! may then leave like any other. Everybody who joined shares the outcome, an error too. What
-//! turns out to be too large to keep is streamed to one of them; the others fetch it themselves,
-//! and a marker keeps the next readers from queueing for it.
+//! may then leave like any other. Everybody who joined shares the outcome, an error too. Who wants
+//! what is newer than the fetch under way shares the next one with its likes. What turns out to be
+//! too large to keep is streamed to one of them; the others fetch it themselves, and a marker keeps
+//! the next readers from queueing for it.
 //!
 //! A reader is never told of a 404 that was asked for before something was made which it may be: see
 //! `cache/dependence`.
@@ -25,7 +26,7 @@ use http::{Method, StatusCode};
 use tokio_util::task::TaskTracker;
 use tower::{Layer, Service, layer::layer_fn};
 
-use flight::{Brought, Flight, Outcome};
+use flight::{Flight, Landing, Outcome};
 use lessons::Lessons;
 
 use super::{Answer, charge, reply};
@@ -33,7 +34,8 @@ use crate::{
     api::families::FamilySet,
     cache::{
         dependence::{Dependence, Stamps},
-        flight::{Flights, Join},
+        entry::Representation,
+        flight::{Flights, Join, Reader},
         key::Key,
         shelf::Shelf,
         status::{CACHE_STATUS, CacheStatus},
@@ -44,7 +46,7 @@ use crate::{
     metrics::Metrics,
     rejection::Rejection,
     tenants::snapshot::Credential,
-    vocabulary::{Bypass, CacheOutcome, Limiter},
+    vocabulary::{Bypass, CacheOutcome, Limiter, NotStored, UpstreamCause},
 };
 
 /// The service of this layer.
@@ -79,15 +81,6 @@ struct Fetch {
     held: Option<Held>,
 }
 
-/// Ends a flight whatever becomes of its task.
-struct Landing {
-    hangar: Arc<Hangar>,
-    key: Key,
-    credential: Arc<Credential>,
-    dependence: Dependence,
-    id: u64,
-}
-
 /// So many fetches that began too early are waited for at most; then a reader asks for itself.
 const MOST_WAITED_FOR: usize = 3;
 
@@ -116,6 +109,8 @@ where
         match lookup {
             Lookup::Pass(exchange, why) => Box::pin(async move { this.pass(exchange, why).await }),
             Lookup::Miss(miss) => Box::pin(async move { this.fetch(*miss).await }),
+            // It joins nothing: what is under way may have been asked for before the hit.
+            Lookup::Sample(asked) => Box::pin(async move { this.inner.call(*asked).await }),
         }
     }
 }
@@ -148,18 +143,20 @@ where
         let (mut flight, mut collapsed) = self.board(&miss)?;
         let metrics = &self.hangar.shelf.metrics;
         let outcome = if collapsed { CacheOutcome::Collapsed } else { CacheOutcome::Miss };
-        miss.exchange.call.request.record.notes().cache = outcome;
+        let (forward, not_modified, not_stored) = (miss.forward, false, None);
+        let status = CacheStatus::Miss { forward, collapsed, not_modified, not_stored };
+        miss.exchange.call.request.record.cache.set(status);
         if collapsed {
             metrics.collapsed_reads.inc();
         }
         // One that may end as something else is counted when it has.
-        let open = self.hangar.stale(&miss).is_some();
+        let open = miss.stale.is_some();
         if !open {
             metrics.cache_lookups.of(outcome).inc();
         }
         let mut landed = flight.landed().await;
         let mut waited_for = 1;
-        while collapsed && landed.is_of_an_older_absence(&miss.stamps) {
+        while collapsed && landed.is_of_an_older_absence(&miss) {
             if waited_for == MOST_WAITED_FOR {
                 return self.pass(Box::new(miss.exchange), Some(Bypass::Marked)).await;
             }
@@ -186,14 +183,32 @@ where
     ) -> Result<Answer, Rejection> {
         let slot = match landed {
             Outcome::Refused(rejection) => return Err(rejection),
-            Outcome::Shared(brought) => return Ok(show(&mut miss.exchange, &brought, collapsed)),
+            Outcome::Shared(brought) => {
+                let status = CacheStatus::Miss {
+                    forward: miss.forward,
+                    collapsed,
+                    not_modified: brought.not_modified,
+                    not_stored: brought.not_stored,
+                };
+                return Ok(show(&mut miss.exchange, &brought.representation, status));
+            }
             Outcome::Streamed(slot) => slot,
         };
         let whole = miss.exchange.call.request.method == Method::GET;
         let taken = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         match taken {
-            // When it was asked for is not known any more.
-            Some(answer) if whole && !(collapsed && answer.status() == StatusCode::NOT_FOUND) => {
+            // When a 404 was asked for is not known any more.
+            Some(mut answer)
+                if whole && !(collapsed && answer.status() == StatusCode::NOT_FOUND) =>
+            {
+                let status = CacheStatus::Miss {
+                    forward: miss.forward,
+                    collapsed,
+                    not_modified: false,
+                    not_stored: Some(NotStored::TooLarge),
+                };
+                miss.exchange.call.request.record.cache.set(status);
+                answer.headers_mut().insert(&CACHE_STATUS, status.header());
                 Ok(answer)
             }
             _ => self.pass(Box::new(miss.exchange), Some(Bypass::Marked)).await,
@@ -203,14 +218,25 @@ where
     /// Joins a flight, or starts one.
     fn board(&self, miss: &Miss) -> Result<(Arc<Flight>, bool), Rejection> {
         let mut flights = self.hangar.flights();
-        let (id, flight, waits) = match flights.join(&miss.key, &miss.stamps.shown, Flight::new) {
+        let partition = &miss.exchange.call.caller.credential().partition;
+        let stamps = || miss.dependence.stamps(partition);
+        let (stamp, now) = (&miss.stamps.shown, self.hangar.shelf.clock.now());
+        let reader = Reader { stamp, now, max_age: miss.max_age };
+        let joined = flights.join(&miss.key, reader, || stamps().shown, Flight::new);
+        let (id, flight, waits) = match joined {
             Join::Share(flight) => return Ok((flight, true)),
+            Join::ShareStarted(flight, shown) => {
+                // Nothing has been sent for it yet.
+                flight.start(Stamps { shown, ..stamps() });
+                return Ok((flight, true));
+            }
             Join::Lead(id, flight) => (id, flight, false),
             Join::LeadNext(id, flight) => (id, flight, true),
         };
         // Under the lock, so that nobody can join a flight that its leader cannot pay for.
         if let Err(rejection) = self.hangar.charge(&miss.exchange) {
-            flights.finish(&miss.key, id, || miss.stamps.shown.clone());
+            // Nothing begins in its place: had anybody waited for that, this reader would wait, too.
+            flights.finish(&miss.key, id, now, || miss.stamps.shown.clone());
             return Err(rejection);
         }
         drop(flights);
@@ -246,6 +272,7 @@ where
             credential: Arc::clone(&fetch.credential),
             masked: fetch.masked,
             held: fetch.held.clone(),
+            cause: UpstreamCause::Fill,
         };
         match inner.call(fill).await {
             Ok(answer) => hangar.receive(&fetch, answer).await,
@@ -299,29 +326,17 @@ impl Fetch {
             dependence: miss.dependence,
             masked: shelf.routes.route(miss.route).masked,
             neighbors: shelf.routes.touches(&miss.exchange.call.request.target).all,
-            held: miss.kept.as_ref().filter(|_| shelf.config.revalidate).and_then(Held::of),
+            held: miss.held.clone(),
         }
     }
 }
 
-impl Drop for Landing {
-    fn drop(&mut self) {
-        let stamps = || self.dependence.stamps(&self.credential.partition);
-        let next = self.hangar.flights().finish(&self.key, self.id, || stamps().shown);
-        if let Some((flight, shown)) = next {
-            flight.start(Stamps { shown, ..stamps() });
-        }
-    }
-}
-
-fn show(exchange: &mut Exchange, brought: &Brought, collapsed: bool) -> Answer {
+fn show(exchange: &mut Exchange, representation: &Representation, status: CacheStatus) -> Answer {
     let request = &mut exchange.call.request;
-    let Brought { representation, not_stored, not_modified, .. } = brought;
+    request.record.cache.set(status);
     let known = representation.is_known_to(&request.headers);
     let room = std::mem::take(&mut request.headers);
     let mut answer = reply(representation, &request.method, known, room);
-    let (not_modified, not_stored) = (*not_modified, *not_stored);
-    let status = CacheStatus::Miss { collapsed, not_modified, not_stored };
     answer.headers_mut().insert(&CACHE_STATUS, status.header());
     answer
 }

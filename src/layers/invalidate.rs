@@ -21,15 +21,17 @@ use crate::{
     },
     body::{Body, BodyError, Read},
     cache::{
+        cause::Cause,
         coherence::Change,
         partition::{Breadth, Partition},
+        status::CacheStatus,
         touch::{Named, Plan, Settle, Settlement, Touch},
     },
     call::{Effect, Exchange},
     metrics::Metrics,
     rejection::Rejection,
     transcode::{locked::says_locked, resources::resources},
-    vocabulary::{CacheOutcome, Format, Unrest},
+    vocabulary::{Bypass, Format, Unrest},
 };
 
 /// The service of this layer.
@@ -81,7 +83,9 @@ where
         let effect = exchange.call.request.effect;
         let removes = matches!(effect, Effect::Write(touches) if touches.removes);
         let (settler, metrics) = (Arc::clone(&self.rules.settler), Arc::clone(&self.rules.metrics));
-        let touch = Arc::new(Touch::new(partition, breadth, plan, settler, metrics));
+        let cause = Cause::Request(exchange.call.request.record.id.number());
+        let touch = Touch::new(partition, breadth, plan, settler, metrics).because(cause);
+        let touch = Arc::new(touch);
         exchange.touch = Some(Arc::clone(&touch));
         let (mut inner, rules) = (self.inner.clone(), Arc::clone(&self.rules));
         let write = self.rules.tasks.spawn(async move {
@@ -131,13 +135,13 @@ impl Rules {
             Effect::Read(_) => None,
             Effect::UnlistedRead { harmless, .. } => {
                 self.metrics.unlisted_reads.inc();
-                request.record.notes().cache = CacheOutcome::Bypass;
+                request.record.cache.set(CacheStatus::Bypass(Bypass::Unlisted));
                 let all = Change::whole(self.routes.families().all());
                 let plan = Plan { change: all, removal: None, item: None };
                 (!harmless).then_some((plan, Breadth::Account))
             }
             Effect::Write(touches) => {
-                request.record.notes().cache = CacheOutcome::Write;
+                request.record.cache.set(CacheStatus::Write);
                 let names = exchange.call.caller.credential().partition.upstream().names();
                 let plan = Plan::of(&request.target, touches, names);
                 let breadth = if touches.everyone { Breadth::Everyone } else { Breadth::Reach };
@@ -230,6 +234,7 @@ fn settlement_of(rejection: &Rejection) -> Settlement {
         | Rejection::OutOfScope
         | Rejection::Guarded
         | Rejection::NotAcceptable(_)
+        | Rejection::NotCached
         | Rejection::Overloaded
         | Rejection::NoUpstream
         | Rejection::UpstreamSaturated

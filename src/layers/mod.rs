@@ -113,7 +113,7 @@ fn show(
     status: CacheStatus,
 ) -> Answer {
     let request = &mut exchange.call.request;
-    request.record.notes().cache = status.outcome();
+    request.record.cache.set(status);
     shelf.metrics.cache_lookups.of(status.outcome()).inc();
     let known = entry.representation.is_known_to(&request.headers);
     let room = std::mem::take(&mut request.headers);

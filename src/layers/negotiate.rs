@@ -1,7 +1,7 @@
 //! Decides which format is answered, and how the upstream is asked for it.
 
 use futures_util::future::Either;
-use http::{header::ACCEPT, uri::PathAndQuery};
+use http::{HeaderMap, header::ACCEPT, uri::PathAndQuery};
 use std::sync::Arc;
 use tower::{Layer, Service, layer::layer_fn};
 
@@ -12,7 +12,7 @@ use crate::{
         routes::{Route, RouteTable},
         target::{Target, TargetError},
     },
-    call::{Call, Effect, Exchange},
+    call::{Aimed, Call, Effect, Exchange},
     rejection::Rejection,
     vocabulary::{Closed as _, Format},
 };
@@ -49,28 +49,41 @@ where
 
 impl<S> Negotiate<S> {
     fn exchange(&self, call: Call) -> Result<Exchange, Rejection> {
-        let request = &call.request;
-        let accept = request.headers.get(ACCEPT).and_then(|v| v.to_str().ok());
+        let Aimed { target, effect, headers, record, .. } = &call.request;
         let default = call.caller.grant().tenant.default_format;
-        let wished = negotiate(&request.target, accept, default);
-        let as_it_is = || request.target.path_and_query().clone();
-        let (ask, format) = match request.effect {
-            Effect::Read(listed) => {
-                let route = self.routes.route(listed.id);
-                if route.as_is {
-                    (as_it_is(), None)
-                } else {
-                    let format = wished?;
-                    (with_suffix(&request.target, route, format)?, Some(format))
-                }
-            }
-            Effect::Write(_) => (as_it_is(), Some(wished?)),
-            // It may have a format that is none of ours (a CSV, a download): the upstream's to say.
-            Effect::UnlistedRead { .. } => (as_it_is(), wished.ok()),
-        };
-        request.record.notes().format = format;
+        let (ask, format) = ask(&self.routes, target, *effect, headers, default)?;
+        if let Some(format) = format {
+            record.format.set(format);
+        }
         Ok(Exchange { call, ask, format, touch: None })
     }
+}
+
+/// How a target is asked for upstream, and in which format; none for what is asked for as it is.
+pub fn ask(
+    routes: &RouteTable,
+    target: &Target,
+    effect: Effect,
+    headers: &HeaderMap,
+    default: Format,
+) -> Result<(PathAndQuery, Option<Format>), Rejection> {
+    let accept = headers.get(ACCEPT).and_then(|v| v.to_str().ok());
+    let wished = negotiate(target, accept, default);
+    let as_it_is = || target.path_and_query().clone();
+    Ok(match effect {
+        Effect::Read(listed) => {
+            let route = routes.route(listed.id);
+            if route.as_is {
+                (as_it_is(), None)
+            } else {
+                let format = wished?;
+                (with_suffix(target, route, format)?, Some(format))
+            }
+        }
+        Effect::Write(_) => (as_it_is(), Some(wished?)),
+        // It may have a format that is none of ours (a CSV, a download): the upstream's to say.
+        Effect::UnlistedRead { .. } => (as_it_is(), wished.ok()),
+    })
 }
 
 /// The target with an explicit suffix, so that nothing else can decide the format upstream.

@@ -10,7 +10,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::StatusCode;
+use http::{HeaderName, StatusCode};
 use http_body::Body as _;
 use pin_project_lite::pin_project;
 use tower::{Layer, Service, layer::layer_fn};
@@ -18,7 +18,9 @@ use tower::{Layer, Service, layer::layer_fn};
 use super::{Answer, always_ready};
 use crate::{
     api::routes::RouteTable,
+    auth::scopes::Permission,
     call::Traced,
+    explain::{self, Decision, Ring},
     metrics::{Metrics, Raised},
     record::Record,
     telemetry::{AccessLog, Line, QueryNames},
@@ -37,6 +39,8 @@ pub struct Observer {
     pub metrics: Arc<Metrics>,
     /// The access log.
     pub log: AccessLog,
+    /// The latest decisions.
+    pub decisions: Arc<Ring>,
     /// The routes, for their templates.
     pub routes: Arc<RouteTable>,
 }
@@ -56,6 +60,9 @@ struct Open {
     observer: Arc<Observer>,
     _in_flight: Raised,
 }
+
+/// Why a reply is as it is, for a caller who may know.
+static EXPLANATION: HeaderName = HeaderName::from_static("tollgate-explain");
 
 /// Observes with the given observer.
 pub fn layer<S>(observer: Arc<Observer>) -> impl Layer<S, Service = Observe<S>> + Clone {
@@ -87,10 +94,15 @@ impl<F: Future<Output = Result<Answer, Infallible>>> Future for Observed<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let Ok(answer) = ready!(this.inner.poll(cx));
+        let Ok(mut answer) = ready!(this.inner.poll(cx));
         if let Some(record) = this.open.record.take() {
             let bytes = answer.body().size_hint().exact();
-            this.open.observer.write(&record, answer.status(), bytes);
+            let observer = &this.open.observer;
+            let decision = observer.write(&record, answer.status(), bytes);
+            if record.grant.get().is_some_and(|g| g.permissions.contains(Permission::Explain)) {
+                let why = explain::header(&decision, &observer.routes);
+                answer.headers_mut().insert(&EXPLANATION, why);
+            }
         }
         Poll::Ready(Ok(answer))
     }
@@ -106,14 +118,14 @@ impl Drop for Open {
 }
 
 impl Observer {
-    fn write(&self, record: &Record, status: StatusCode, bytes: Option<u64>) {
-        let notes = record.notes();
+    fn write(&self, record: &Record, status: StatusCode, bytes: Option<u64>) -> Decision {
         let duration = record.started.elapsed();
-        let route = notes.route.map(|id| self.routes.route(id));
-        let class = route.map(|r| r.class);
-        self.metrics.requests.of(&record.method, status, notes.cache).inc();
-        self.metrics.durations.of(class, notes.cache).observe(duration.as_secs_f64());
-        let query = notes.target.as_ref().and_then(|t| t.query()).unwrap_or_default();
+        let route = record.route.get().map(|id| self.routes.route(id));
+        let (class, cache) = (route.map(|r| r.class), record.outcome());
+        self.metrics.requests.of(&record.method, status, cache).inc();
+        self.metrics.durations.of(class, cache).observe(duration.as_secs_f64());
+        let query = record.target.get().and_then(|t| t.query()).unwrap_or_default();
+        let grant = record.grant.get();
         self.log.record(&Line {
             time: record.received,
             request_id: record.id.as_str(),
@@ -122,15 +134,18 @@ impl Observer {
             method: record.method.as_str(),
             route: route.map(|r| &*r.template),
             query: QueryNames::new(query),
-            format: notes.format,
+            format: record.format.get(),
             status: status.as_u16(),
-            cache: notes.cache,
+            cache,
             class,
-            tenant: notes.grant.as_ref().map(|g| &*g.tenant.name),
-            token: notes.grant.as_ref().map(|g| g.token_id.as_str()),
-            rejection: notes.rejection,
+            tenant: grant.map(|g| &*g.tenant.name),
+            token: grant.map(|g| g.token_id.as_str()),
+            rejection: record.rejection.get().copied(),
             bytes,
             duration,
         });
+        let decision = Decision::new(record, status, duration);
+        self.decisions.push(decision);
+        decision
     }
 }

@@ -18,6 +18,7 @@ use super::{Answer, Step, always_ready, charge, refuse};
 use crate::{
     call::Call,
     metrics::Metrics,
+    record::Charged,
     rejection::{RATE_LIMIT, RATE_LIMIT_POLICY, Rejection},
     vocabulary::Limiter,
 };
@@ -72,6 +73,7 @@ impl<S> RateLimit<S> {
         };
         let Some(limit) = limit else { return Ok(None) };
         let allowed = charge(limiter, limit, grant.limit_status, &self.metrics)?;
+        call.request.record.quota.set(Charged { limiter, remaining: allowed.remaining });
         Ok(Some((limit.state(allowed.remaining), limit.policy())))
     }
 }

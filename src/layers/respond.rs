@@ -100,7 +100,8 @@ impl<F: Future<Output = Result<Answer, Rejection>>> Future for Responding<F> {
         let answered = ready!(this.inner.poll(cx)).unwrap_or(Err(Rejection::Panicked));
         let mut answer = answered.unwrap_or_else(|rejection| {
             let code = rejection.code();
-            this.record.notes().rejection = Some(code);
+            // The first counts; there is no other.
+            let _ = this.record.rejection.set(code);
             this.metrics.rejections.with_label_values(&[code]).inc();
             rejection.into_response(*this.format)
         });

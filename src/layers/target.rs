@@ -8,11 +8,7 @@ use tower::{Layer, Service, layer::layer_fn};
 
 use super::{Answer, Step, always_ready, refuse};
 use crate::{
-    api::{
-        method::{self, is_read},
-        routes::RouteTable,
-        target::Target,
-    },
+    api::{method, routes::RouteTable, target::Target},
     call::{Aimed, Effect, Traced},
     rejection::Rejection,
 };
@@ -69,30 +65,12 @@ impl<S> Aim<S> {
         }
         let target = Target::canonicalize(&uri, &headers, version, self.max_target)?;
         let method = method::header_override(&method, &headers)?.unwrap_or(method);
-        let effect = self.effect(&method, &target);
-        let mut notes = record.notes();
-        notes.target = Some(target.path_and_query().clone());
+        let effect = Effect::of(&self.routes, &method, &target, self.unlisted_reads_harmless);
+        // Noted once for each request, so nothing was there before.
+        let _ = record.target.set(target.path_and_query().clone());
         if let Effect::Read(listed) = effect {
-            notes.route = Some(listed.id);
+            record.route.set(listed.id);
         }
-        drop(notes);
         Ok(Aimed { record, method, target, effect, headers, body })
-    }
-
-    fn effect(&self, method: &Method, target: &Target) -> Effect {
-        if !is_read(method) {
-            return Effect::Write(self.routes.touches_by(method, target));
-        }
-        match self.routes.read(target) {
-            // Rails finds a resource by an id like this, so it is no other one; but a spelling
-            // that is not canonical must not have an entry of its own.
-            Some(listed) if listed.odd => Effect::Write(self.routes.touches(target)),
-            Some(listed) => Effect::Read(listed),
-            None if self.routes.has_effect(target) => Effect::Write(self.routes.touches(target)),
-            None => Effect::UnlistedRead {
-                harmless: self.unlisted_reads_harmless,
-                touches: self.routes.touches(target),
-            },
-        }
     }
 }

@@ -33,6 +33,7 @@ use crate::{
     api::{format::to_search, method::is_read, routes::RouteTable},
     body::{Body, UpstreamBody},
     cache::{
+        cause::Cause,
         coherence::Change,
         key::Key,
         touch::Settlement,
@@ -124,8 +125,8 @@ impl Service<Outbound> for ToUpstream {
     fn call(&mut self, outbound: Outbound) -> Answered {
         let sites = Arc::clone(&self.0);
         match outbound {
-            Outbound::Fill { key, credential, masked, held } => {
-                Box::pin(async move { sites.fill(&key, &credential, masked, held).await })
+            Outbound::Fill { key, credential, masked, held, cause } => {
+                Box::pin(async move { sites.fill(&key, &credential, masked, held, cause).await })
             }
             Outbound::Forward(exchange) => Box::pin(async move { sites.forward(*exchange).await }),
         }
@@ -139,17 +140,18 @@ impl Sites {
         credential: &Credential,
         masked: bool,
         held: Option<Held>,
+        cause: UpstreamCause,
     ) -> Result<Answer, Rejection> {
         let site = self.site(credential)?;
         let asked = held.as_ref().and_then(|held| held.condition(self.vault()));
-        let mut reply = self.ask(site, key, credential, asked).await?;
+        let mut reply = self.ask(site, key, credential, cause, asked).await?;
         if let Some(held) = held.as_ref().filter(|_| asked.is_some()) {
             if reply.status() == StatusCode::NOT_MODIFIED {
                 if let Some(answer) = self.renew(site, held, &mut reply) {
                     return Ok(answer);
                 }
                 // Of something else, or the secrets are others by now: once more, in full.
-                reply = self.ask(site, key, credential, None).await?;
+                reply = self.ask(site, key, credential, cause, None).await?;
             } else if reply.status().is_success() {
                 self.metrics.revalidations.of(Revalidation::Modified).inc();
             }
@@ -172,10 +174,10 @@ impl Sites {
         site: &Site,
         key: &Key,
         credential: &Credential,
+        cause: UpstreamCause,
         condition: Option<&HeaderValue>,
     ) -> Result<Response<UpstreamBody>, Rejection> {
         let make = || fill_request(key, credential, condition);
-        let cause = UpstreamCause::Fill;
         let sent = site.pool().exchange(cause, make(), || (), || Some(make())).await;
         sent.map_err(|error| self.refusal(&error))
     }
@@ -243,8 +245,10 @@ impl Sites {
         let (mut parts, body) = reply.into_parts();
         if parts.status == StatusCode::UNAUTHORIZED {
             let all = self.routes.families().all();
-            credential.partition.account().touch(Change::whole(all));
-            self.metrics.invalidations.of(InvalidationCause::CredentialRefused).inc();
+            let (all, cause) = (Change::whole(all), InvalidationCause::CredentialRefused);
+            credential.partition.account().because(all, Cause::Other(cause));
+            credential.partition.account().touch(all);
+            self.metrics.invalidations.of(cause).inc();
             tracing::error!(credential = credential.name, "the upstream refused a credential");
             return Err(Rejection::CredentialRefused);
         }

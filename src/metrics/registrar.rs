@@ -7,7 +7,7 @@ use prometheus::{
     Registry,
 };
 
-use super::{CounterGrid, Counters, DURATION_BUCKETS, Histograms};
+use super::{CounterGrid, Counters, Histograms};
 use crate::vocabulary::Closed;
 
 /// Registers series under the common prefix.
@@ -43,8 +43,14 @@ impl Registrar<'_> {
         self.add(IntGaugeVec::new(opts(name, help), labels))
     }
 
-    pub(super) fn histogram_vec(&self, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
-        let opts = HistogramOpts::from(opts(name, help)).buckets(DURATION_BUCKETS.to_vec());
+    pub(super) fn histogram_vec(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+        buckets: &[f64],
+    ) -> HistogramVec {
+        let opts = HistogramOpts::from(opts(name, help)).buckets(buckets.to_vec());
         self.add(HistogramVec::new(opts, labels))
     }
 
@@ -71,8 +77,9 @@ impl Registrar<'_> {
         name: &str,
         help: &str,
         label: &str,
+        buckets: &[f64],
     ) -> Histograms<L> {
-        let family = self.histogram_vec(name, help, &[label]);
+        let family = self.histogram_vec(name, help, &[label], buckets);
         let each = L::ALL.iter().map(|l| family.with_label_values(&[l.as_str()])).collect();
         Histograms { each, label: PhantomData }
     }

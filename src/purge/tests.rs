@@ -4,8 +4,14 @@ use super::*;
 use crate::{
     cache::{
         coherence::{Epochs, Item, Stamp, View},
+        dependence::Dependence,
+        entry::{self, Representation, Stored},
+        key::Key,
         partition::Commons,
+        shelf::Filled,
     },
+    clock::Clock,
+    metrics::Metrics,
     tenants::{
         fixture::{Fixture, NOW, scope, secret},
         record::{Reach, Standing},
@@ -18,10 +24,22 @@ use crate::{
 /// Tenants and credentials `a` and `b` of the upstream `main`, and a credential `c` of `other`.
 struct World {
     snapshot: Snapshot,
-    routes: Arc<RouteTable>,
+    shelf: Shelf,
 }
 
+/// By whom and as what something was read, and when.
+type Place = (Arc<Partition>, View, Stamp);
+
 const CREDENTIALS: [&str; 3] = ["a", "b", "c"];
+
+const TARGETS: [&str; 6] = [
+    "/virtual_machines.json",
+    "/virtual_machines/5.json",
+    "/virtual_machines/abcdefghijklmn.json",
+    "/virtual_machines/6.json",
+    "/users.json",
+    "/version.json",
+];
 
 fn origin(upstream: &str) -> Option<String> {
     ["main", "other"].contains(&upstream).then(|| format!("https://{upstream}.test:443"))
@@ -53,11 +71,12 @@ impl World {
             &Snapshot::default(),
         );
         assert_eq!(snapshot.left_out(), &[]);
-        Self { snapshot, routes }
+        let (config, metrics) = (entry::Config::default(), Arc::new(Metrics::new()));
+        Self { snapshot, shelf: Shelf::new(config, routes, Clock::start(), metrics) }
     }
 
     fn run(&self, selectors: &str) -> Result<Purged, PurgeError> {
-        run(&asked(selectors).expect(selectors), &self.snapshot, &self.routes)
+        run(&asked(selectors).expect(selectors), &self.snapshot, &self.shelf)
     }
 
     fn stamp(&self, credential: &str, view: View) -> (Arc<Partition>, Stamp) {
@@ -75,8 +94,34 @@ impl World {
         assert_eq!((done.partitions, stale), expected, "{selectors}");
     }
 
+    /// Keeps the targets of every credential; whose, with what they were read by, and their keys.
+    fn keep(&self) -> [(Place, Key); 3 * TARGETS.len()] {
+        std::array::from_fn(|n| {
+            let path = TARGETS[n % TARGETS.len()];
+            let read = target(path).expect("canonical");
+            let route = self.shelf.routes.read(&read).expect("listed").id;
+            let route = self.shelf.routes.route(route);
+            let item = route.item(&read).map(|(family, name)| Item::new(family, name));
+            let view = View { families: route.families, item };
+            let (partition, stamp) = self.stamp(CREDENTIALS[n / TARGETS.len()], view);
+            let key = Key::new(&partition, path.parse().expect("a target"), None);
+            let dependence = Dependence { view, class: route.class };
+            let filled = Filled { stamp: &stamp, dependence, settled: true, asked_at: 0 };
+            let shown = Representation::new(http::StatusCode::OK, HeaderMap::new(), "[]".into());
+            assert!(self.shelf.keep(&key, &partition, filled, shown));
+            assert!(self.is_fresh(&key));
+            ((partition, view, stamp), key)
+        })
+    }
+
+    fn is_fresh(&self, key: &Key) -> bool {
+        let stored = self.shelf.store.get(key).expect("it is kept");
+        let Stored::Entry(entry) = &*stored else { panic!("an entry was kept") };
+        entry.is_fresh(self.shelf.clock.now())
+    }
+
     fn family(&self, name: &str) -> FamilySet {
-        self.routes.families().find(name).expect("a family")
+        self.shelf.routes.families().find(name).expect("a family")
     }
 }
 
@@ -137,6 +182,49 @@ fn a_path_of_an_item_spares_the_others_if_both_its_names_are_known() {
 }
 
 #[test]
+fn a_soft_purge_marks_what_a_hard_one_makes_stale() {
+    let soft = |selectors: &str| selectors.replacen('}', r#","soft":true}"#, 1);
+    for names_are_known in [false, true] {
+        for selectors in [
+            r#"{"all":true}"#,
+            r#"{"all":true,"families":["dns"]}"#,
+            r#"{"path":"/virtual_machines.json"}"#,
+            r#"{"path":"/virtual_machines/5.xml"}"#,
+            r#"{"upstream":"other","families":["vms"]}"#,
+            r#"{"tenant":"a"}"#,
+            r#"{"credential":"b","path":"/users"}"#,
+        ] {
+            let world = World::new();
+            let family = world.family("vms").iter().next().expect("one");
+            if names_are_known {
+                let (partition, _) = world.stamp("a", View::default());
+                partition.upstream().names().learn(family, "5", "abcdefghijklmn");
+            }
+            let kept = world.keep();
+            let done = world.run(&soft(selectors)).expect("done");
+            let marked = kept.each_ref().map(|(_, key)| !world.is_fresh(key));
+            let current = |(at, _): &(Place, Key)| at.0.is_current(at.1, &at.2);
+            assert!(kept.iter().all(current), "{selectors}: it invalidates nothing");
+            let hard = world.run(selectors).expect("done");
+            let stale = kept.each_ref().map(|at| !current(at));
+            assert_eq!(marked, stale, "{selectors}, {names_are_known}");
+            let count = marked.iter().filter(|marked| **marked).count();
+            assert_eq!((done.entries, hard.entries), (Some(count), None), "{selectors}");
+            assert_eq!((done.partitions, done.families), (hard.partitions, hard.families));
+        }
+    }
+}
+
+#[test]
+fn what_was_touched_is_not_counted() {
+    let world = World::new();
+    world.keep();
+    world.run(r#"{"tenant":"a"}"#).expect("done");
+    let done = world.run(r#"{"all":true,"soft":true}"#).expect("done");
+    assert_eq!(done.entries, Some(2 * TARGETS.len()));
+}
+
+#[test]
 fn what_is_not_there_is_named() {
     let world = World::new();
     let refused = |text: &str| world.run(text).expect_err(text).to_string();
@@ -162,5 +250,6 @@ fn selectors_say_whose_and_what_once() {
         let error = refused(&format!(r#"{{"path":"{path}"}}"#));
         assert!(matches!(error, SelectorError::Path { .. }), "{error}");
     }
-    assert!(serde_json::from_str::<Selectors>(r#"{"soft":true}"#).is_err());
+    assert_eq!(refused(r#"{"soft":true}"#), SelectorError::Nothing);
+    assert!(serde_json::from_str::<Selectors>(r#"{"hard":true}"#).is_err());
 }

@@ -224,7 +224,7 @@ fn seconds(out: &mut Vec<u8>, duration: Duration) {
 }
 
 /// RFC 3339 in UTC with milliseconds; what lies before 1970 is 1970.
-fn timestamp(time: SystemTime) -> [u8; 24] {
+pub fn timestamp(time: SystemTime) -> [u8; 24] {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
     let (year, month, day) = civil(days);

@@ -10,7 +10,7 @@ mod access_log;
 mod line;
 
 pub use access_log::{AccessConfig, AccessLog, AccessLogError};
-pub use line::{Line, QueryNames};
+pub use line::{Line, QueryNames, timestamp};
 
 crate::section! {
     /// The log, on standard error.

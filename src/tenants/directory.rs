@@ -17,9 +17,10 @@ use super::{
 };
 use crate::{
     auth::keyring::{Keyring, Mac},
+    cache::cause::Cause,
     error_chain::error_chain,
     metrics::Metrics,
-    vocabulary::{Reload, Success},
+    vocabulary::{InvalidationCause, Reload, Success},
 };
 
 /// Who may call, at every moment.
@@ -148,9 +149,11 @@ impl Directory {
         self.current.store(Arc::clone(&next));
         if vault_changed {
             // What was kept, or is being fetched, was not searched for the secrets that are new.
+            let cause = InvalidationCause::Vault;
             for partition in next.partitions() {
-                partition.account().touch_all();
+                partition.account().touch_all(Cause::Other(cause));
             }
+            self.metrics.invalidations.of(cause).inc();
         }
     }
 

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use crate::{
     auth::{
         keyring::Mac,
-        scopes::{Access, ScopeNames},
+        scopes::{Access, PermissionSet, ScopeNames},
     },
     closed,
     limit::Quotas,
@@ -153,6 +153,8 @@ pub struct TokenRecord {
 pub struct TokenTerms {
     /// Reads or writes, and which routes.
     pub scopes: ScopeNames,
+    /// What few tokens may.
+    pub permissions: PermissionSet,
     /// The addresses that may present it; empty allows all.
     pub addresses: Vec<IpNet>,
     /// The Unix time from which it is good.
@@ -193,10 +195,11 @@ impl Default for TenantSettings {
 }
 
 impl Default for TokenTerms {
-    /// Everything, always, from everywhere.
+    /// Every route, always, from everywhere, and no permission.
     fn default() -> Self {
         Self {
             scopes: ScopeNames::all(Access::ReadWrite),
+            permissions: PermissionSet::default(),
             addresses: Vec::new(),
             not_before: None,
             expires: None,

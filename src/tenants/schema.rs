@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 /// The version of the tables below; a store of a later one is refused.
-pub(super) const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 3;
 
 /// Marks the file as a store of Tollgate: "TGts".
 pub(super) const APPLICATION: i64 = 0x5447_7473;
@@ -49,18 +49,22 @@ CREATE TABLE tokens (
     limit_status INTEGER CHECK (limit_status IN (429, 403)),
     adopted INTEGER NOT NULL CHECK (adopted IN (0, 1)),
     created INTEGER NOT NULL,
-    revoked INTEGER
+    revoked INTEGER,
+    permissions TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE INDEX tokens_of_tenant ON tokens (tenant);
 CREATE INDEX tokens_of_credential ON tokens (credential);
 ";
 
-/// Makes the tables of version 1 those above.
-const FROM_VERSION_1: &str = "
+/// What makes the tables of a version, from the first on, those of the next.
+const UPGRADES: [&str; VERSION as usize - 1] = [
+    "
 ALTER TABLE credentials ADD COLUMN reach TEXT CHECK (reach IN ('own', 'all'));
 ALTER TABLE credentials
     ADD COLUMN account TEXT CHECK (reach IS NOT 'own' OR account IS NOT NULL);
-";
+",
+    "ALTER TABLE tokens ADD COLUMN permissions TEXT NOT NULL DEFAULT '';",
+];
 
 /// Which store a file holds, as it says itself: application and version; zeros when it is new.
 pub(super) fn identity(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
@@ -80,9 +84,13 @@ pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "user_version", VERSION)
 }
 
-/// Brings the tables of version 1 to this version.
-pub(super) fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch(FROM_VERSION_1)?;
+/// Brings the tables of an earlier version, one or above, to this version.
+pub(super) fn upgrade(connection: &Connection, version: i64) -> rusqlite::Result<()> {
+    for (from, upgrade) in (1..).zip(UPGRADES) {
+        if from >= version {
+            connection.execute_batch(upgrade)?;
+        }
+    }
     connection.pragma_update(None, "user_version", VERSION)
 }
 

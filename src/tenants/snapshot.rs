@@ -19,7 +19,7 @@ use super::{
 use crate::{
     auth::{
         keyring::{Keyring, Mac},
-        scopes::{Scopes, UnknownName},
+        scopes::{PermissionSet, Scopes, UnknownName},
     },
     cache::partition::Partition,
     limit::Limits,
@@ -66,6 +66,8 @@ pub struct Grant {
     pub credential: Arc<Credential>,
     /// What may be asked for.
     pub scopes: Scopes,
+    /// What few tokens may.
+    pub permissions: PermissionSet,
     /// The Unix time from which it is good.
     pub not_before: Option<i64>,
     /// The Unix time from which it is no longer good.
@@ -123,7 +125,8 @@ pub enum NotGood {
 }
 
 /// A record that cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} {name}: {why}", noun.as_str())]
 pub struct LeftOut {
     /// What it is.
     pub noun: Noun,
@@ -193,6 +196,11 @@ impl Snapshot {
     /// What a token gives; none when there is no such token, or no longer.
     pub fn find(&self, mac: &Mac) -> Option<&Arc<Grant>> {
         self.grants.get(mac)
+    }
+
+    /// What the token with a public id gives. Not for the request path: it looks at every token.
+    pub fn grant(&self, token_id: &str) -> Option<&Arc<Grant>> {
+        self.grants.values().find(|grant| grant.token_id == token_id)
     }
 
     /// How many tokens it holds.
@@ -309,12 +317,6 @@ impl fmt::Debug for Credential {
     }
 }
 
-impl fmt::Display for LeftOut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {}", self.noun.as_str(), self.name, self.why)
-    }
-}
-
 struct Builder<'a> {
     keyring: &'a Keyring,
     surroundings: &'a Surroundings,
@@ -370,6 +372,7 @@ impl Builder<'_> {
             tenant: Arc::clone(tenant),
             credential: Arc::clone(credential),
             scopes: terms.scopes.resolve(&*self.surroundings.scope)?,
+            permissions: terms.permissions,
             not_before: terms.not_before,
             expires: terms.expires,
             addresses: terms.addresses.clone(),
@@ -380,12 +383,9 @@ impl Builder<'_> {
 
 fn tenant(record: &TenantRecord, previous: &Snapshot) -> Arc<Tenant> {
     let settings = &record.settings;
-    let limits = previous
-        .tenants
-        .get(&record.row)
-        .map(|before| &before.limits)
-        .filter(|limits| *limits.quotas() == settings.quotas)
-        .map_or_else(|| Arc::new(Limits::new(settings.quotas.clone())), Arc::clone);
+    let before = previous.tenants.get(&record.row).map(|before| &before.limits);
+    let same = before.filter(|limits| *limits.quotas() == settings.quotas);
+    let limits = same.map_or_else(|| Arc::new(Limits::new(settings.quotas.clone())), Arc::clone);
     Arc::new(Tenant {
         name: record.name.as_str().into(),
         default_format: settings.default_format,

@@ -219,7 +219,9 @@ impl Store {
         }
         self.edit(0, |edit| match schema::identity(&edit.transaction)? {
             (schema::APPLICATION, schema::VERSION) => Ok(()),
-            (schema::APPLICATION, 1) => Ok(schema::upgrade(&edit.transaction)?),
+            (schema::APPLICATION, earlier @ 1..schema::VERSION) => {
+                Ok(schema::upgrade(&edit.transaction, earlier)?)
+            }
             (schema::APPLICATION, found) => Err(StoreError::Newer { path: path.to_owned(), found }),
             (0, 0) if schema::is_empty(&edit.transaction)? => {
                 Ok(schema::create(&edit.transaction)?)

@@ -2,6 +2,7 @@
 //!
 //! This folder does no I/O, holds no clock and imports nothing of ours but the vocabulary.
 
+pub mod compare;
 pub mod errors;
 pub mod locked;
 pub mod mask;

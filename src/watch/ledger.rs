@@ -74,6 +74,8 @@ struct Wait<K, G> {
     following: BTreeSet<u64>,
     /// One of them has been seen, if only at its end.
     met: bool,
+    /// The newest of them.
+    latest: Option<u64>,
     /// One of them went out of sight before it ended: only the cap ends this.
     lost: bool,
     looks: u32,
@@ -126,6 +128,7 @@ impl<K: Eq + Hash, G> Ledger<K, G> {
             baseline,
             following: BTreeSet::new(),
             met: false,
+            latest: None,
             lost: false,
             looks: 0,
             quiet: 0,
@@ -145,12 +148,15 @@ impl<K: Eq + Hash, G> Ledger<K, G> {
 
     /// Takes in what a look has shown that began at this time; `whole` if it went as far down as
     /// [`Ledger::from`] asked.
-    pub(super) fn look(
+    ///
+    /// Of what has settled, `name` is told the transaction that it waited for, if there was one.
+    pub(super) fn look_and_name(
         &mut self,
         now: u64,
         begun: u64,
         rows: &[Transaction],
         whole: bool,
+        name: impl Fn(&mut G, u64),
     ) -> Seen<G> {
         let changed = self.take_in(rows, whole);
         let unknown_until = |wait: &Wait<K, G>, window| match wait.entry.unknown {
@@ -162,6 +168,9 @@ impl<K: Eq + Hash, G> Ledger<K, G> {
         for mut wait in std::mem::take(&mut self.waits) {
             let over = wait.since <= begun && wait.look(rows, &self.open);
             if over && unknown_until(&wait, self.terms.window) <= now {
+                if let Some(transaction) = wait.latest {
+                    name(&mut wait.entry.guard, transaction);
+                }
                 settled.push(wait.entry.guard);
             } else {
                 waiting.push(wait);
@@ -169,6 +178,18 @@ impl<K: Eq + Hash, G> Ledger<K, G> {
         }
         self.waits = waiting;
         Seen { changed, gap: !whole, settled }
+    }
+
+    /// The same, where nobody asks which transactions they were.
+    #[cfg(test)]
+    pub(super) fn look(
+        &mut self,
+        now: u64,
+        begun: u64,
+        rows: &[Transaction],
+        whole: bool,
+    ) -> Seen<G> {
+        self.look_and_name(now, begun, rows, whole, |_, _| ())
     }
 
     /// What is due whether it has settled or not: at its cap, or while nobody can look at its window.
@@ -243,6 +264,7 @@ impl<K, G> Wait<K, G> {
             let about = self.is_about(row, newer);
             if about && (row.open || newer) {
                 self.met = true;
+                self.latest = self.latest.max(Some(row.id));
             }
             if about && row.open {
                 self.following.insert(row.id);

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::{Watch, Watches};
 use crate::{
     cache::{
+        cause::Cause,
         coherence::Change,
         partition::{Breadth, Felt, Hold},
         touch::Named,
@@ -124,7 +125,8 @@ async fn look(watches: &Watches, watch: &Watch) -> Look {
             return Look::Refused;
         }
     };
-    let seen = watch.ledger().look(watches.clock.now(), begun, &rows, whole);
+    let name = |hold: &mut Hold, transaction| hold.ended_by(Cause::Transaction(transaction));
+    let seen = watch.ledger().look_and_name(watches.clock.now(), begun, &rows, whole, name);
     let news = !seen.changed.is_empty() || seen.gap;
     // In this order: who finds it settled finds what the transaction changed already touched.
     for row in &seen.changed {
@@ -133,7 +135,9 @@ async fn look(watches: &Watches, watch: &Watch) -> Look {
     }
     if seen.gap {
         let all = Change::whole(watches.routes.families().all());
-        Felt::new(Arc::clone(&credential.partition), all, Breadth::Reach).touch();
+        Felt::new(Arc::clone(&credential.partition), all, Breadth::Reach)
+            .because(Cause::Other(InvalidationCause::TransactionGap))
+            .touch();
         watches.metrics.invalidations.of(InvalidationCause::TransactionGap).inc();
     }
     release(watches, seen.settled, Settled::Seen);
@@ -240,7 +244,7 @@ fn felt(watches: &Watches, credential: &Credential, row: &Transaction) -> Felt {
     });
     let all = || Change::whole(watches.routes.families().all());
     let change = { change }.next().unwrap_or_else(all);
-    Felt::new(Arc::clone(partition), change, Breadth::Reach)
+    Felt::new(Arc::clone(partition), change, Breadth::Reach).because(Cause::Transaction(row.id))
 }
 
 /// A time of the process as a moment of the runtime.

@@ -41,6 +41,21 @@ async fn a_running_server_sees_every_edit_within_a_second() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_permission_is_in_force_on_a_running_server_and_listed() {
+    let installation = Installation::new().await;
+    installation.tenant("alice");
+    let server = installation.serve();
+    let create = "token create --tenant alice --credential alice --permit cache:refresh";
+    let created = installation.json(create, "");
+    let token = created["token"].as_str().expect("a token");
+    server.answers(token, 200, "").await;
+    let listed = installation.json("token list", "");
+    assert_eq!(listed[0]["permissions"], serde_json::json!([]));
+    assert_eq!(listed[1]["permissions"], serde_json::json!(["cache:refresh"]));
+    assert_eq!(server.terminate().code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_in_use_is_not_removed_and_what_is_not_is() {
     let installation = Installation::new().await;
     installation.tenant("alice");

@@ -120,7 +120,7 @@ fn each_printed_command_does_what_is_said_beside_it() {
         }
     }
     stops.push((pasted, demo.line("printed line").trim_start_matches("  # -> ").to_owned()));
-    assert!(stops.len() >= 10 && exports.len() == 4, "{stops:?}");
+    assert!(stops.len() >= 10 && exports.len() == 5, "{stops:?}");
     let bash = find("bash", "bash");
     for (pasted, expected) in stops {
         let script = format!("{}\n{pasted}\n", exports.join("\n"));

@@ -3,6 +3,7 @@
 mod administration;
 mod check;
 mod demo;
+mod explain;
 mod installation;
 mod purge;
 mod serve;

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::Request;
+use tollgate::demo::simulator::Options;
 
 use super::{Installation, installation::Server};
 use crate::{
@@ -82,6 +83,25 @@ async fn a_purge_of_one_machine_spares_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_soft_purge_says_how_many_entries_it_marked() {
+    let place = Place::new().await;
+    let alice = place.installation.tenant("alice");
+    let server = place.serve();
+    keep(&server, &alice, LIST).await;
+    keep(&server, &alice, "/version.json").await;
+    let said = place.run(&["purge", "--soft", "--tenant", "alice", "--family", "vms"]).good();
+    assert_eq!(said, "1 entries marked stale for 1 credentials: vms\n");
+    assert_eq!(server.get(&alice, "/version.json").await.cache(), "hit");
+    assert_eq!(server.get(&alice, LIST).await.cache(), "miss");
+    assert_eq!(server.get(&alice, LIST).await.cache(), "hit");
+    let purged = place.installation.json("purge --path /version --soft", "");
+    assert_eq!((&purged["entries"], &purged["partitions"]), (&1.into(), &1.into()), "{purged}");
+    assert_eq!(server.get(&alice, "/version.json").await.cache(), "miss");
+    let ended = server.terminate();
+    assert!((ended.out + &ended.err).contains("marked stale"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_purges_without_the_token() {
     let place = Place::new().await;
     let alice = place.installation.tenant("alice");
@@ -100,9 +120,9 @@ async fn nobody_purges_without_the_token() {
     assert!(short.err.contains("TOLLGATE_ADMIN_TOKEN"), "{short:?}");
     assert_eq!(server.get(&alice, LIST).await.cache(), "hit");
 
-    let answer = post(&server, &format!("Bearer {TOKEN}"), r#"{"all":true,"soft":true}"#).await;
+    let answer = post(&server, &format!("Bearer {TOKEN}"), r#"{"all":true,"hard":true}"#).await;
     assert_eq!(answer.status, 400, "{answer:?}");
-    assert!(answer.text().contains("soft"), "{answer:?}");
+    assert!(answer.text().contains("hard"), "{answer:?}");
     place.run_as(TOKEN, &["purge", "--all"]).good();
     assert_eq!(server.get(&alice, LIST).await.cache(), "miss");
     let ended = server.terminate();
@@ -159,31 +179,35 @@ async fn what_cannot_be_purged_is_named() {
 }
 
 /// An installation with an admin token.
-struct Place {
-    installation: Installation,
+pub(super) struct Place {
+    pub(super) installation: Installation,
 }
 
 impl Place {
-    async fn new() -> Self {
-        let installation = Installation::new().await;
+    pub(super) async fn new() -> Self {
+        Self::with(Options::default()).await
+    }
+
+    pub(super) async fn with(options: Options) -> Self {
+        let installation = Installation::with(options, "").await;
         installation.write("admin.token", &format!("{TOKEN}\n"));
         let file = installation.path("admin.token").display().to_string();
         change(&installation, "[admin]", &format!("[admin]\ntoken_file = \"{file}\""));
         Self { installation }
     }
 
-    fn serve(&self) -> Server {
+    pub(super) fn serve(&self) -> Server {
         let server = self.installation.serve();
         point(&self.installation, &server);
         server
     }
 
-    fn run(&self, args: &[&str]) -> Ended {
+    pub(super) fn run(&self, args: &[&str]) -> Ended {
         self.installation.run(args, "")
     }
 
     /// The same with a token in the environment.
-    fn run_as(&self, token: &str, args: &[&str]) -> Ended {
+    pub(super) fn run_as(&self, token: &str, args: &[&str]) -> Ended {
         let mut command = tollgate(args);
         command.env("TOLLGATE_CONFIG", self.installation.path("tollgate.toml"));
         command.env("TOLLGATE_ADMIN_TOKEN", token);
@@ -206,7 +230,7 @@ fn change(installation: &Installation, what: &str, into: &str) {
 }
 
 /// Reads until it is answered from memory.
-async fn keep(server: &Server, token: &str, target: &str) {
+pub(super) async fn keep(server: &Server, token: &str, target: &str) {
     server.get(token, target).await;
     assert_eq!(server.get(token, target).await.cache(), "hit", "{target}");
 }

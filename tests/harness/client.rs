@@ -134,7 +134,8 @@ impl Answer {
     }
 
     /// What the cache did, in one word: `hit`, `miss` (and kept), `miss:WHY` (and not kept),
-    /// `collapsed`, `collapsed:WHY`, `bypass:WHY`, `write`; empty when it was not asked.
+    /// `collapsed`, `collapsed:WHY`, `bypass:WHY`, `write`; `request` for what was fetched because
+    /// the request demanded it; empty when it was not asked.
     pub fn cache(&self) -> String {
         let value = self.header("cache-status");
         let parts: Vec<_> = value.split(';').map(str::trim).skip(1).collect();
@@ -143,8 +144,9 @@ impl Answer {
             ["hit", ..] => "hit",
             ["fwd=method"] => "write",
             ["fwd=bypass", ..] => "bypass",
-            ["fwd=miss", "collapsed", ..] => "collapsed",
-            ["fwd=miss", ..] => "miss",
+            ["fwd=request", ..] => "request",
+            ["fwd=miss" | "fwd=stale", "collapsed", ..] => "collapsed",
+            ["fwd=miss" | "fwd=stale", ..] => "miss",
             other => panic!("an unknown Cache-Status: {other:?}"),
         };
         let detail = parts.iter().find_map(|p| p.strip_prefix("detail="));

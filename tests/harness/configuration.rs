@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use tollgate::config::Config;
 
 /// What every world has, and on top of it what the scenario wants otherwise. Nobody looks at
-/// transactions: an origin is asked what its steps declare.
+/// transactions, and no hit is sampled: an origin is asked what its steps declare.
 pub(super) fn configuration(folder: &TempDir, origin: SocketAddr, overrides: &str) -> Config {
     let path = |name| folder.path().join(name).display().to_string();
     let base = format!(
@@ -18,6 +18,7 @@ pub(super) fn configuration(folder: &TempDir, origin: SocketAddr, overrides: &st
         server.linger_timeout = "100ms"
         cache.unsettled_lifetime = "0s"
         watch.enabled = false
+        sampler.share = 0
         "#,
         path("tls.crt"),
         path("tls.key"),

@@ -19,9 +19,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tollgate::{
+    admin::{self, AdminToken},
     auth::keyring::{Keyring, MasterKey},
     metrics::Metrics,
     net::tls::Tls,
+    purge::Purged,
     serve::{Listeners, Process},
     tenants::record::{Reach, TenantSettings, TokenTerms},
 };
@@ -46,6 +48,8 @@ pub struct World {
     folder: TempDir,
 }
 
+const ADMIN_TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
 impl World {
     /// With the default configuration.
     pub async fn new() -> Self {
@@ -67,6 +71,8 @@ impl World {
         let metrics = Arc::new(Metrics::new());
         let tls = Tls::load(&config.tls, Arc::clone(&metrics)).expect("a certificate");
         let process = Process::new(config, keyring(), tls, metrics).expect("a process");
+        let token = AdminToken::find(&admin::Config::default(), Some(ADMIN_TOKEN));
+        let process = process.with_admin_token(token.expect("a good token"));
         let process = Arc::new(process);
         let listen = async || TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let listeners = Listeners { data: listen().await, admin: listen().await };
@@ -274,9 +280,23 @@ impl World {
 
     /// A page of the admin listener.
     pub async fn admin(&self, path: &str) -> Answer {
+        self.ask_admin("GET", path, "").await
+    }
+
+    /// Purges with the admin token; what was done.
+    pub async fn purge(&self, selectors: &str) -> Purged {
+        let answer = self.ask_admin("POST", "/purge", selectors).await;
+        assert_eq!(answer.status, 200, "{selectors}: {answer:?}");
+        serde_json::from_slice(&answer.body).expect("what was done")
+    }
+
+    async fn ask_admin(&self, method: &str, path: &str, body: &str) -> Answer {
         let mut stream = TcpStream::connect(self.admin).await.expect("a listening process");
-        let request =
-            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let length = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+             Authorization: Bearer {ADMIN_TOKEN}\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
         stream.write_all(request.as_bytes()).await.expect("an open connection");
         let mut text = String::new();
         stream.read_to_string(&mut text).await.expect("text");

@@ -4,6 +4,7 @@ mod changes;
 mod flights;
 mod isolation;
 mod outage;
+mod refreshes;
 mod secrets;
 mod shutdown;
 mod writes;

@@ -3,14 +3,17 @@
 mod absent;
 mod cache;
 mod credentials;
+mod directives;
 mod formats;
 mod limits;
 mod members;
 mod overrides;
 mod passing;
 mod precision;
+mod purge;
 mod rejections;
 mod revalidation;
+mod sampler;
 mod scopes;
 mod stale;
 mod streaming;

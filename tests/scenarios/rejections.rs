@@ -102,6 +102,14 @@ async fn an_impossible_wish() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_only_the_cache_was_to_answer() {
+    check("", VMS, (504, "not_cached"), None, |w, t| {
+        w.get(t).as_("a").header("cache-control", "only-if-cached")
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn limits() {
     for (suffix, accept) in SHAPES {
         let w = World::with("failed_tokens.failed_tokens_burst = 1").await;
@@ -206,6 +214,7 @@ fn every_refusal_is_known_here() {
             | Rejection::OutOfScope
             | Rejection::Guarded
             | Rejection::NotAcceptable(_)
+            | Rejection::NotCached
             | Rejection::BodyTooLarge(_)
             | Rejection::BodyTimedOut
             | Rejection::BodyBroken

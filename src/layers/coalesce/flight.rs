@@ -5,10 +5,18 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use http::StatusCode;
 use tokio::sync::{Notify, watch};
 
+use super::Hangar;
 use crate::{
-    cache::{coherence::Stamp, dependence::Stamps, entry::Representation},
+    cache::{
+        coherence::Stamp,
+        dependence::{Dependence, Stamps},
+        entry::Representation,
+        key::Key,
+    },
+    call::Miss,
     layers::Answer,
     rejection::Rejection,
+    tenants::snapshot::Credential,
     vocabulary::NotStored,
 };
 
@@ -20,6 +28,15 @@ pub(super) struct Flight {
     /// For a flight that waits for its turn: the stamps of its start.
     started: OnceLock<Stamps>,
     turn: Notify,
+}
+
+/// Ends a flight whatever becomes of its task.
+pub(super) struct Landing {
+    pub(super) hangar: Arc<Hangar>,
+    pub(super) key: Key,
+    pub(super) credential: Arc<Credential>,
+    pub(super) dependence: Dependence,
+    pub(super) id: u64,
 }
 
 /// What a fetch brought.
@@ -44,16 +61,16 @@ pub(super) struct Brought {
 }
 
 impl Outcome {
-    /// Whether it says that something is not there, and was asked for before something was made
-    /// that whoever began under these stamps must be shown.
-    pub(super) fn is_of_an_older_absence(&self, stamps: &Stamps) -> bool {
-        match self {
-            Self::Shared(brought) => {
-                brought.representation.status == StatusCode::NOT_FOUND
-                    && brought.absent != stamps.absent
-            }
-            Self::Streamed(_) | Self::Refused(_) => false,
-        }
+    /// Whether it says that something is not there, and may have been asked for before something was
+    /// made that this reader must be shown. It was not if both began under one stamp; nor if nothing
+    /// has been made since it was asked for, as of a flight that this reader has waited for.
+    pub(super) fn is_of_an_older_absence(&self, miss: &Miss) -> bool {
+        let Self::Shared(brought) = self else { return false };
+        let (status, absent) = (brought.representation.status, &brought.absent);
+        let partition = &miss.exchange.call.caller.credential().partition;
+        status == StatusCode::NOT_FOUND
+            && *absent != miss.stamps.absent
+            && !partition.is_current(miss.dependence.view_of(status), absent)
     }
 }
 
@@ -92,5 +109,16 @@ impl Flight {
         let told = outcome.wait_for(Option::is_some).await.ok().and_then(|told| told.clone());
         // A task that panicked has told nothing and dropped its end.
         told.unwrap_or(Outcome::Refused(Rejection::Panicked))
+    }
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        let stamps = || self.dependence.stamps(&self.credential.partition);
+        let now = self.hangar.shelf.clock.now();
+        let next = self.hangar.flights().finish(&self.key, self.id, now, || stamps().shown);
+        if let Some((flight, shown)) = next {
+            flight.start(Stamps { shown, ..stamps() });
+        }
     }
 }

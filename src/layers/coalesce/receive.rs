@@ -18,10 +18,10 @@ use crate::{
     api::format,
     body::{Body, BodyError, Read},
     cache::{
+        cause::Cause,
         coherence::Change,
         entry::{Candidate, Representation, strong_tag},
         shelf::Filled,
-        status::{CACHE_STATUS, CacheStatus},
         validator::{Provenance, Validator},
     },
     layers::Answer,
@@ -50,8 +50,10 @@ impl Hangar {
         if parts.status == StatusCode::FORBIDDEN {
             // What the credential may see has changed behind our back.
             let families = fetch.dependence.view.families;
-            fetch.credential.partition.account().touch(Change::whole(families));
-            self.shelf.metrics.invalidations.of(InvalidationCause::Forbidden).inc();
+            let (all, cause) = (Change::whole(families), InvalidationCause::Forbidden);
+            fetch.credential.partition.account().because(all, Cause::Other(cause));
+            fetch.credential.partition.account().touch(all);
+            self.shelf.metrics.invalidations.of(cause).inc();
         }
         let held = match body.read_up_to(self.shelf.config.max_entry.get()).await {
             Ok(Read::Whole(bytes)) => bytes,
@@ -76,8 +78,8 @@ impl Hangar {
     ) -> Option<NotStored> {
         let &Verdict { settled, mut not_stored } = verdict;
         if not_stored.is_none() {
-            let (stamp, class) = (fetch.stamps.of(shown.status), fetch.dependence.class);
-            let filled = Filled { stamp, class, settled, asked_at: fetch.asked_at };
+            let (stamp, dependence) = (fetch.stamps.of(shown.status), fetch.dependence);
+            let filled = Filled { stamp, dependence, settled, asked_at: fetch.asked_at };
             let partition = &fetch.credential.partition;
             let kept = self.shelf.keep(&fetch.key, partition, filled, shown.clone());
             not_stored = (!kept).then_some(NotStored::Share);
@@ -94,11 +96,8 @@ impl Hangar {
     }
 
     /// A reply that is too large to hold goes to the first who takes it, as it comes.
-    fn stream(&self, fetch: &Fetch, mut parts: Parts, body: Body) -> Outcome {
+    fn stream(&self, fetch: &Fetch, parts: Parts, body: Body) -> Outcome {
         self.shelf.mark_uncacheable(&fetch.key);
-        let not_stored = Some(NotStored::TooLarge);
-        let status = CacheStatus::Miss { collapsed: false, not_modified: false, not_stored };
-        parts.headers.insert(&CACHE_STATUS, status.header());
         Outcome::Streamed(Arc::new(Mutex::new(Some(Answer::from_parts(parts, body)))))
     }
 

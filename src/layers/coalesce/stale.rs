@@ -41,7 +41,7 @@ impl Hangar {
         let Stored::Entry(entry) = &*stored else { return None };
         let now = self.shelf.clock.now();
         let bound = millis(self.shelf.config.stale_while_revalidate);
-        if now.saturating_sub(entry.fresh_until) >= bound {
+        if entry.overdue(now) >= bound {
             return None;
         }
         let status = CacheStatus::Stale(Staleness::Revalidating, entry.staleness(now));
@@ -49,11 +49,11 @@ impl Hangar {
     }
 
     /// What may be shown although its lifetime is over: nothing has touched it.
-    pub(super) fn stale(&self, miss: &Miss) -> Option<Arc<Stored>> {
-        let stored = miss.kept.as_ref()?;
+    fn stale(&self, miss: &Miss) -> Option<Arc<Stored>> {
+        let stored = miss.stale.as_ref()?;
         let Stored::Entry(entry) = &**stored else { return None };
         let partition = &miss.exchange.call.caller.credential().partition;
-        let current = partition.is_current(miss.dependence.view, &entry.stamp);
+        let current = partition.is_current(entry.view, &entry.stamp);
         (current && entry.is_usable(self.shelf.clock.now())).then(|| Arc::clone(stored))
     }
 
@@ -63,7 +63,7 @@ impl Hangar {
         let stored = failed.then(|| self.stale(miss)).flatten()?;
         let Stored::Entry(entry) = &*stored else { return None };
         let now = self.shelf.clock.now();
-        if now.saturating_sub(entry.fresh_until) >= millis(self.shelf.config.stale_if_error) {
+        if entry.overdue(now) >= millis(self.shelf.config.stale_if_error) {
             return None;
         }
         let status = CacheStatus::Stale(Staleness::Error, entry.staleness(now));

@@ -17,11 +17,10 @@ use crate::{
     auth::presented::presented,
     body::Body,
     cache::{
-        coherence::{Change, Epochs, Item, View},
+        coherence::{Change, Epochs},
         entry,
         names::Names,
         partition::{Commons, Felt, Partition},
-        store::Store,
         touch::{Named, Unsettled},
     },
     call::{Aimed, Call, Caller, Effect},
@@ -35,7 +34,7 @@ use crate::{
         fixture::{Fixture, keyring, surroundings},
         snapshot::{MakePartition, Surroundings},
     },
-    vocabulary::{Format, Protocol},
+    vocabulary::{Format, Forward, Protocol},
 };
 
 const KEY: &str = "a-key-that-is-long-enough-to-adopt";
@@ -67,14 +66,8 @@ impl Setting {
         let routes = Arc::new(RouteTable::new(&[]).expect("the table itself"));
         let around = Surroundings { partition: partitions(&routes), ..surroundings() };
         let directory = Directory::open(&config, keyring("ab"), around, Arc::clone(&metrics));
-        let shelf = Arc::new(Shelf {
-            store: Store::new(ByteSize::mib(1), metrics.cache_evictions.clone()),
-            routes,
-            config: entry::Config::default(),
-            clock: Clock::start(),
-            metrics,
-            crowded: Mutex::default(),
-        });
+        let config = entry::Config { capacity: ByteSize::mib(1), ..entry::Config::default() };
+        let shelf = Arc::new(Shelf::new(config, routes, Clock::start(), metrics));
         let timeout = Duration::from_secs(5);
         let hangar = Hangar::new(Arc::clone(&shelf), Arc::new(Nobody), TaskTracker::new(), timeout);
         let hangar = Arc::new(hangar);
@@ -99,13 +92,10 @@ impl Setting {
         let target = target.expect("canonical");
         let listed = self.shelf.routes.read(&target).expect("listed");
         let route = self.shelf.routes.route(listed.id);
-        let (families, class) = (route.families, route.class);
         let partition = Arc::clone(&caller.credential().partition);
         let ask = target.path_and_query().clone();
         let key = Key::new(&partition, ask.clone(), Some(Format::Json));
-        let item = route.item(&target).map(|(family, name)| Item::new(family, name));
-        let view = View { families, item };
-        let dependence = Dependence { view, class };
+        let dependence = Dependence::of(route, &target);
         let stamps = dependence.stamps(&partition);
         let record = Record::new(RequestId::next(0), client, Protocol::Http1, Method::GET);
         let request = Aimed {
@@ -118,8 +108,10 @@ impl Setting {
         };
         let call = Call { caller, request };
         let exchange = Exchange { call, ask, format: Some(Format::Json), touch: None };
-        let (route, kept) = (listed.id, None);
-        Lookup::Miss(Box::new(Miss { exchange, key, stamps, route, dependence, kept }))
+        let (route, forward, max_age) = (listed.id, Forward::Miss, None);
+        let (held, stale) = (None, None);
+        let miss = Miss { exchange, key, stamps, route, dependence, forward, max_age, held, stale };
+        Lookup::Miss(Box::new(miss))
     }
 }
 

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::{LINE_MAX, LineProblem};
 use crate::{
-    auth::scopes::{Access, ScopeNames},
+    auth::scopes::{Access, PermissionSet, ScopeNames},
     limit::{Quota, Quotas},
     tenants::{
         record::{
@@ -226,9 +226,18 @@ fn token(mut object: Object) -> Read<TokenPart> {
         not_before: object.number("not_before", TIME)?,
         expires: object.number("expires", TIME)?,
         limit_status: limit_status(&mut object)?,
+        permissions: permissions(&mut object)?,
     };
     object.finish()?;
     Ok(TokenPart { key, terms })
+}
+
+fn permissions(object: &mut Object) -> Read<PermissionSet> {
+    let words = object.texts("permissions")?;
+    let given: Option<PermissionSet> = words.iter().map(|word| member(word)).collect();
+    given.ok_or_else(|| {
+        object.expected("permissions", "a list of \"cache:refresh\" and \"explain\"")
+    })
 }
 
 fn limit_status(object: &mut Object) -> Read<Option<LimitStatus>> {

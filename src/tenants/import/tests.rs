@@ -63,6 +63,31 @@ fn names_refer_to_what_exists_and_to_earlier_lines() {
 }
 
 #[test]
+fn permissions_are_imported_and_others_are_a_difference() {
+    let mut fixture = Fixture::new();
+    fixture.add("acme", "one");
+    let line = |words: &str| {
+        let token = format!(r#"{{"key":"{KEY}","permissions":{words}}}"#);
+        format!(r#"{{"tenant":"acme","credential":"acme","token":{token}}}"#)
+    };
+    import(&mut fixture, &line(r#"["explain"]"#)).expect("imported");
+    let records = fixture.store.records().expect("read");
+    let given = records.tokens.last().expect("a token").terms.permissions;
+    assert_eq!(given.words().collect::<Vec<_>>(), ["explain"]);
+    assert_eq!(import(&mut fixture, &line(r#"["explain"]"#)).expect("again").unchanged, 1);
+    for (words, expected) in [
+        (r#"["explain","cache:refresh"]"#, "which differs from this line"),
+        ("[]", "which differs from this line"),
+        (r#"["fill"]"#, "\"token.permissions\": expected a list of \"cache:refresh\""),
+        (r#""explain""#, "\"token.permissions\": expected a list of strings"),
+    ] {
+        let error = import(&mut fixture, &line(words)).expect_err(words);
+        let ImportError::Lines(bad) = error else { panic!("{error:?}") };
+        assert!(bad[0].to_string().contains(expected), "{words}: {}", bad[0]);
+    }
+}
+
+#[test]
 fn every_bad_line_is_reported_and_nothing_is_imported() {
     let mut fixture = Fixture::new();
     fixture.add("acme", "one");

@@ -3,11 +3,17 @@
 use std::path::Path;
 
 use super::*;
-use crate::tenants::{
-    fixture::{Fixture, NOW, SECRET, keyring, origin, secret},
-    record::Standing,
-    secret::Vault,
-    store::Store,
+use crate::{
+    auth::{
+        keyring::Keyring,
+        scopes::{Access, ScopeNames},
+    },
+    tenants::{
+        fixture::{Fixture, NOW, SECRET, keyring, origin, secret},
+        record::{Standing, TokenTerms},
+        secret::Vault,
+        store::Store,
+    },
 };
 
 const VERSION_1: &str = "
@@ -55,33 +61,67 @@ CREATE INDEX tokens_of_tenant ON tokens (tenant);
 CREATE INDEX tokens_of_credential ON tokens (credential);
 ";
 
-#[test]
-fn a_store_of_version_1_keeps_its_credentials_and_becomes_this_one() {
-    let fixture = Fixture::new();
-    let path = fixture.folder.path().join("old.db");
-    let keyring = keyring("ab");
-    let vault = Vault { keyring: &keyring, origin: &origin };
+/// A store of an earlier version, with a credential and a token.
+fn old(path: &Path, version: i64, keyring: &Keyring) -> Vec<u8> {
+    let vault = Vault { keyring, origin: &origin };
     let sealed = vault.seal(1, "main", &secret(SECRET)).expect("sealed");
-    let old = Connection::open(&path).expect("a database");
+    let old = Connection::open(path).expect("a database");
     old.execute_batch(VERSION_1).expect("tables");
+    for upgrade in &UPGRADES[..usize::try_from(version).expect("from one") - 1] {
+        old.execute_batch(upgrade).expect("upgraded");
+    }
     old.pragma_update(None, "application_id", APPLICATION).expect("marked");
-    old.pragma_update(None, "user_version", 1).expect("marked");
+    old.pragma_update(None, "user_version", version).expect("marked");
+    let mac = keyring.mac(b"a key");
+    old.execute(
+        "INSERT INTO tenants (name, default_format, limit_status, created)
+         VALUES ('acme', 'json', 429, ?1)",
+        [NOW],
+    )
+    .expect("a tenant");
     old.execute(
         "INSERT INTO credentials (name, upstream, kind, sealed, key_id, generation, created)
          VALUES ('acme', 'main', 'password', ?1, ?2, 3, ?3)",
-        (sealed, keyring.id().as_str(), NOW),
+        (&sealed, keyring.id().as_str(), NOW),
     )
     .expect("a credential");
-    drop(old);
+    old.execute(
+        "INSERT INTO tokens (id, tenant, credential, mac, key_id, access, allow, deny, addresses,
+             expires, adopted, created)
+         VALUES ('abc', 1, 1, ?1, ?2, 'read-only', 'vms', '', '', ?3, 1, ?3)",
+        (mac.as_bytes(), keyring.id().as_str(), NOW),
+    )
+    .expect("a token");
+    sealed
+}
 
-    for _ in 0..2 {
-        let records = Store::open(&path).expect("a store").records().expect("read");
-        let [record] = &records.credentials[..] else { panic!("{records:?}") };
-        assert_eq!((&*record.name, record.generation, record.created), ("acme", 3, NOW));
-        assert_eq!(record.standing, Standing::default());
-        assert_eq!(vault.open(record).expect("opened"), secret(SECRET));
+#[test]
+fn a_store_of_an_earlier_version_keeps_what_it_holds_and_becomes_this_one() {
+    let fixture = Fixture::new();
+    let keyring = keyring("ab");
+    let vault = Vault { keyring: &keyring, origin: &origin };
+    for version in 1..VERSION {
+        let path = fixture.folder.path().join(format!("old-{version}.db"));
+        let sealed = old(&path, version, &keyring);
+        for _ in 0..2 {
+            let records = Store::open(&path).expect("a store").records().expect("read");
+            let [record] = &records.credentials[..] else { panic!("{records:?}") };
+            assert_eq!((&*record.name, record.generation, record.created), ("acme", 3, NOW));
+            assert_eq!((&record.standing, &record.sealed), (&Standing::default(), &sealed));
+            assert_eq!(vault.open(record).expect("opened"), secret(SECRET));
+            let [token] = &records.tokens[..] else { panic!("{records:?}") };
+            let scopes = ScopeNames {
+                access: Access::ReadOnly,
+                allow: vec!["vms".to_owned()],
+                deny: Vec::new(),
+            };
+            // Nobody has been given a permission by being upgraded.
+            let terms = TokenTerms { scopes, expires: Some(NOW), ..TokenTerms::default() };
+            assert_eq!((&*token.id, &token.terms, token.adopted), ("abc", &terms, true));
+            assert_eq!(token.mac, keyring.mac(b"a key"));
+        }
+        assert_eq!(described(&path), described(&fixture.path()), "from version {version}");
     }
-    assert_eq!(described(&path), described(&fixture.path()));
 }
 
 /// Version, tables and indexes as they describe themselves, but for the blanks.

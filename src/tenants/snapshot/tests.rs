@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    auth::scopes::{Access, ScopeNames},
+    auth::scopes::{Access, Permission, ScopeNames},
     limit::{Quota, Quotas},
     tenants::{
         fixture::{Fixture, NOW, SECRET, keyring, origin, secret, surroundings},
@@ -133,6 +133,16 @@ fn revoked_tokens_and_unusable_records_are_left_out() {
 }
 
 #[test]
+fn a_grant_has_the_permissions_of_its_token_alone() {
+    let mut case = Case::new();
+    case.edit("UPDATE tokens SET permissions = 'cache:refresh' WHERE tenant = 1");
+    let snapshot = case.build(&Snapshot::default());
+    let [one, two] = ["one", "two"].map(|key| case.find(&snapshot, key).permissions);
+    assert!(one.contains(Permission::Refresh) && !one.contains(Permission::Explain));
+    assert_eq!(two, PermissionSet::default());
+}
+
+#[test]
 fn another_master_key_opens_nothing() {
     let mut case = Case::new();
     case.fixture.keyring = keyring("cd");
@@ -168,6 +178,7 @@ fn a_token_is_good_in_its_time_and_from_its_addresses() {
         tenant: Arc::clone(&some.tenant),
         credential: Arc::clone(&some.credential),
         scopes: ScopeNames::all(Access::ReadOnly).resolve(&|_| None).expect("no names"),
+        permissions: PermissionSet::default(),
         not_before: Some(100),
         expires: Some(200),
         addresses: vec!["192.0.2.0/24".parse().expect("a range")],

@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt};
 
 use super::*;
 use crate::{
-    auth::scopes::{Access, ScopeNames},
+    auth::scopes::{Access, Permission, ScopeNames},
     limit::{Quota, Quotas},
     tenants::{
         fixture::{Fixture, NOW, keyring, origin, secret},
@@ -44,6 +44,7 @@ fn records_come_back_as_they_were_written() {
         not_before: Some(NOW),
         expires: Some(NOW + 60),
         limit_status: Some(LimitStatus::TooManyRequests),
+        permissions: Permission::ALL.iter().copied().collect(),
     };
     let Fixture { store, keyring, .. } = &mut fixture;
     let (mac, key_id) = (keyring.mac(b"another"), keyring.id());
@@ -62,6 +63,23 @@ fn records_come_back_as_they_were_written() {
     assert_eq!(records.credentials[0].generation, 1);
     let sealed = &records.credentials[0].sealed;
     assert!(!sealed.windows(7).any(|part| part == b"planted"), "the secret is not in the clear");
+}
+
+#[test]
+fn a_permission_that_nobody_knows_is_an_error() {
+    let mut fixture = Fixture::new();
+    fixture.add("acme", "a key");
+    let set = |words: &str| {
+        let update = "UPDATE tokens SET permissions = ?1";
+        fixture.store.connection.execute(update, [words]).expect("written");
+        fixture.store.records()
+    };
+    let tokens = set("explain").expect("read").tokens;
+    let given = tokens[0].terms.permissions;
+    assert!(given.contains(Permission::Explain) && !given.contains(Permission::Refresh));
+    let error = set("explain cache:fill").expect_err("unknown");
+    let report = crate::error_chain::error_chain(&error).to_string();
+    assert!(report.contains("\"cache:fill\" means nothing in the column permissions"), "{report}");
 }
 
 #[test]

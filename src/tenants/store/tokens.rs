@@ -3,11 +3,11 @@
 use ipnet::IpNet;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{Edit, StoreError, limit_status, meaningless, word};
+use super::{Edit, StoreError, limit_status, meaningless, member, word};
 use crate::{
     auth::{
         keyring::{KeyId, Mac},
-        scopes::ScopeNames,
+        scopes::{PermissionSet, ScopeNames},
     },
     tenants::record::{LimitStatus, Noun, TokenRecord, TokenTerms},
     vocabulary::Closed,
@@ -48,11 +48,13 @@ impl Edit<'_> {
         }
         let mut insert = self.transaction.prepare_cached(
             "INSERT INTO tokens (id, tenant, credential, mac, key_id, access, allow, deny,
-                 addresses, not_before, expires, limit_status, adopted, created)
+                 addresses, not_before, expires, limit_status, adopted, created, permissions)
              VALUES (:id, :tenant, :credential, :mac, :key_id, :access, :allow, :deny,
-                 :addresses, :not_before, :expires, :limit_status, :adopted, :created)",
+                 :addresses, :not_before, :expires, :limit_status, :adopted, :created,
+                 :permissions)",
         )?;
         let addresses: Vec<String> = terms.addresses.iter().map(IpNet::to_string).collect();
+        let permissions: Vec<&str> = terms.permissions.words().collect();
         insert.execute(named_params! {
             ":id": new.id,
             ":tenant": tenant.row,
@@ -68,6 +70,7 @@ impl Edit<'_> {
             ":limit_status": terms.limit_status.map(LimitStatus::code),
             ":adopted": new.adopted,
             ":created": self.now,
+            ":permissions": permissions.join(" "),
         })?;
         Ok(())
     }
@@ -126,6 +129,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<TokenRecord> {
         not_before: row.get("not_before")?,
         expires: row.get("expires")?,
         limit_status: limit_status(row)?,
+        permissions: permissions(row)?,
     };
     Ok(TokenRecord {
         id: row.get("id")?,
@@ -138,6 +142,13 @@ fn record(row: &Row<'_>) -> rusqlite::Result<TokenRecord> {
         created: row.get("created")?,
         revoked: row.get("revoked")?,
     })
+}
+
+/// An unknown one is no less an error than an unknown access: nobody can say what it gives.
+fn permissions(row: &Row<'_>) -> rusqlite::Result<PermissionSet> {
+    const COLUMN: &str = "permissions";
+    let words = names(row, COLUMN)?;
+    words.iter().map(|word| member(word).ok_or_else(|| meaningless(COLUMN, word))).collect()
 }
 
 fn names(row: &Row<'_>, column: &str) -> rusqlite::Result<Vec<String>> {

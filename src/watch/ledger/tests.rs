@@ -200,3 +200,14 @@ fn a_row_that_was_committed_late_is_new() {
     let seen = ledger.look(7, 7, &[row(9, false, 1), row(8, false, 2), row(4, false, 1)], true);
     assert_eq!(ids(&seen), [0; 0]);
 }
+
+#[test]
+fn what_has_settled_is_told_its_newest_transaction() {
+    let mut ledger = holding();
+    let named = std::cell::RefCell::new(Vec::new());
+    let name = |guard: &mut &'static str, id| named.borrow_mut().push((*guard, id));
+    let (both, ended) = ([row(8, true, 1), row(7, false, 1)], [row(8, false, 1), row(7, false, 1)]);
+    assert!(ledger.look_and_name(20, 15, &both, true, name).settled.is_empty());
+    assert_eq!(ledger.look_and_name(30, 25, &ended, true, name).settled, ["one"]);
+    assert_eq!(named.into_inner(), [("one", 8)]);
+}

@@ -1,0 +1,130 @@
+//! What was decided about one request, small enough to be remembered of every one.
+//!
+//! It owns nothing and refers to nothing: a request's own parts would keep alive the buffer that they
+//! were read into, for as long as it is remembered.
+
+use std::{
+    net::IpAddr,
+    time::{Duration, SystemTime},
+};
+
+use http::StatusCode;
+
+use crate::{
+    api::routes::RouteId,
+    cache::{cause::Cause, key::Digest, status::CacheStatus},
+    record::{Charged, Record, RequestId},
+    vocabulary::{Format, Protocol},
+};
+
+/// One request and what became of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Decision {
+    /// Its name.
+    pub id: RequestId,
+    /// When its head had been read.
+    pub received: SystemTime,
+    /// How long it took until its reply began.
+    pub duration: Duration,
+    /// Who sent it.
+    pub client: IpAddr,
+    /// How it came.
+    pub protocol: Protocol,
+    /// What it was answered with.
+    pub status: StatusCode,
+    /// The route, if it is a listed read.
+    pub route: Option<RouteId>,
+    /// The format that was answered.
+    pub format: Option<Format>,
+    /// What the cache did.
+    pub cache: Option<CacheStatus>,
+    /// What was left of its quota.
+    pub quota: Option<Charged>,
+    /// What made the cache's entry outdated, or kept it from having one.
+    pub cause: Option<Cause>,
+    /// What had last changed what it shows, when there was no entry.
+    pub changed: Option<Cause>,
+    /// Why it was refused.
+    pub rejection: Option<&'static str>,
+    /// A digest of its key in the cache.
+    pub key: Option<Digest>,
+    /// Its method.
+    pub method: Text<16>,
+    /// Its canonical path. Its query is not remembered, which may hold secrets.
+    pub path: Text<112>,
+    /// The public id of its token.
+    pub token: Text<24>,
+}
+
+/// The beginning of a text.
+#[derive(Clone, Copy, Debug)]
+pub struct Text<const N: usize> {
+    length: u8,
+    bytes: [u8; N],
+}
+
+impl Decision {
+    /// What is known of a request once it has been answered.
+    pub fn new(record: &Record, status: StatusCode, duration: Duration) -> Self {
+        let target = record.target.get();
+        Self {
+            id: record.id,
+            received: record.received,
+            duration,
+            client: record.client,
+            protocol: record.protocol,
+            status,
+            route: record.route.get(),
+            format: record.format.get(),
+            cache: record.cache.get(),
+            quota: record.quota.get(),
+            cause: record.cause.get(),
+            changed: record.changed.get(),
+            rejection: record.rejection.get().copied(),
+            key: record.key.get(),
+            method: Text::new(record.method.as_str()),
+            path: Text::new(target.map_or("", |target| target.path())),
+            token: Text::new(record.grant.get().map_or("", |grant| &grant.token_id)),
+        }
+    }
+}
+
+impl<const N: usize> Text<N> {
+    /// As much of a text as there is room for.
+    pub fn new(text: &str) -> Self {
+        let length = text.len().min(N).min(usize::from(u8::MAX));
+        let mut bytes = [0; N];
+        bytes[..length].copy_from_slice(&text.as_bytes()[..length]);
+        Self { length: u8::try_from(length).unwrap_or(u8::MAX), bytes }
+    }
+
+    /// What there is of it, up to the last whole character.
+    pub fn as_str(&self) -> &str {
+        let bytes = &self.bytes[..usize::from(self.length)];
+        match std::str::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        let check = |text: &str, expected: &str| {
+            assert_eq!(Text::<4>::new(text).as_str(), expected, "{text}");
+        };
+        check("", "");
+        check("abcd", "abcd");
+        check("abcde", "abcd");
+        check("abcé", "abc");
+    }
+
+    #[test]
+    fn a_decision_is_as_small_as_is_said() {
+        assert!(size_of::<Decision>() <= 320, "{}", size_of::<Decision>());
+    }
+}

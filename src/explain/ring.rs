@@ -1,0 +1,135 @@
+//! The latest decisions, a bounded number of them, in memory that was taken once.
+//!
+//! Every request writes one, so the ring is in parts: a thread writes to its own and waits for none.
+//! Who looks for one looks at all parts.
+
+use std::{
+    cell::Cell,
+    num::NonZeroUsize,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use super::Decision;
+use crate::record::RequestId;
+
+/// The latest decisions.
+#[derive(Debug)]
+pub struct Ring {
+    parts: Box<[Mutex<Part>]>,
+    /// How many a part holds.
+    room: usize,
+}
+
+#[derive(Debug)]
+struct Part {
+    decisions: Vec<Decision>,
+    /// Where the next one goes once there is no more room: the oldest stands there.
+    next: usize,
+}
+
+thread_local! {
+    static PART: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+impl Ring {
+    /// Remembers so many; 0 none.
+    pub fn new(most: usize) -> Self {
+        let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Self::in_parts(most, threads.min(MOST_PARTS))
+    }
+
+    fn in_parts(most: usize, parts: usize) -> Self {
+        let part = || Mutex::new(Part { decisions: Vec::new(), next: 0 });
+        let parts: Box<[_]> = (0..parts.clamp(1, most.max(1))).map(|_| part()).collect();
+        Self { room: most / parts.len(), parts }
+    }
+
+    /// Remembers one, in place of the oldest.
+    pub fn push(&self, decision: Decision) {
+        if self.room == 0 {
+            return;
+        }
+        let mut part = lock(&self.parts[own_part() % self.parts.len()]);
+        if part.decisions.len() < self.room {
+            part.decisions.push(decision);
+        } else {
+            let next = part.next;
+            part.decisions[next] = decision;
+            part.next = (next + 1) % self.room;
+        }
+    }
+
+    /// The decision about a request, if it is still remembered.
+    pub fn find(&self, id: RequestId) -> Option<Decision> {
+        self.parts.iter().find_map(|part| {
+            let part = lock(part);
+            part.decisions.iter().find(|decision| decision.id == id).copied()
+        })
+    }
+}
+
+/// More parts than this are not needed for threads not to meet.
+const MOST_PARTS: usize = 64;
+
+/// The number of this thread among those that have asked.
+fn own_part() -> usize {
+    static THREADS: AtomicUsize = AtomicUsize::new(0);
+    PART.with(|part| {
+        part.get().unwrap_or_else(|| {
+            let own = THREADS.fetch_add(1, Ordering::Relaxed);
+            part.set(Some(own));
+            own
+        })
+    })
+}
+
+fn lock(part: &Mutex<Part>) -> MutexGuard<'_, Part> {
+    part.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::IpAddr, time::Duration};
+
+    use http::{Method, StatusCode};
+
+    use super::*;
+    use crate::{record::Record, vocabulary::Protocol};
+
+    fn push(ring: &Ring) -> RequestId {
+        let client = IpAddr::from([127, 0, 0, 1]);
+        let id = RequestId::next(3);
+        let record = Record::new(id, client, Protocol::Http1, Method::GET);
+        ring.push(Decision::new(&record, StatusCode::OK, Duration::ZERO));
+        id
+    }
+
+    #[test]
+    fn the_oldest_goes_when_there_is_no_room() {
+        let ring = Ring::in_parts(3, 1);
+        let ids: Vec<_> = (0..5).map(|_| push(&ring)).collect();
+        let found: Vec<_> = ids.iter().map(|id| ring.find(*id).is_some()).collect();
+        assert_eq!(found, [false, false, true, true, true]);
+    }
+
+    #[test]
+    fn every_thread_is_looked_at() {
+        let ring = Ring::in_parts(64, 4);
+        let ids: Vec<_> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| push(&ring))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        });
+        assert!(ids.iter().all(|id| ring.find(*id).is_some()));
+    }
+
+    #[test]
+    fn none_is_remembered_where_none_should_be() {
+        let ring = Ring::new(0);
+        let id = push(&ring);
+        assert!(ring.find(id).is_none());
+    }
+}
