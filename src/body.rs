@@ -87,6 +87,9 @@ impl Body {
         if self.size_hint().lower() > most as u64 {
             return Ok(Read::Longer(self));
         }
+        if let Source::Memory(bytes) = self.source {
+            return Ok(Read::Whole(bytes));
+        }
         let mut pieces: SmallVec<[Bytes; 4]> = SmallVec::new();
         let mut length = 0;
         while let Some(frame) = self.frame().await.transpose()? {

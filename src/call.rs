@@ -21,9 +21,10 @@ use crate::{
     },
     cache::touch::Touch,
     cache::{
-        coherence::Stamp,
-        entry::{Dependence, Stored},
+        dependence::{Dependence, Stamps},
+        entry::Stored,
         key::Key,
+        validator::Held,
     },
     net::server::ClientBody,
     record::Record,
@@ -134,7 +135,7 @@ pub struct Miss {
     /// What the answer will be kept under.
     pub key: Key,
     /// The epochs when the read began.
-    pub stamp: Stamp,
+    pub stamps: Stamps,
     /// The route that is read.
     pub route: RouteId,
     /// What the answer depends on.
@@ -143,6 +144,8 @@ pub struct Miss {
     pub forward: Forward,
     /// The greatest age of what will do, in seconds; zero is for what is fetched from now on.
     pub max_age: Option<u64>,
+    /// What the upstream may be asked about, whether or not it may be shown.
+    pub held: Option<Held>,
     /// What may be shown if there will be no answer.
     pub stale: Option<Arc<Stored>>,
 }
@@ -157,6 +160,8 @@ pub enum Outbound {
         credential: Arc<Credential>,
         /// Whether the reply is searched for secrets.
         masked: bool,
+        /// What is kept of an earlier one: it need not travel again.
+        held: Option<Held>,
         /// What for.
         cause: UpstreamCause,
     },

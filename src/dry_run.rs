@@ -15,8 +15,8 @@ use crate::{
     },
     cache::{
         cause::Cause,
-        coherence::View,
-        entry::{Dependence, Entry, Stored},
+        dependence::Dependence,
+        entry::{Entry, Stored},
         key::Key,
         partition::Partition,
         shelf::Shelf,
@@ -161,17 +161,22 @@ impl Deciders<'_> {
             explanation.cache = Some(bypass(Bypass::Never));
             return;
         }
-        let Dependence { view, .. } = Dependence::of(route, target);
+        let stored = shelf.store.get(key);
+        let view = match stored.as_deref() {
+            // That of a 404 is another one.
+            Some(Stored::Entry(entry)) => entry.view,
+            Some(Stored::Uncacheable { .. }) | None => Dependence::of(route, target).view,
+        };
         let unsettled = partition.unsettled_by(view);
         explanation.cause = unsettled.map(|cause| self.cause(cause));
-        explanation.cache = Some(match shelf.store.get(key).as_deref() {
+        explanation.cache = Some(match stored.as_deref() {
             None => {
                 explanation.changed = partition.changed_by(view).map(|cause| self.cause(cause));
                 "miss: there is no entry".to_owned()
             }
             Some(Stored::Uncacheable { .. }) => bypass(Bypass::Marked),
             Some(Stored::Entry(entry)) => {
-                let (verdict, shown, outdated) = self.judge_entry(entry, view, partition);
+                let (verdict, shown, outdated) = self.judge_entry(entry, partition);
                 explanation.entry = Some(shown);
                 if let Some(cause) = outdated {
                     explanation.cause = Some(self.cause(cause));
@@ -184,11 +189,10 @@ impl Deciders<'_> {
     fn judge_entry(
         &self,
         entry: &Entry,
-        view: View,
         partition: &Partition,
     ) -> (&'static str, EntryShown, Option<Cause>) {
         let now = self.shelf.clock.now();
-        let current = partition.is_current(view, &entry.stamp);
+        let current = partition.is_current(entry.view, &entry.stamp);
         let verdict = match (current, entry.is_fresh(now), entry.is_usable(now)) {
             (false, ..) => "miss: the entry is outdated",
             (true, true, _) => "hit",
@@ -196,7 +200,7 @@ impl Deciders<'_> {
             (true, false, false) => "miss: the entry is over its lifetime",
         };
         let shown = EntryShown::of(entry, current, now);
-        (verdict, shown, partition.outdated_by(view, &entry.stamp))
+        (verdict, shown, partition.outdated_by(entry.view, &entry.stamp))
     }
 
     fn cause(&self, cause: Cause) -> CauseShown {

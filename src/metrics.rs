@@ -17,7 +17,7 @@ use prometheus::{
 use self::registrar::Registrar;
 use crate::vocabulary::{
     CacheOutcome, Closed, ConnectionEnd, Decision, Handshake, InvalidationCause, Limiter, Protocol,
-    Reload, RouteClass, Sampled, Settled, Success, UpstreamCause, UpstreamOutcome,
+    Reload, Revalidation, RouteClass, Sampled, Settled, Success, UpstreamCause, UpstreamOutcome,
 };
 
 /// All series of the process.
@@ -41,6 +41,8 @@ pub struct Metrics {
     pub cache_evictions: IntCounter,
     /// `tollgate_cache_invalidations_total` by cause.
     pub invalidations: Counters<InvalidationCause>,
+    /// `tollgate_cache_revalidations_total` by outcome.
+    pub revalidations: Counters<Revalidation>,
     /// `tollgate_cache_samples_total` by route class and outcome.
     pub samples: CounterGrid<RouteClass, Sampled>,
     /// `tollgate_cache_stale_hits_total` by route class.
@@ -175,6 +177,11 @@ impl Metrics {
                 "cache_invalidations_total",
                 "Invalidations of families of reads, by cause.",
                 "cause",
+            ),
+            revalidations: r.counters(
+                "cache_revalidations_total",
+                "Fetches that asked whether what was kept is still shown, by outcome.",
+                "outcome",
             ),
             samples: r.grid(
                 "cache_samples_total",

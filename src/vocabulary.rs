@@ -81,7 +81,7 @@ closed! {
 closed! {
     /// Why a reply was not kept. The words are the details of `Cache-Status`.
     pub enum NotStored {
-        /// Not a 200.
+        /// Neither a 200 nor a 404 that is kept.
         Status => "status",
         /// Its content type is not the format that was asked for.
         ContentType => "content-type",
@@ -130,6 +130,16 @@ closed! {
         Error => "stale-if-error",
         /// It is being fetched anew.
         Revalidating => "stale-while-revalidate",
+    }
+}
+
+closed! {
+    /// What the upstream said when it was asked whether it still shows what is kept.
+    pub enum Revalidation {
+        /// It does.
+        NotModified => "not_modified",
+        /// It shows something else.
+        Modified => "modified",
     }
 }
 

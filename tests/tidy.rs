@@ -75,18 +75,20 @@ const ROOFS: [(&str, &[&str]); 9] = [
 ];
 
 /// What decides: it does no I/O, holds no clock and spawns nothing.
-const PURE: [&str; 13] = [
+const PURE: [&str; 15] = [
     "src/api/",
     "src/auth/",
     "src/limit/",
     "src/transcode/",
     "src/cache/coherence.rs",
+    "src/cache/dependence.rs",
     "src/cache/directives.rs",
     "src/cache/entry.rs",
     "src/cache/flight.rs",
     "src/cache/key.rs",
     "src/cache/names.rs",
     "src/cache/status.rs",
+    "src/cache/validator.rs",
     "src/watch/ledger.rs",
     "src/sampler/quarantine.rs",
 ];

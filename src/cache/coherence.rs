@@ -21,6 +21,8 @@
 //! write that is known to change one item raises its slot and the lists, any other the first
 //! ([`Change`]). Items that share a slot cost each other misses, never staleness.
 //!
+//! What says that something is not there (a 404) depends on what a list does, see `dependence`.
+//!
 //! Epochs are generic over their atomics so that loom can run every interleaving of the code that
 //! runs in production.
 
@@ -135,6 +137,13 @@ impl Change {
     pub fn listed(self, family: usize) -> Self {
         let family = u8::try_from(family).unwrap_or(u8::MAX);
         Self { narrow: Some(Narrow { family, slots: [None; 2] }), ..self }
+    }
+
+    /// The same, but all of a family of which only lists were meant: something is new there, and if
+    /// nobody learns its name, it may be any.
+    #[must_use]
+    pub fn unnamed(self) -> Self {
+        Self { narrow: self.narrow.filter(|narrow| narrow.slots != [None; 2]), ..self }
     }
 
     /// The part of it within some families.
@@ -385,6 +394,8 @@ mod tests {
         assert_eq!(stale(whole, views), [true; 4]);
         assert_eq!(stale(narrow, views), [true, true, true, false]);
         assert_eq!(stale(whole.listed(PRECISE), views), [true, false, false, false]);
+        assert_eq!(stale(whole.listed(PRECISE).unnamed(), views), [true; 4]);
+        assert_eq!(narrow.unnamed(), narrow);
     }
 
     #[test]

@@ -12,11 +12,12 @@ use http::{
 };
 
 use super::{
-    coherence::{Item, Stamp, View},
+    coherence::{Stamp, View},
     partition::Room,
+    validator::Validator,
 };
 use crate::{
-    api::{format, routes::Route, target::Target},
+    api::format,
     settings::ByteSize,
     vocabulary::{Format, NotStored, RouteClass},
 };
@@ -37,6 +38,11 @@ crate::section! {
         pub inventory_lifetime: Duration = Duration::from_secs(60),
         /// Lifetime of the class `volatile`.
         pub volatile_lifetime: Duration = Duration::from_secs(10),
+        /// How long a 404 is kept, if its class is not kept shorter; 0 keeps none.
+        pub not_found_lifetime: Duration = Duration::from_secs(10),
+        /// Whether what is kept is asked about by the upstream's own entity tag when it is fetched
+        /// anew, so that what has not changed does not travel again.
+        pub revalidate: bool = true,
         /// How long what a write touched is unsettled after an outcome that nobody knows; and after a
         /// 201 or a body that says `locked`, where transactions cannot be watched.
         pub settle_window: Duration = Duration::from_secs(120),
@@ -64,12 +70,14 @@ crate::section! {
 /// One representation, complete.
 #[derive(Clone, Debug)]
 pub struct Representation {
-    /// The status; entries that are kept have 200.
+    /// The status; entries that are kept have 200, or 404.
     pub status: StatusCode,
     /// The headers as they are shown, without those that depend on the moment.
     pub headers: HeaderMap,
     /// The body, masked.
     pub body: Bytes,
+    /// By what the upstream can be asked whether it still shows this.
+    pub validator: Option<Validator>,
 }
 
 /// A representation that is kept.
@@ -99,12 +107,23 @@ pub struct Entry {
 /// What the rules ask about a reply.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'a> {
+    /// The class of its route, which is one that is kept.
+    pub class: RouteClass,
     /// Its status.
     pub status: StatusCode,
     /// Its headers as the upstream sent them.
     pub headers: &'a HeaderMap,
     /// The format that was asked for; none for what was asked for as it is.
     pub format: Option<Format>,
+}
+
+/// How long something is of use, in the order of its decline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifetime {
+    /// For so long it is fresh.
+    pub fresh: Duration,
+    /// So much longer it may be shown where there is nothing better.
+    pub stale: Duration,
 }
 
 impl Config {
@@ -124,12 +143,29 @@ impl Config {
         };
         (!lifetime.is_zero()).then_some(lifetime)
     }
+
+    /// How long a reply of a class is kept; none for what is not kept.
+    pub fn lifetime_of(&self, class: RouteClass, status: StatusCode) -> Option<Lifetime> {
+        let fresh = self.lifetime(class)?;
+        match status {
+            StatusCode::OK => {
+                let stale = self.stale_if_error.max(self.stale_while_revalidate);
+                Some(Lifetime { fresh, stale })
+            }
+            // What is not there may come to be at any time: it is never shown beyond its lifetime.
+            StatusCode::NOT_FOUND if !self.not_found_lifetime.is_zero() => {
+                let fresh = fresh.min(self.not_found_lifetime);
+                Some(Lifetime { fresh, stale: Duration::ZERO })
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Candidate<'_> {
     /// Why the reply may not be kept, judged by its head.
-    pub fn refusal(&self) -> Option<NotStored> {
-        if self.status != StatusCode::OK {
+    pub fn refusal(&self, config: &Config) -> Option<NotStored> {
+        if config.lifetime_of(self.class, self.status).is_none() {
             return Some(NotStored::Status);
         }
         let has = |name, word: &str| {
@@ -164,19 +200,20 @@ impl Representation {
                 *value = part;
             }
         }
-        Self { status, headers, body }
+        Self { status, headers, body, validator: None }
     }
 
     /// How much memory it takes.
     pub fn weight(&self) -> usize {
         let headers = self.headers.iter().map(|(k, v)| k.as_str().len() + v.len() + 64);
-        size_of::<Self>() + self.body.len() + headers.sum::<usize>()
+        let validator = self.validator.as_ref().map_or(0, Validator::weight);
+        size_of::<Self>() + self.body.len() + headers.sum::<usize>() + validator
     }
 
     /// Whether the client's conditional request already has it.
     pub fn is_known_to(&self, request: &HeaderMap) -> bool {
         // Most requests have no condition, and a look is cheaper than an iterator over none.
-        if !request.contains_key(IF_NONE_MATCH) {
+        if !request.contains_key(IF_NONE_MATCH) || self.status != StatusCode::OK {
             return false;
         }
         let Some(tag) = self.headers.get(ETAG) else { return false };
@@ -301,23 +338,6 @@ impl Stored {
     }
 }
 
-/// The families and class by which a reply is judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dependence {
-    /// What it depends on.
-    pub view: View,
-    /// How long it may be kept.
-    pub class: RouteClass,
-}
-
-impl Dependence {
-    /// That of what a route shows at a target.
-    pub fn of(route: &Route, target: &Target) -> Self {
-        let item = route.item(target).map(|(family, name)| Item::new(family, name));
-        Self { view: View { families: route.families, item }, class: route.class }
-    }
-}
-
 /// The strong entity tag of a body.
 pub fn strong_tag(body: &[u8]) -> HeaderValue {
     use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -339,18 +359,21 @@ mod tests {
     }
 
     fn check(status: u16, pairs: &[(&'static str, &str)], expected: Option<NotStored>) {
-        let headers = headers(pairs);
+        let (headers, format) = (headers(pairs), Some(Format::Json));
         let status = StatusCode::from_u16(status).expect("a status");
-        let candidate = Candidate { status, headers: &headers, format: Some(Format::Json) };
-        assert_eq!(candidate.refusal(), expected, "{status} {pairs:?}");
+        let class = RouteClass::Inventory;
+        let candidate = Candidate { class, status, headers: &headers, format };
+        assert_eq!(candidate.refusal(&Config::default()), expected, "{status} {pairs:?}");
     }
 
     #[test]
-    fn only_a_clean_200_of_the_right_type_is_kept() {
+    fn only_a_clean_200_or_404_of_the_right_type_is_kept() {
         let json = ("content-type", "application/json; charset=utf-8");
         check(200, &[json], None);
         check(200, &[json, ("cache-control", "max-age=0, private, must-revalidate")], None);
-        check(404, &[json], Some(NotStored::Status));
+        check(404, &[json], None);
+        check(404, &[("content-type", "text/html")], Some(NotStored::ContentType));
+        check(422, &[json], Some(NotStored::Status));
         check(200, &[json, ("cache-control", "private, No-Store")], Some(NotStored::NoStore));
         check(200, &[json, ("vary", "*")], Some(NotStored::NoStore));
         check(200, &[("content-type", "text/html")], Some(NotStored::ContentType));
@@ -359,15 +382,33 @@ mod tests {
     }
 
     #[test]
+    fn a_404_is_kept_within_both_bounds_and_never_beyond() {
+        let lifetime = |not_found: u64, class| {
+            let not_found_lifetime = Duration::from_secs(not_found);
+            let config = Config { not_found_lifetime, ..Config::default() };
+            config.lifetime_of(class, StatusCode::NOT_FOUND)
+        };
+        let for_seconds =
+            |s| Some(Lifetime { fresh: Duration::from_secs(s), stale: Duration::ZERO });
+        assert_eq!(lifetime(30, RouteClass::Inventory), for_seconds(30));
+        assert_eq!(lifetime(30, RouteClass::Volatile), for_seconds(10));
+        assert_eq!(lifetime(0, RouteClass::Inventory), None);
+        assert_eq!(lifetime(30, RouteClass::Never), None);
+    }
+
+    #[test]
     fn a_known_tag_needs_no_body() {
         let body = Bytes::from_static(b"[]");
         let tag = strong_tag(&body);
         let tag = tag.to_str().expect("text").to_owned();
         let shown = headers(&[("etag", &tag)]);
-        let it = Representation { status: StatusCode::OK, headers: shown, body };
+        let mut it = Representation::new(StatusCode::OK, shown, body);
         let asks = |v: &str| it.is_known_to(&headers(&[("if-none-match", v)]));
         assert!(asks(&tag) && asks("*") && asks(&format!("\"x\", W/{tag}")));
         assert!(!asks("\"x\"") && !it.is_known_to(&HeaderMap::new()));
+        // A condition is about what is there (RFC 9110, 13.2.1).
+        it.status = StatusCode::NOT_FOUND;
+        assert!(!it.is_known_to(&headers(&[("if-none-match", &tag)])));
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! The cache: what may be kept, under which key, and for how long it is true.
 //!
-//! The deciding files (`coherence`, `directives`, `names`, `flight`, `key`, `entry`, `status`) do no I/O,
-//! hold no clock and spawn nothing; `store` knows where entries live, `touch` ties a write to its epochs.
+//! The deciding files (`coherence`, `dependence`, `directives`, `names`, `flight`, `key`, `entry`,
+//! `validator`, `status`) do no I/O, hold no clock and spawn nothing; `store` knows where entries live,
+//! `touch` ties a write to its epochs.
 
 pub mod cause;
 pub mod coherence;
+pub mod dependence;
 pub mod directives;
 pub mod entry;
 pub mod flight;
@@ -16,6 +18,7 @@ pub mod shelf;
 pub mod status;
 pub mod store;
 pub mod touch;
+pub mod validator;
 
 #[cfg(test)]
 mod model;

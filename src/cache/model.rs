@@ -9,6 +9,7 @@ mod flights;
 
 use std::sync::Arc as StdArc;
 
+use http::StatusCode;
 use loom::{
     sync::{
         Arc, Mutex,
@@ -20,15 +21,56 @@ use loom::{
 use crate::{
     api::families::FamilySet,
     cache::{
-        coherence::{Cell, Change, Epochs, Stamp, View},
+        coherence::{Cell, Change, Epochs, Item, Stamp, View},
+        dependence::{Dependence, Stamps},
         names::Names,
         partition::{Breadth, Commons, Felt, Hold, Partition},
     },
+    vocabulary::RouteClass,
 };
 
-/// The read of a list, which depends on two marks of each object.
-fn view() -> View {
-    View::of(FamilySet::one(0))
+/// What is read. Each depends on two marks of each object.
+#[derive(Clone, Copy)]
+enum Read {
+    /// A list.
+    List,
+    /// An item that is not there at first.
+    Item,
+    /// The same, but by mistake a 404 depends on the slot of the item alone.
+    ItemByItsSlotAlone,
+}
+
+impl Read {
+    fn dependence(self) -> Dependence {
+        let item = match self {
+            Self::List => None,
+            Self::Item | Self::ItemByItsSlotAlone => Some(Item::new(0, "5")),
+        };
+        let view = View { families: FamilySet::one(0), item };
+        Dependence { view, class: RouteClass::Inventory }
+    }
+
+    fn stamps(self, partition: &Partition<AtomicU64>) -> Stamps {
+        match self {
+            Self::Item => self.dependence().stamps(partition),
+            Self::List | Self::ItemByItsSlotAlone => {
+                let shown = partition.stamp(self.dependence().view);
+                Stamps { absent: shown.clone(), shown }
+            }
+        }
+    }
+
+    fn view_of(self, value: u64) -> View {
+        match self {
+            Self::Item => self.dependence().view_of(status(value)),
+            Self::List | Self::ItemByItsSlotAlone => self.dependence().view,
+        }
+    }
+}
+
+/// What an upstream whose value is zero has not made yet.
+fn status(value: u64) -> StatusCode {
+    if value == 0 { StatusCode::NOT_FOUND } else { StatusCode::OK }
 }
 
 /// A change of what lists show; slots are not made here, they would be hundreds of atomics.
@@ -56,6 +98,7 @@ impl Cell for AtomicU64 {
 
 /// A cache of one key in front of an upstream of one value.
 struct World {
+    read: Read,
     partition: StdArc<Partition<AtomicU64>>,
     upstream: AtomicU64,
     kept: Mutex<Option<(Stamp, u64)>>,
@@ -72,12 +115,13 @@ struct Bumps {
 const ALL: Bumps = Bumps { hold: true, head: true };
 
 impl World {
-    fn new() -> Arc<Self> {
+    fn new(read: Read) -> Arc<Self> {
         let precise = FamilySet::one(0);
         let account = StdArc::new(Epochs::new(1, precise));
         let commons = Commons::new(1, precise, FamilySet::EMPTY, Names::new(1));
         let partition = Partition::numbered(1, account, StdArc::new(commons), false);
         Arc::new(Self {
+            read,
             partition: StdArc::new(partition),
             upstream: AtomicU64::new(0),
             kept: Mutex::new(None),
@@ -89,15 +133,16 @@ impl World {
     fn read(&self) -> u64 {
         let kept = self.kept.lock().expect("no panic").clone();
         if let Some((stamp, value)) = kept
-            && self.partition.is_current(view(), &stamp)
+            && self.partition.is_current(self.read.view_of(value), &stamp)
         {
             return value;
         }
-        let stamp = self.partition.stamp(view());
+        let stamps = self.read.stamps(&self.partition);
         let value = self.upstream.load(Ordering::SeqCst);
+        let stamp = stamps.of(status(value));
         // What is unsettled is kept, too, for a moment that is endless here.
-        if self.partition.is_current(view(), &stamp) {
-            *self.kept.lock().expect("no panic") = Some((stamp, value));
+        if self.partition.is_current(self.read.view_of(value), stamp) {
+            *self.kept.lock().expect("no panic") = Some((stamp.clone(), value));
         }
         value
     }
@@ -125,9 +170,9 @@ fn model(run: impl Fn() + Send + Sync + 'static) {
     builder.check(run);
 }
 
-fn explore(bumps: Bumps) {
+fn explore(read: Read, bumps: Bumps) {
     model(move || {
-        let world = World::new();
+        let world = World::new(read);
         let writer = thread::spawn({
             let world = Arc::clone(&world);
             move || world.write(bumps)
@@ -147,17 +192,24 @@ fn explore(bumps: Bumps) {
 
 #[test]
 fn no_read_after_an_acknowledged_write_is_older() {
-    explore(ALL);
+    explore(Read::List, ALL);
+    explore(Read::Item, ALL);
 }
 
 #[test]
 #[should_panic(expected = "stale")]
 fn without_any_bump_the_model_sees_staleness() {
-    explore(Bumps { hold: false, head: false });
+    explore(Read::List, Bumps { hold: false, head: false });
 }
 
 #[test]
 #[should_panic(expected = "stale after an acknowledged write")]
 fn without_the_bump_on_the_head_the_model_sees_staleness() {
-    explore(Bumps { hold: true, head: false });
+    explore(Read::List, Bumps { hold: true, head: false });
+}
+
+#[test]
+#[should_panic(expected = "stale")]
+fn with_a_404_that_depends_on_its_slot_alone_the_model_sees_staleness() {
+    explore(Read::ItemByItsSlotAlone, ALL);
 }

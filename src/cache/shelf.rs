@@ -8,7 +8,8 @@ use std::{
 
 use super::{
     coherence::{Change, Stamp},
-    entry::{Config, Dependence, Entry, Representation, Stored},
+    dependence::Dependence,
+    entry::{Config, Entry, Lifetime, Representation, Stored},
     key::Key,
     partition::Partition,
     store::Store,
@@ -67,8 +68,8 @@ impl Shelf {
         Self { store, routes, config, clock, metrics, crowded, softened_at }
     }
 
-    /// Keeps a representation for as long as its class lives; while what it shows is unsettled, for a
-    /// moment from when the upstream was asked. Says whether there was room for it.
+    /// Keeps a representation for as long as its class and its status live; while what it shows is
+    /// unsettled, for a moment from when the upstream was asked. Says whether there was room for it.
     pub fn keep(
         &self,
         key: &Key,
@@ -76,15 +77,18 @@ impl Shelf {
         filled: Filled<'_>,
         shown: Representation,
     ) -> bool {
-        let Dependence { view, class } = filled.dependence;
-        let Some(lifetime) = self.config.lifetime(class) else { return true };
+        let Dependence { class, .. } = filled.dependence;
+        let Some(Lifetime { fresh, stale }) = self.config.lifetime_of(class, shown.status) else {
+            return true;
+        };
+        // What is found by no request is judged by what its stamp was taken of.
+        let view = filled.dependence.view_of(shown.status);
         let (now, asked_at) = (self.clock.now(), filled.asked_at);
         let (fresh_until, stale) = if filled.settled {
             // Not from when it was asked for: the slowest lists are those that are worth keeping.
-            let stale = self.config.stale_if_error.max(self.config.stale_while_revalidate);
-            (now.saturating_add(millis(lifetime)), stale)
+            (now.saturating_add(millis(fresh)), stale)
         } else {
-            let moment = lifetime.min(self.config.unsettled_lifetime);
+            let moment = fresh.min(self.config.unsettled_lifetime);
             (asked_at.saturating_add(millis(moment)), Duration::ZERO)
         };
         if fresh_until <= now {

@@ -17,6 +17,8 @@ pub enum CacheStatus {
         forward: Forward,
         /// It joined a fetch that was under way.
         collapsed: bool,
+        /// The upstream has said that it shows what was kept.
+        not_modified: bool,
         /// Why it was not kept; none when it was.
         not_stored: Option<NotStored>,
     },
@@ -50,22 +52,31 @@ impl CacheStatus {
                 value(&format!("tollgate; hit; ttl=-{seconds}; detail={}", why.as_str()))
             }
             Self::Write => HeaderValue::from_static("tollgate; fwd=method"),
-            Self::Miss { forward: Forward::Miss, collapsed: false, not_stored: None } => {
-                HeaderValue::from_static("tollgate; fwd=miss; stored")
-            }
-            Self::Miss { forward, collapsed, not_stored } => {
+            Self::Miss {
+                forward: Forward::Miss,
+                collapsed: false,
+                not_modified: false,
+                not_stored: None,
+            } => HeaderValue::from_static("tollgate; fwd=miss; stored"),
+            Self::Miss { forward, collapsed, not_modified, not_stored } => {
                 let collapsed = if collapsed { "; collapsed" } else { "" };
+                let answered = if not_modified { "; fwd-status=304" } else { "" };
                 let stored = not_stored
                     .map_or("; stored".to_owned(), |why| format!("; detail={}", why.as_str()));
-                value(&format!("tollgate; fwd={}{collapsed}{stored}", forward.as_str()))
+                let forward = forward.as_str();
+                value(&format!("tollgate; fwd={forward}{collapsed}{answered}{stored}"))
             }
             Self::Bypass(why) => value(&format!("tollgate; fwd=bypass; detail={}", why.as_str())),
         }
     }
 }
 
+const COLLAPSED: u8 = 1;
+
+const NOT_MODIFIED: u8 = 2;
+
 /// Bytes from the lowest: which of them, why (as [`Noted`] packs a word or none), for what it was
-/// forwarded, whether it joined another, and how many seconds.
+/// forwarded, bits ([`COLLAPSED`], [`NOT_MODIFIED`]), and how many seconds.
 impl Noted for CacheStatus {
     fn pack(self) -> u64 {
         match self {
@@ -73,9 +84,11 @@ impl Noted for CacheStatus {
             Self::Stale(why, seconds) => {
                 2 | why.pack() << 8 | seconds.min(u64::from(u32::MAX)) << 32
             }
-            Self::Miss { forward, collapsed, not_stored } => {
+            Self::Miss { forward, collapsed, not_modified, not_stored } => {
                 let why = not_stored.map_or(0, Noted::pack);
-                3 | why << 8 | forward.pack() << 16 | u64::from(collapsed) << 24
+                let bit = |is: bool, bit: u8| u64::from(if is { bit } else { 0 });
+                let bits = bit(collapsed, COLLAPSED) | bit(not_modified, NOT_MODIFIED);
+                3 | why << 8 | forward.pack() << 16 | bits << 24
             }
             Self::Bypass(why) => 4 | why.pack() << 8,
             Self::Write => 5,
@@ -83,14 +96,15 @@ impl Noted for CacheStatus {
     }
 
     fn unpack(packed: u64) -> Option<Self> {
-        let [kind, why, forward, collapsed, ..] = packed.to_le_bytes();
+        let [kind, why, forward, bits, ..] = packed.to_le_bytes();
         let (why, forward) = (u64::from(why), u64::from(forward));
         Some(match kind {
             1 => Self::Hit,
             2 => Self::Stale(Staleness::unpack(why)?, packed >> 32),
             3 => Self::Miss {
                 forward: Forward::unpack(forward)?,
-                collapsed: collapsed != 0,
+                collapsed: bits & COLLAPSED != 0,
+                not_modified: bits & NOT_MODIFIED != 0,
                 not_stored: NotStored::unpack(why),
             },
             4 => Self::Bypass(Bypass::unpack(why)?),
@@ -112,11 +126,14 @@ mod tests {
     fn a_status_survives_its_number() {
         let why = NotStored::ALL.iter().copied().map(Some).chain([None]);
         let misses = why.flat_map(|not_stored| {
-            let forwards =
-                Forward::ALL.iter().flat_map(|forward| [(*forward, false), (*forward, true)]);
-            forwards.map(move |(forward, collapsed)| CacheStatus::Miss {
+            let forwards = Forward::ALL.iter().flat_map(|forward| {
+                [(false, false), (true, false), (false, true), (true, true)]
+                    .map(|(collapsed, not_modified)| (*forward, collapsed, not_modified))
+            });
+            forwards.map(move |(forward, collapsed, not_modified)| CacheStatus::Miss {
                 forward,
                 collapsed,
+                not_modified,
                 not_stored,
             })
         });
@@ -134,13 +151,24 @@ mod tests {
     fn the_header_says_what_happened() {
         let check = |status: CacheStatus, expected: &str| assert_eq!(status.header(), expected);
         check(CacheStatus::Hit, "tollgate; hit");
-        let miss =
-            |forward, collapsed, not_stored| CacheStatus::Miss { forward, collapsed, not_stored };
-        check(miss(Forward::Miss, false, None), "tollgate; fwd=miss; stored");
-        check(miss(Forward::Stale, false, None), "tollgate; fwd=stale; stored");
-        check(miss(Forward::Request, true, None), "tollgate; fwd=request; collapsed; stored");
+        let miss = |forward, collapsed, not_modified, not_stored| CacheStatus::Miss {
+            forward,
+            collapsed,
+            not_modified,
+            not_stored,
+        };
+        check(miss(Forward::Miss, false, false, None), "tollgate; fwd=miss; stored");
+        check(miss(Forward::Stale, false, false, None), "tollgate; fwd=stale; stored");
         check(
-            miss(Forward::Miss, true, Some(NotStored::Unsettled)),
+            miss(Forward::Stale, false, true, None),
+            "tollgate; fwd=stale; fwd-status=304; stored",
+        );
+        check(
+            miss(Forward::Request, true, false, None),
+            "tollgate; fwd=request; collapsed; stored",
+        );
+        check(
+            miss(Forward::Miss, true, false, Some(NotStored::Unsettled)),
             "tollgate; fwd=miss; collapsed; detail=unsettled",
         );
         let stale = CacheStatus::Stale(Staleness::Error, 42);

@@ -148,11 +148,8 @@ mod tests {
     }
 
     fn entry(bytes: usize) -> Arc<Stored> {
-        let shown = Representation {
-            status: StatusCode::OK,
-            headers: HeaderMap::new(),
-            body: Bytes::from(vec![b'x'; bytes]),
-        };
+        let body = Bytes::from(vec![b'x'; bytes]);
+        let shown = Representation::new(StatusCode::OK, HeaderMap::new(), body);
         let (view, stamp) = (View::default(), Stamp::empty());
         Arc::new(Stored::Entry(Entry::new(shown, view, stamp, 0, 60_000, 0)))
     }

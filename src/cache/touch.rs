@@ -145,7 +145,9 @@ impl Touch {
     ) -> Self {
         let Plan { change, removal, item } = plan;
         let stage = Stage::Unsent(Felt::new(partition, change, breadth));
-        let state = Mutex::new(State { stage, open: change, removal, item });
+        // Until what is new has a name, what is open is any.
+        let open = change.unnamed();
+        let state = Mutex::new(State { stage, open, removal, item });
         Self { state, settler, metrics }
     }
 
@@ -187,10 +189,17 @@ impl Touch {
         }
     }
 
-    /// The reply says what the write has made: that alone is unsettled if the end is open.
+    /// The reply says what the write has made: that alone is unsettled if the end is open. It may
+    /// have been read while it was being made.
     pub fn made(&self, item: Named, open: Change) {
         let mut state = self.state();
         (state.item, state.open) = (Some(item), open);
+        state.touch_open();
+    }
+
+    /// The reply does not say what the write has made; called before the writer sees it.
+    pub fn made_something(&self) {
+        self.state().touch_open();
     }
 
     /// It has ended. The first end counts.
@@ -215,6 +224,14 @@ impl Touch {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn touch_open(&self) {
+        if let Stage::Sent(hold) = &self.stage {
+            hold.felt().with(self.open).touch();
+        }
     }
 }
 
@@ -263,7 +280,10 @@ mod tests {
         }
 
         fn touch(&self) -> Touch {
-            let change = Change::whole(FamilySet::one(FAMILY));
+            self.touch_by(Change::whole(FamilySet::one(FAMILY)))
+        }
+
+        fn touch_by(&self, change: Change) -> Touch {
             let plan = Plan { change, removal: None, item: None };
             let settler = Arc::clone(&self.settler) as Arc<dyn Settle>;
             let partition = Arc::clone(&self.partition);
@@ -340,5 +360,24 @@ mod tests {
         assert!(!world.stamp_of("9").is_settled());
         assert!(!world.stamp().is_settled(), "the list shows it");
         assert!(world.stamp_of("8").is_settled());
+    }
+
+    #[test]
+    fn what_was_made_is_anything_while_it_has_no_name() {
+        let creation = Change::whole(FamilySet::one(FAMILY)).listed(FAMILY);
+        for told in [false, true] {
+            let world = World::new();
+            let touch = world.touch_by(creation);
+            touch.sent();
+            let before = world.stamp_of("9");
+            assert!(before.is_settled(), "what is there already is spared");
+            if told {
+                touch.made_something();
+                assert_ne!(world.stamp_of("9"), before, "it may have been read meanwhile");
+            }
+            // The rest of the reply is not looked at, and nobody sees how it ends.
+            drop(touch);
+            assert!(!world.stamp_of("9").is_settled());
+        }
     }
 }

@@ -18,10 +18,8 @@ use crate::{
     api::routes::Listed,
     auth::scopes::Permission,
     cache::{
-        directives::Directives,
-        entry::{Dependence, Stored},
-        key::Key,
-        status::CacheStatus,
+        dependence::Dependence, directives::Directives, entry::Stored, key::Key,
+        status::CacheStatus, validator::Held,
     },
     call::{Effect, Exchange, Lookup, Miss},
     net::server::ClientBody,
@@ -103,18 +101,27 @@ where
             }
             Found::Bypass(why) => self.pass(exchange, Some(why)),
             Found::Nothing { .. } if must_not_ask(&exchange) => refuse(Rejection::NotCached),
-            Found::Nothing { key, dependence, forward, stale } => {
-                // Rule of coherence: the stamp is taken before anything is sent for it.
+            Found::Nothing { key, dependence, forward, held, stale } => {
+                // Rule of coherence: the stamps are taken before anything is sent for it.
                 let partition = &exchange.call.caller.credential().partition;
-                let stamp = partition.stamp(dependence.view);
-                if !stamp.is_settled()
+                let stamps = dependence.stamps(partition);
+                if !stamps.shown.is_settled()
                     && let Some(cause) = partition.unsettled_by(dependence.view)
                 {
                     exchange.call.request.record.cause.set(cause);
                 }
                 let (route, max_age) = (listed.id, demands.max_age);
-                let miss =
-                    Miss { exchange, key, stamp, route, dependence, forward, max_age, stale };
+                let miss = Miss {
+                    exchange,
+                    key,
+                    stamps,
+                    route,
+                    dependence,
+                    forward,
+                    max_age,
+                    held,
+                    stale,
+                };
                 Either::Right(self.inner.call(Lookup::Miss(Box::new(miss))))
             }
         }
@@ -136,7 +143,15 @@ enum Found {
     Answer(Answer),
     Sampled(Answer, Box<Sample>),
     Bypass(Bypass),
-    Nothing { key: Key, dependence: Dependence, forward: Forward, stale: Option<Arc<Stored>> },
+    Nothing {
+        key: Key,
+        dependence: Dependence,
+        forward: Forward,
+        /// What may be asked about.
+        held: Option<Held>,
+        /// What may be shown.
+        stale: Option<Arc<Stored>>,
+    },
 }
 
 /// What the request demands of what it is shown, if it may.
@@ -162,28 +177,30 @@ fn find(sampler: &Sampler, exchange: &mut Exchange, listed: Listed, demands: Dir
         return Found::Bypass(Bypass::Quarantined);
     }
     let dependence = Dependence::of(route, &exchange.call.request.target);
-    let view = dependence.view;
     let partition = &exchange.call.caller.credential().partition;
     let key = Key::new(partition, exchange.ask.clone(), exchange.format);
     exchange.call.request.record.key.set(key.digest());
     let stored = shelf.store.get(&key);
-    let nothing = |key, forward, stale| Found::Nothing { key, dependence, forward, stale };
+    let nothing =
+        |key, forward, held, stale| Found::Nothing { key, dependence, forward, held, stale };
     let Some(stored) = stored else {
-        if let Some(cause) = partition.changed_by(view) {
+        if let Some(cause) = partition.changed_by(dependence.view) {
             exchange.call.request.record.changed.set(cause);
         }
-        return nothing(key, Forward::Miss, None);
+        return nothing(key, Forward::Miss, None, None);
     };
     match &*stored {
         Stored::Uncacheable { .. } => Found::Bypass(Bypass::Marked),
         Stored::Entry(entry) => {
-            if !partition.is_current(view, &entry.stamp) {
-                if let Some(cause) = partition.outdated_by(view, &entry.stamp) {
+            let held = || Held::of(&stored).filter(|_| shelf.config.revalidate);
+            if !partition.is_current(entry.view, &entry.stamp) {
+                if let Some(cause) = partition.outdated_by(entry.view, &entry.stamp) {
                     exchange.call.request.record.cause.set(cause);
                 }
-                nothing(key, Forward::Miss, None)
+                nothing(key, Forward::Miss, held(), None)
             } else if entry.asked_at < trusted_from {
-                nothing(key, Forward::Stale, None)
+                // Nor is the tag by which it may have become stale unnoticed.
+                nothing(key, Forward::Stale, None, None)
             } else if entry.is_fresh(now) && demands.permit(entry, now) {
                 let answer = show(shelf, exchange, entry, now, CacheStatus::Hit);
                 let Some(permit) = sampler.draw(route.class, entry) else {
@@ -197,13 +214,14 @@ fn find(sampler: &Sampler, exchange: &mut Exchange, listed: Listed, demands: Dir
             } else if demands.is_demanding() {
                 // Who asks for what is newer would rather be told that there is nothing.
                 let fresh = entry.is_fresh(now);
-                nothing(key, if fresh { Forward::Request } else { Forward::Stale }, None)
+                let forward = if fresh { Forward::Request } else { Forward::Stale };
+                nothing(key, forward, held(), None)
             } else if entry.is_usable(now) && entry.rests(now) {
                 let status = CacheStatus::Stale(Staleness::Error, entry.staleness(now));
                 Found::Answer(show(shelf, exchange, entry, now, status))
             } else {
                 let usable = entry.is_usable(now);
-                nothing(key, Forward::Stale, usable.then(|| Arc::clone(&stored)))
+                nothing(key, Forward::Stale, held(), usable.then(|| Arc::clone(&stored)))
             }
         }
     }

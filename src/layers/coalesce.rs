@@ -5,9 +5,13 @@
 //! what is newer than the fetch under way shares the next one with its likes. What turns out to be
 //! too large to keep is streamed to one of them; the others fetch it themselves, and a marker keeps
 //! the next readers from queueing for it.
+//!
+//! A reader is never told of a 404 that was asked for before something was made which it may be: see
+//! `cache/dependence`.
 
 mod flight;
 mod lessons;
+mod receive;
 mod stale;
 
 use std::{
@@ -18,36 +22,31 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use http::{
-    HeaderValue, Method, StatusCode,
-    header::{CACHE_CONTROL, ETAG, VARY},
-};
+use http::{Method, StatusCode};
 use tokio_util::task::TaskTracker;
 use tower::{Layer, Service, layer::layer_fn};
 
 use flight::{Flight, Landing, Outcome};
-use lessons::{Lesson, Lessons};
+use lessons::Lessons;
 
 use super::{Answer, charge, reply};
 use crate::{
-    api::{families::FamilySet, format},
-    body::{Body, BodyError, Read},
+    api::families::FamilySet,
     cache::{
-        cause::Cause,
-        coherence::{Change, Stamp},
-        entry::{Candidate, Dependence, Representation, strong_tag},
+        dependence::{Dependence, Stamps},
+        entry::Representation,
         flight::{Flights, Join, Reader},
         key::Key,
-        shelf::{Filled, Shelf},
+        shelf::Shelf,
         status::{CACHE_STATUS, CacheStatus},
         touch::Settle,
+        validator::Held,
     },
     call::{Exchange, Lookup, Miss, Outbound},
     metrics::Metrics,
     rejection::Rejection,
     tenants::snapshot::Credential,
-    vocabulary::{Bypass, CacheOutcome, InvalidationCause, Limiter, NotStored, UpstreamCause},
+    vocabulary::{Bypass, CacheOutcome, Limiter, NotStored, UpstreamCause},
 };
 
 /// The service of this layer.
@@ -70,7 +69,7 @@ pub struct Hangar {
 struct Fetch {
     key: Key,
     credential: Arc<Credential>,
-    stamp: Stamp,
+    stamps: Stamps,
     /// When its turn came.
     asked_at: u64,
     dependence: Dependence,
@@ -78,14 +77,12 @@ struct Fetch {
     masked: bool,
     /// What a transaction that is under way on the same resource may change.
     neighbors: FamilySet,
+    /// What is kept, if the upstream is asked whether it still shows that.
+    held: Option<Held>,
 }
 
-/// Whether a reply is kept, and for how long.
-struct Verdict {
-    /// Nothing is under way that may change what it shows.
-    settled: bool,
-    not_stored: Option<NotStored>,
-}
+/// So many fetches that began too early are waited for at most; then a reader asks for itself.
+const MOST_WAITED_FOR: usize = 3;
 
 type Answered = Pin<Box<dyn Future<Output = Result<Answer, Rejection>> + Send>>;
 
@@ -143,11 +140,11 @@ where
             drop(self.board(&miss));
             return Ok(answer);
         }
-        let (flight, collapsed) = self.board(&miss)?;
+        let (mut flight, mut collapsed) = self.board(&miss)?;
         let metrics = &self.hangar.shelf.metrics;
         let outcome = if collapsed { CacheOutcome::Collapsed } else { CacheOutcome::Miss };
-        let forward = miss.forward;
-        let status = CacheStatus::Miss { forward, collapsed, not_stored: None };
+        let (forward, not_modified, not_stored) = (miss.forward, false, None);
+        let status = CacheStatus::Miss { forward, collapsed, not_modified, not_stored };
         miss.exchange.call.request.record.cache.set(status);
         if collapsed {
             metrics.collapsed_reads.inc();
@@ -157,33 +154,64 @@ where
         if !open {
             metrics.cache_lookups.of(outcome).inc();
         }
-        let landed = flight.landed().await;
+        let mut landed = flight.landed().await;
+        let mut waited_for = 1;
+        while collapsed && landed.is_of_an_older_absence(&miss) {
+            if waited_for == MOST_WAITED_FOR {
+                return self.pass(Box::new(miss.exchange), Some(Bypass::Marked)).await;
+            }
+            waited_for += 1;
+            miss.stamps = miss.dependence.stamps(&miss.exchange.call.caller.credential().partition);
+            (flight, collapsed) = self.board(&miss)?;
+            landed = flight.landed().await;
+        }
         if let Some(answer) = self.hangar.instead(&mut miss, &landed) {
             return Ok(answer);
         }
         if open {
-            metrics.cache_lookups.of(outcome).inc();
+            self.hangar.shelf.metrics.cache_lookups.of(outcome).inc();
         }
-        match landed {
-            Outcome::Refused(rejection) => Err(rejection),
-            Outcome::Shared(representation, not_stored) => {
-                let status = CacheStatus::Miss { forward: miss.forward, collapsed, not_stored };
-                Ok(show(&mut miss.exchange, &representation, status))
+        self.tell(miss, landed, collapsed).await
+    }
+
+    /// What a reader is told of the outcome of its flight.
+    async fn tell(
+        &mut self,
+        mut miss: Miss,
+        landed: Outcome,
+        collapsed: bool,
+    ) -> Result<Answer, Rejection> {
+        let slot = match landed {
+            Outcome::Refused(rejection) => return Err(rejection),
+            Outcome::Shared(brought) => {
+                let status = CacheStatus::Miss {
+                    forward: miss.forward,
+                    collapsed,
+                    not_modified: brought.not_modified,
+                    not_stored: brought.not_stored,
+                };
+                return Ok(show(&mut miss.exchange, &brought.representation, status));
             }
-            Outcome::Streamed(slot) => {
-                let taken = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-                match taken {
-                    Some(mut answer) if miss.exchange.call.request.method == Method::GET => {
-                        let not_stored = Some(NotStored::TooLarge);
-                        let forward = miss.forward;
-                        let status = CacheStatus::Miss { forward, collapsed, not_stored };
-                        miss.exchange.call.request.record.cache.set(status);
-                        answer.headers_mut().insert(&CACHE_STATUS, status.header());
-                        Ok(answer)
-                    }
-                    _ => self.pass(Box::new(miss.exchange), Some(Bypass::Marked)).await,
-                }
+            Outcome::Streamed(slot) => slot,
+        };
+        let whole = miss.exchange.call.request.method == Method::GET;
+        let taken = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match taken {
+            // When a 404 was asked for is not known any more.
+            Some(mut answer)
+                if whole && !(collapsed && answer.status() == StatusCode::NOT_FOUND) =>
+            {
+                let status = CacheStatus::Miss {
+                    forward: miss.forward,
+                    collapsed,
+                    not_modified: false,
+                    not_stored: Some(NotStored::TooLarge),
+                };
+                miss.exchange.call.request.record.cache.set(status);
+                answer.headers_mut().insert(&CACHE_STATUS, status.header());
+                Ok(answer)
             }
+            _ => self.pass(Box::new(miss.exchange), Some(Bypass::Marked)).await,
         }
     }
 
@@ -191,13 +219,15 @@ where
     fn board(&self, miss: &Miss) -> Result<(Arc<Flight>, bool), Rejection> {
         let mut flights = self.hangar.flights();
         let partition = &miss.exchange.call.caller.credential().partition;
-        let restamp = || partition.stamp(miss.dependence.view);
-        let (stamp, now) = (&miss.stamp, self.hangar.shelf.clock.now());
+        let stamps = || miss.dependence.stamps(partition);
+        let (stamp, now) = (&miss.stamps.shown, self.hangar.shelf.clock.now());
         let reader = Reader { stamp, now, max_age: miss.max_age };
-        let (id, flight, waits) = match flights.join(&miss.key, reader, restamp, Flight::new) {
+        let joined = flights.join(&miss.key, reader, || stamps().shown, Flight::new);
+        let (id, flight, waits) = match joined {
             Join::Share(flight) => return Ok((flight, true)),
-            Join::ShareStarted(flight, stamp) => {
-                flight.start(stamp);
+            Join::ShareStarted(flight, shown) => {
+                // Nothing has been sent for it yet.
+                flight.start(Stamps { shown, ..stamps() });
                 return Ok((flight, true));
             }
             Join::Lead(id, flight) => (id, flight, false),
@@ -206,7 +236,7 @@ where
         // Under the lock, so that nobody can join a flight that its leader cannot pay for.
         if let Err(rejection) = self.hangar.charge(&miss.exchange) {
             // Nothing begins in its place: had anybody waited for that, this reader would wait, too.
-            flights.finish(&miss.key, id, now, || miss.stamp.clone());
+            flights.finish(&miss.key, id, now, || miss.stamps.shown.clone());
             return Err(rejection);
         }
         drop(flights);
@@ -215,7 +245,7 @@ where
             hangar: Arc::clone(&self.hangar),
             key: fetch.key.clone(),
             credential: Arc::clone(&fetch.credential),
-            view: fetch.dependence.view,
+            dependence: fetch.dependence,
             id,
         };
         let run = run(self.inner.clone(), landing, fetch, Arc::clone(&flight), waits);
@@ -234,13 +264,14 @@ where
     let _under_way = Metrics::raise(&hangar.shelf.metrics.flights);
     let fly = async {
         if waits {
-            fetch.stamp = flight.wait_for_turn().await;
+            fetch.stamps = flight.wait_for_turn().await;
             fetch.asked_at = hangar.shelf.clock.now();
         }
         let fill = Outbound::Fill {
             key: fetch.key.clone(),
             credential: Arc::clone(&fetch.credential),
             masked: fetch.masked,
+            held: fetch.held.clone(),
             cause: UpstreamCause::Fill,
         };
         match inner.call(fill).await {
@@ -283,83 +314,6 @@ impl Hangar {
         let metrics = &self.shelf.metrics;
         charge(Limiter::UpstreamReads, limit, grant.limit_status, metrics).map(drop)
     }
-
-    /// Reads a reply whole, if it may be held, and keeps it, if it may be kept.
-    async fn receive(&self, fetch: &Fetch, answer: Answer) -> Outcome {
-        let (parts, body) = answer.into_parts();
-        let format = fetch.key.format();
-        let candidate = Candidate { status: parts.status, headers: &parts.headers, format };
-        let refusal = candidate.refusal();
-        if parts.status == StatusCode::FORBIDDEN {
-            // What the credential may see has changed behind our back.
-            let families = fetch.dependence.view.families;
-            let (all, cause) = (Change::whole(families), InvalidationCause::Forbidden);
-            fetch.credential.partition.account().because(all, Cause::Other(cause));
-            fetch.credential.partition.account().touch(all);
-            self.shelf.metrics.invalidations.of(cause).inc();
-        }
-        let held = match body.read_up_to(self.shelf.config.max_entry.get()).await {
-            Ok(Read::Whole(bytes)) => bytes,
-            Ok(Read::Longer(body)) => return self.stream(fetch, parts, body),
-            Err(BodyError::Upstream(_)) => return Outcome::Refused(Rejection::UpstreamBroken),
-            Err(BodyError::Mask(_)) => return Outcome::Refused(Rejection::Unmaskable),
-        };
-        let (representation, Verdict { settled, mut not_stored }) =
-            self.judge(fetch, parts, held, refusal);
-        let representation = Arc::new(representation);
-        if not_stored.is_none() {
-            let (stamp, dependence) = (&fetch.stamp, fetch.dependence);
-            let filled = Filled { stamp, dependence, settled, asked_at: fetch.asked_at };
-            let (partition, shown) = (&fetch.credential.partition, (*representation).clone());
-            let kept = self.shelf.keep(&fetch.key, partition, filled, shown);
-            not_stored = (!kept).then_some(NotStored::Share);
-        } else if refusal.is_some() && !representation.status.is_server_error() {
-            // A newer answer is not followed by an older one.
-            self.shelf.store.remove(&fetch.key);
-        }
-        if matches!(not_stored, Some(NotStored::NoStore)) {
-            self.shelf.mark_uncacheable(&fetch.key);
-        }
-        Outcome::Shared(representation, not_stored)
-    }
-
-    /// A reply that is too large to hold goes to the first who takes it, as it comes.
-    fn stream(&self, fetch: &Fetch, parts: http::response::Parts, body: Body) -> Outcome {
-        self.shelf.mark_uncacheable(&fetch.key);
-        Outcome::Streamed(Arc::new(Mutex::new(Some(Answer::from_parts(parts, body)))))
-    }
-
-    /// Whether a reply may be kept, and as what it is shown.
-    fn judge(
-        &self,
-        fetch: &Fetch,
-        parts: http::response::Parts,
-        body: Bytes,
-        refusal: Option<NotStored>,
-    ) -> (Representation, Verdict) {
-        let mut headers = parts.headers;
-        if refusal.is_none() {
-            headers.insert(ETAG, strong_tag(&body));
-            headers.insert(CACHE_CONTROL, REVALIDATE);
-            headers.insert(VARY, BY_CALLER);
-        }
-        let lesson = format::of_reply(&headers).map_or(Lesson::Settled, |format| {
-            self.lessons.learn(fetch, self.shelf.clock.now(), format, &body)
-        });
-        let settled = fetch.stamp.is_settled() && lesson == Lesson::Settled;
-        let not_stored = refusal.or_else(|| {
-            let view = fetch.dependence.view;
-            let current = fetch.credential.partition.is_current(view, &fetch.stamp)
-                && lesson != Lesson::Doubtful;
-            if !settled && (!current || self.shelf.config.unsettled_lifetime.is_zero()) {
-                Some(NotStored::Unsettled)
-            } else {
-                (!current).then_some(NotStored::Overtaken)
-            }
-        });
-        let verdict = Verdict { settled, not_stored };
-        (Representation::new(parts.status, headers, body), verdict)
-    }
 }
 
 impl Fetch {
@@ -367,24 +321,20 @@ impl Fetch {
         Self {
             key: miss.key.clone(),
             credential: Arc::clone(miss.exchange.call.caller.credential()),
-            stamp: miss.stamp.clone(),
+            stamps: miss.stamps.clone(),
             asked_at: shelf.clock.now(),
             dependence: miss.dependence,
             masked: shelf.routes.route(miss.route).masked,
             neighbors: shelf.routes.touches(&miss.exchange.call.request.target).all,
+            held: miss.held.clone(),
         }
     }
 }
 
-const REVALIDATE: HeaderValue = HeaderValue::from_static("private, max-age=0, must-revalidate");
-
-const BY_CALLER: HeaderValue = HeaderValue::from_static("Authorization, Accept");
-
 fn show(exchange: &mut Exchange, representation: &Representation, status: CacheStatus) -> Answer {
     let request = &mut exchange.call.request;
     request.record.cache.set(status);
-    let known =
-        representation.status == StatusCode::OK && representation.is_known_to(&request.headers);
+    let known = representation.is_known_to(&request.headers);
     let room = std::mem::take(&mut request.headers);
     let mut answer = reply(representation, &request.method, known, room);
     answer.headers_mut().insert(&CACHE_STATUS, status.header());

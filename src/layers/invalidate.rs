@@ -110,12 +110,13 @@ impl Making {
         Some(Self { family, touches, partition: Arc::clone(partition) })
     }
 
-    /// What was made is the one resource that the reply shows.
+    /// What was made is the one resource that the reply shows. If it shows none, it may be any: until
+    /// that has settled, nothing of the family is spared.
     fn note(&self, routes: &RouteTable, touch: &Touch, format: Option<Format>, body: &Bytes) {
         let kind = routes.item_kinds().iter().find(|kind| kind.family == self.family);
-        let (Some(kind), Some(format)) = (kind, format) else { return };
-        let shown = resources(format, &kind.root, body, 1).unwrap_or_default();
-        let [made] = &*shown else { return };
+        let shown = kind.zip(format).and_then(|(kind, f)| resources(f, &kind.root, body, 1));
+        let shown = shown.unwrap_or_default();
+        let [made] = &*shown else { return touch.made_something() };
         let names = self.partition.upstream().names();
         if let Some(identifier) = &made.identifier {
             names.learn(self.family, &made.id, identifier);
@@ -169,7 +170,12 @@ impl Rules {
         let body = match body.read_up_to(INSPECTED).await {
             Ok(Read::Whole(body)) => body,
             // Too large to look into: it is relayed as it comes, and its end is open.
-            Ok(Read::Longer(body)) => return Ok(Answer::from_parts(parts, body.holding(touch))),
+            Ok(Read::Longer(body)) => {
+                if making.is_some() {
+                    touch.made_something();
+                }
+                return Ok(Answer::from_parts(parts, body.holding(touch)));
+            }
             Err(error) => {
                 touch.end(Settlement::Open(Unrest::Unknown));
                 return Err(match error {

@@ -1,6 +1,7 @@
 //! The leaf: what goes to the upstream, and what comes back from it.
 //!
-//! 1. A fill is built from its key alone; no header of the first caller reaches it.
+//! 1. A fill is built from its key alone; no header of the first caller reaches it. What is kept under
+//!    that key may be asked about by the upstream's own tag (`cache/validator`).
 //! 2. What is passed on has an allow-list of headers, each with its reason. `Cookie` (a session
 //!    cookie alone is a login), forwarding headers, method overrides and names with `_` (the same
 //!    name as one with `-` to CGI) are not on it, nor is `Range`: half a secret is not recognized.
@@ -22,7 +23,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
     header::{
         self, ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH,
-        CONTENT_TYPE, USER_AGENT,
+        CONTENT_TYPE, IF_NONE_MATCH, USER_AGENT,
     },
 };
 use tower::Service;
@@ -31,7 +32,13 @@ use super::Answer;
 use crate::{
     api::{format::to_search, method::is_read, routes::RouteTable},
     body::{Body, UpstreamBody},
-    cache::{cause::Cause, coherence::Change, key::Key, touch::Settlement},
+    cache::{
+        cause::Cause,
+        coherence::Change,
+        key::Key,
+        touch::Settlement,
+        validator::{Held, Provenance},
+    },
     call::{Effect, Exchange, Outbound},
     error_chain::error_chain,
     limit::Limited,
@@ -45,7 +52,7 @@ use crate::{
     site::Site,
     tenants::{directory::Directory, snapshot::Credential},
     transcode::mask::Masker,
-    vocabulary::{Format, InvalidationCause, UpstreamCause},
+    vocabulary::{Format, InvalidationCause, Revalidation, UpstreamCause},
 };
 
 /// The service at the end of the request path.
@@ -76,7 +83,7 @@ type Answered = Pin<Box<dyn Future<Output = Result<Answer, Rejection>> + Send>>;
 static PASSED_ON: [HeaderName; 6] = [
     header::ACCEPT_LANGUAGE, // Rails translates messages by it
     header::IF_MATCH,        // conditions are the upstream's to judge where we keep nothing
-    header::IF_NONE_MATCH,
+    IF_NONE_MATCH,
     header::IF_MODIFIED_SINCE,
     header::IF_UNMODIFIED_SINCE,
     USER_AGENT, // an operator of the panel looks for it in its log
@@ -118,8 +125,8 @@ impl Service<Outbound> for ToUpstream {
     fn call(&mut self, outbound: Outbound) -> Answered {
         let sites = Arc::clone(&self.0);
         match outbound {
-            Outbound::Fill { key, credential, masked, cause } => {
-                Box::pin(async move { sites.fill(&key, &credential, masked, cause).await })
+            Outbound::Fill { key, credential, masked, held, cause } => {
+                Box::pin(async move { sites.fill(&key, &credential, masked, held, cause).await })
             }
             Outbound::Forward(exchange) => Box::pin(async move { sites.forward(*exchange).await }),
         }
@@ -132,14 +139,69 @@ impl Sites {
         key: &Key,
         credential: &Credential,
         masked: bool,
+        held: Option<Held>,
         cause: UpstreamCause,
     ) -> Result<Answer, Rejection> {
         let site = self.site(credential)?;
-        let make = || fill_request(key, credential);
-        let sent = site.pool().exchange(cause, make(), || (), || Some(make())).await;
-        let reply = sent.map_err(|error| self.refusal(&error))?;
+        let asked = held.as_ref().and_then(|held| held.condition(self.vault()));
+        let mut reply = self.ask(site, key, credential, cause, asked).await?;
+        if let Some(held) = held.as_ref().filter(|_| asked.is_some()) {
+            if reply.status() == StatusCode::NOT_MODIFIED {
+                if let Some(answer) = self.renew(site, held, &mut reply) {
+                    return Ok(answer);
+                }
+                // Of something else, or the secrets are others by now: once more, in full.
+                reply = self.ask(site, key, credential, cause, None).await?;
+            } else if reply.status().is_success() {
+                self.metrics.revalidations.of(Revalidation::Modified).inc();
+            }
+        }
+        if reply.status() == StatusCode::NOT_MODIFIED {
+            tracing::warn!(upstream = site.origin(), "the upstream answers 304 unasked");
+            return Err(Rejection::UpstreamBroken);
+        }
+        // Before the secrets are looked for, which are then those of this version or later ones.
+        let vault = self.vault();
         let search = if masked { to_search(reply.headers(), key.format()) } else { None };
-        self.receive(site, credential, &Method::GET, reply, search).await
+        let mut answer = self.receive(site, credential, &Method::GET, reply, search).await?;
+        answer.extensions_mut().insert(Provenance { vault, not_modified: false });
+        Ok(answer)
+    }
+
+    /// Sends a fill, with a condition or without.
+    async fn ask(
+        &self,
+        site: &Site,
+        key: &Key,
+        credential: &Credential,
+        cause: UpstreamCause,
+        condition: Option<&HeaderValue>,
+    ) -> Result<Response<UpstreamBody>, Rejection> {
+        let make = || fill_request(key, credential, condition);
+        let sent = site.pool().exchange(cause, make(), || (), || Some(make())).await;
+        sent.map_err(|error| self.refusal(&error))
+    }
+
+    /// The 200 that a 304 stands for, if it speaks of what is held.
+    fn renew(
+        &self,
+        site: &Site,
+        held: &Held,
+        reply: &mut Response<UpstreamBody>,
+    ) -> Option<Answer> {
+        let vault = self.vault();
+        self.clean(site, reply.headers_mut());
+        let (headers, body) = held.renewed(reply.headers(), vault)?;
+        self.metrics.revalidations.of(Revalidation::NotModified).inc();
+        let mut answer = Answer::new(Body::from(body));
+        *answer.headers_mut() = headers;
+        answer.extensions_mut().insert(Provenance { vault, not_modified: true });
+        Some(answer)
+    }
+
+    /// The version of the secrets that must not be shown.
+    fn vault(&self) -> u64 {
+        self.directory.snapshot().vault_version()
     }
 
     async fn forward(&self, exchange: Exchange) -> Result<Answer, Rejection> {
@@ -272,13 +334,20 @@ impl Sites {
     }
 }
 
-fn fill_request(key: &Key, credential: &Credential) -> Request<ClientBody> {
+fn fill_request(
+    key: &Key,
+    credential: &Credential,
+    condition: Option<&HeaderValue>,
+) -> Request<ClientBody> {
     let mut request = Request::new(ClientBody::empty());
     *request.uri_mut() = Uri::from(key.target().clone());
     let headers = request.headers_mut();
     headers.insert(ACCEPT, key.format().map_or(ANYTHING, media_type));
     headers.insert(ACCEPT_ENCODING, IDENTITY);
     headers.insert(USER_AGENT, TOLLGATE);
+    if let Some(tag) = condition {
+        headers.insert(IF_NONE_MATCH, tag.clone());
+    }
     headers.insert(AUTHORIZATION, credential.authorization.clone());
     request
 }

@@ -4,7 +4,8 @@ use super::*;
 use crate::{
     cache::{
         coherence::{Epochs, Item, Stamp, View},
-        entry::{self, Dependence, Representation, Stored},
+        dependence::Dependence,
+        entry::{self, Representation, Stored},
         key::Key,
         partition::Commons,
         shelf::Filled,

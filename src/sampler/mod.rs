@@ -35,7 +35,8 @@ use crate::{
     body::{Body, Read},
     cache::{
         coherence::Change,
-        entry::{Candidate, Dependence, Entry, Stored},
+        dependence::Dependence,
+        entry::{Candidate, Entry, Stored},
         key::Key,
         shelf::Shelf,
     },
@@ -215,8 +216,10 @@ impl Sampler {
 
     /// Whether a hit is sampled, and then its place among those under way.
     pub fn draw(&self, class: RouteClass, entry: &Entry) -> Option<Permit> {
-        // Of what is unsettled everybody knows that it may be shown a moment too long.
-        let drawn = self.below > 0 && entry.settled && chance() < self.below;
+        // Of what is unsettled everybody knows that it may be shown a moment too long, and of what is
+        // not there that it may come to be.
+        let judged = entry.settled && entry.representation.status == StatusCode::OK;
+        let drawn = self.below > 0 && judged && chance() < self.below;
         if drawn { self.admit(class) } else { None }
     }
 
@@ -255,8 +258,9 @@ impl Sampler {
             return Sampled::Stale;
         }
         let (status, format) = (parts.status, sample.key.format());
-        let candidate = Candidate { status, headers: &parts.headers, format };
-        if candidate.refusal().is_some() {
+        let class = sample.dependence.class;
+        let candidate = Candidate { class, status, headers: &parts.headers, format };
+        if candidate.refusal(&self.shelf.config).is_some() {
             return Sampled::Failed;
         }
         match body.read_up_to(self.shelf.config.max_entry.get()).await {
@@ -280,7 +284,7 @@ impl Sampler {
 
     /// Draws the conclusion, once the reply has been received.
     fn conclude(&self, sample: &Sample, entry: &Entry, seen: Sampled) {
-        let Dependence { view, class } = sample.dependence;
+        let (view, class) = (entry.view, sample.dependence.class);
         let stale = match seen {
             Sampled::Fresh => false,
             Sampled::Stale => true,
@@ -346,6 +350,8 @@ impl Sample {
             key: self.key.clone(),
             credential: Arc::clone(&self.credential),
             masked: self.masked,
+            // In full: what is put to the test is also whether its tag tells of changes.
+            held: None,
             cause: UpstreamCause::Sample,
         }
     }

@@ -8,7 +8,10 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -48,6 +51,8 @@ struct Tenant {
 struct History {
     house: House,
     tenants: Vec<Tenant>,
+    /// The greatest number that a machine has.
+    newest: AtomicU64,
     creates: bool,
     end: Instant,
 }
@@ -78,7 +83,10 @@ impl History {
         house.panel().delay("/", Duration::from_millis(6));
         let tenants = ["alice", "bob"].map(|name| Tenant::new(&house, name));
         let end = Instant::now() + LONG;
-        let history = Arc::new(Self { house, tenants: tenants.into(), creates, end });
+        let numbers = tenants.iter().flat_map(|tenant| &tenant.machines);
+        let newest = numbers.filter_map(|machine| machine.id.parse().ok()).max().unwrap_or(0);
+        let (tenants, newest) = (tenants.into(), AtomicU64::new(newest));
+        let history = Arc::new(Self { house, tenants, newest, creates, end });
         let seed = Chance::seed();
         let mut clients = JoinSet::new();
         for n in 0..CLIENTS * history.tenants.len() {
@@ -179,17 +187,26 @@ impl History {
     }
 
     async fn create_and_delete(&self, tenant: &Tenant, client: &mut Client, chance: &mut Chance) {
+        // What is not there yet is remembered, and must be forgotten.
+        for _ in 0..chance.below(4) {
+            let ahead = self.newest.load(Ordering::SeqCst) + 1 + chance.below(2);
+            let line = format!("GET /virtual_machines/{ahead}.json");
+            self.send(tenant, client, &line, "").await;
+        }
         let body = r#"{"virtual_machine":{"label":"new","hostname":"new"}}"#;
         let made = self.send(tenant, client, "POST /virtual_machines.json", body).await;
         assert_eq!(made.status, 201, "{made:?}");
         let made: Value = serde_json::from_slice(&made.body).expect("JSON");
         let id = made["virtual_machine"]["id"].to_string();
         tenant.known().created.insert(id.clone());
+        self.newest.fetch_max(id.parse().expect("a number"), Ordering::SeqCst);
+        let item = format!("/virtual_machines/{id}.json");
+        let read = self.send(tenant, client, &format!("GET {item}"), "").await;
+        assert_eq!(read.status, 200, "{item} was created: {}", read.cache());
         for _ in 0..chance.below(3) {
             self.read_list(tenant, client, chance).await;
         }
         tenant.known().doomed.insert(id.clone());
-        let item = format!("/virtual_machines/{id}.json");
         assert_eq!(self.send(tenant, client, &format!("DELETE {item}"), "").await.status, 204);
         tenant.known().deleted.insert(id);
         let gone = self.send(tenant, client, &format!("GET {item}"), "").await;

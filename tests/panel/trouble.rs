@@ -33,7 +33,7 @@ async fn a_panel_that_hangs_up_after_a_while_is_reported_as_such() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_error_of_the_panel_is_passed_on_and_not_kept() {
     let house = House::new().await;
-    for status in [500, 503, 404] {
+    for status in [500, 503, 422] {
         house.panel().fault(LIST, 1, Fault::Status { status, applied: false });
         let answer = house.get("alice", LIST).await;
         assert_eq!((answer.status, answer.code()), (status, ""), "it is the panel's own");

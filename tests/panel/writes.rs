@@ -38,6 +38,20 @@ async fn what_is_created_is_listed_at_once_and_what_is_deleted_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_write_did_not_change_is_confirmed_by_the_panel() {
+    let house = House::new().await;
+    let confirmed = r#"tollgate_cache_revalidations_total{outcome="not_modified"}"#;
+    for (n, target) in [LIST, "/virtual_machines.xml"].into_iter().enumerate() {
+        house.get("alice", target).await;
+        let gone = house.ask("alice", "DELETE /virtual_machines/99999.json", "").await;
+        assert_eq!(gone.status, 404, "{gone:?}");
+        assert_eq!(house.same("alice", target).await, "miss");
+        assert_eq!(house.metric(confirmed).await, n as f64 + 1.0);
+        assert_eq!(house.same("alice", target).await, "hit");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_post_whose_client_is_killed_is_applied_once_and_no_read_is_from_before_it() {
     for stage in [Stage::BeforeAction, Stage::BeforeReply] {
         let house = House::new().await;

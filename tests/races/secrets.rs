@@ -88,7 +88,7 @@ async fn drive(w: &World) -> Vec<Answer> {
             .await,
     ];
     for _ in 0..2 {
-        answers.push(w.get("/users/2.json").as_("tight").origin(json("{}").status(404)).await);
+        answers.push(w.get("/users/2.json").as_("tight").origin(json("{}").status(422)).await);
     }
     answers.push(w.get(query).as_("tight").await);
     answers

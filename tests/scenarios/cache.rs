@@ -197,7 +197,7 @@ async fn a_get_with_an_effect_is_a_write() {
 async fn what_must_not_be_kept_is_not() {
     let w = World::new().await;
     let replies = [
-        (json(LIST).status(404), 404, "miss:status"),
+        (json(LIST).status(422), 422, "miss:status"),
         (json(LIST).status(500), 500, "miss:status"),
         (
             Reply::new(200).header("Content-Type", "text/html").body("<html>"),

@@ -170,10 +170,10 @@ async fn an_unlisted_read_may_have_a_format_of_its_own() {
 async fn the_upstreams_errors_are_the_upstreams() {
     let w = World::new().await;
     for (code, body) in [
-        (404, r#"{"errors":["Resource not found"]}"#),
         (422, r#"{"errors":{"label":["can't be blank"]}}"#),
         (500, r#"{"errors":["Please contact support"]}"#),
-        (404, r#"{"status":404,"error":"Not Found"}"#),
+        (400, r#"{"status":400,"error":"Bad Request"}"#),
+        (404, r#"{"errors":["Resource not found"]}"#),
     ] {
         let step = w.get("/users/9.json").as_("a").origin(json(body).status(code));
         step.expect_status(code).expect_body(body).expect_header("tollgate-error", "").await;

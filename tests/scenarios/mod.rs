@@ -1,5 +1,6 @@
 //! Scenarios, one file an area, the basic ones first in each.
 
+mod absent;
 mod cache;
 mod credentials;
 mod directives;
@@ -11,6 +12,7 @@ mod passing;
 mod precision;
 mod purge;
 mod rejections;
+mod revalidation;
 mod sampler;
 mod scopes;
 mod stale;

@@ -2,15 +2,18 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use http::StatusCode;
 use tokio::sync::{Notify, watch};
 
 use super::Hangar;
 use crate::{
     cache::{
-        coherence::{Stamp, View},
+        coherence::Stamp,
+        dependence::{Dependence, Stamps},
         entry::Representation,
         key::Key,
     },
+    call::Miss,
     layers::Answer,
     rejection::Rejection,
     tenants::snapshot::Credential,
@@ -22,8 +25,8 @@ pub(super) struct Flight {
     outcome: watch::Receiver<Option<Outcome>>,
     /// Kept until the leader's task takes it.
     teller: Mutex<Option<watch::Sender<Option<Outcome>>>>,
-    /// For a flight that waits for its turn: the stamp of its start.
-    started: OnceLock<Stamp>,
+    /// For a flight that waits for its turn: the stamps of its start.
+    started: OnceLock<Stamps>,
     turn: Notify,
 }
 
@@ -32,7 +35,7 @@ pub(super) struct Landing {
     pub(super) hangar: Arc<Hangar>,
     pub(super) key: Key,
     pub(super) credential: Arc<Credential>,
-    pub(super) view: View,
+    pub(super) dependence: Dependence,
     pub(super) id: u64,
 }
 
@@ -40,11 +43,35 @@ pub(super) struct Landing {
 #[derive(Clone)]
 pub(super) enum Outcome {
     /// A representation that everybody may be shown.
-    Shared(Arc<Representation>, Option<NotStored>),
+    Shared(Arc<Brought>),
     /// Too large to hold: the first to take it streams it, the others fetch it themselves.
     Streamed(Arc<Mutex<Option<Answer>>>),
     /// Nothing.
     Refused(Rejection),
+}
+
+/// A representation as a fetch brought it.
+pub(super) struct Brought {
+    pub(super) representation: Representation,
+    pub(super) not_stored: Option<NotStored>,
+    /// The upstream has said that it is what was kept.
+    pub(super) not_modified: bool,
+    /// Of what is not there, when the fetch began.
+    pub(super) absent: Stamp,
+}
+
+impl Outcome {
+    /// Whether it says that something is not there, and may have been asked for before something was
+    /// made that this reader must be shown. It was not if both began under one stamp; nor if nothing
+    /// has been made since it was asked for, as of a flight that this reader has waited for.
+    pub(super) fn is_of_an_older_absence(&self, miss: &Miss) -> bool {
+        let Self::Shared(brought) = self else { return false };
+        let (status, absent) = (brought.representation.status, &brought.absent);
+        let partition = &miss.exchange.call.caller.credential().partition;
+        status == StatusCode::NOT_FOUND
+            && *absent != miss.stamps.absent
+            && !partition.is_current(miss.dependence.view_of(status), absent)
+    }
 }
 
 impl Flight {
@@ -60,19 +87,19 @@ impl Flight {
         self.teller.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// For the leader of a flight that waits: the stamp of its start.
-    pub(super) async fn wait_for_turn(&self) -> Stamp {
+    /// For the leader of a flight that waits: the stamps of its start.
+    pub(super) async fn wait_for_turn(&self) -> Stamps {
         loop {
-            if let Some(stamp) = self.started.get() {
-                return stamp.clone();
+            if let Some(stamps) = self.started.get() {
+                return stamps.clone();
             }
             self.turn.notified().await;
         }
     }
 
     /// Gives the leader its turn, once.
-    pub(super) fn start(&self, stamp: Stamp) {
-        drop(self.started.set(stamp));
+    pub(super) fn start(&self, stamps: Stamps) {
+        drop(self.started.set(stamps));
         self.turn.notify_one();
     }
 
@@ -87,11 +114,11 @@ impl Flight {
 
 impl Drop for Landing {
     fn drop(&mut self) {
-        let restamp = || self.credential.partition.stamp(self.view);
+        let stamps = || self.dependence.stamps(&self.credential.partition);
         let now = self.hangar.shelf.clock.now();
-        let next = self.hangar.flights().finish(&self.key, self.id, now, restamp);
-        if let Some((flight, stamp)) = next {
-            flight.start(stamp);
+        let next = self.hangar.flights().finish(&self.key, self.id, now, || stamps().shown);
+        if let Some((flight, shown)) = next {
+            flight.start(Stamps { shown, ..stamps() });
         }
     }
 }

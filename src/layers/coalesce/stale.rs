@@ -20,7 +20,7 @@ impl Outcome {
     pub(super) fn is_failure(&self) -> bool {
         match self {
             Self::Refused(rejection) => rejection.is_the_upstreams(),
-            Self::Shared(representation, _) => representation.status.is_server_error(),
+            Self::Shared(brought) => brought.representation.status.is_server_error(),
             Self::Streamed(_) => false,
         }
     }
@@ -60,7 +60,7 @@ impl Hangar {
         let stored = miss.stale.as_ref()?;
         let Stored::Entry(entry) = &**stored else { return None };
         let partition = &miss.exchange.call.caller.credential().partition;
-        let current = partition.is_current(miss.dependence.view, &entry.stamp);
+        let current = partition.is_current(entry.view, &entry.stamp);
         (current && entry.is_usable(self.shelf.clock.now())).then(|| Arc::clone(stored))
     }
 

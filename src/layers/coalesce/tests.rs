@@ -6,6 +6,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
 use tokio::sync::Semaphore;
 use tower::{ServiceExt as _, service_fn};
@@ -14,10 +15,12 @@ use super::*;
 use crate::{
     api::{routes::RouteTable, target::Target},
     auth::presented::presented,
+    body::Body,
     cache::{
-        coherence::View,
+        coherence::{Change, Epochs},
         entry,
-        partition::Felt,
+        names::Names,
+        partition::{Commons, Felt, Partition},
         touch::{Named, Unsettled},
     },
     call::{Aimed, Call, Caller, Effect},
@@ -29,6 +32,7 @@ use crate::{
         self,
         directory::Directory,
         fixture::{Fixture, keyring, surroundings},
+        snapshot::{MakePartition, Surroundings},
     },
     vocabulary::{Format, Forward, Protocol},
 };
@@ -59,9 +63,9 @@ impl Setting {
         fixture.add("acme", KEY);
         let metrics = Arc::new(Metrics::new());
         let config = tenants::Config { store: fixture.path(), ..tenants::Config::default() };
-        let directory =
-            Directory::open(&config, keyring("ab"), surroundings(), Arc::clone(&metrics));
         let routes = Arc::new(RouteTable::new(&[]).expect("the table itself"));
+        let around = Surroundings { partition: partitions(&routes), ..surroundings() };
+        let directory = Directory::open(&config, keyring("ab"), around, Arc::clone(&metrics));
         let config = entry::Config { capacity: ByteSize::mib(1), ..entry::Config::default() };
         let shelf = Arc::new(Shelf::new(config, routes, Clock::start(), metrics));
         let timeout = Duration::from_secs(5);
@@ -72,6 +76,10 @@ impl Setting {
 
     /// A miss of the list of machines that begins now.
     fn miss(&self) -> Lookup {
+        self.miss_of("/virtual_machines.json")
+    }
+
+    fn miss_of(&self, target: &'static str) -> Lookup {
         let headers: HeaderMap = [("host", "a"), ("x-api-key", KEY)]
             .map(|(name, value)| (name.parse().expect("a name"), HeaderValue::from_static(value)))
             .into_iter()
@@ -79,17 +87,16 @@ impl Setting {
         let secret = presented(&headers).expect("decodable").expect("a secret");
         let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let caller = Caller::verify(&self.directory, &secret, 0, client).expect("a caller");
-        let uri = "/virtual_machines.json".parse().expect("a target");
+        let uri = target.parse().expect("a target");
         let target = Target::canonicalize(&uri, &headers, http::Version::HTTP_11, 100);
         let target = target.expect("canonical");
         let listed = self.shelf.routes.read(&target).expect("listed");
         let route = self.shelf.routes.route(listed.id);
-        let (families, class) = (route.families, route.class);
         let partition = Arc::clone(&caller.credential().partition);
         let ask = target.path_and_query().clone();
         let key = Key::new(&partition, ask.clone(), Some(Format::Json));
-        let view = View::of(families);
-        let stamp = partition.stamp(view);
+        let dependence = Dependence::of(route, &target);
+        let stamps = dependence.stamps(&partition);
         let record = Record::new(RequestId::next(0), client, Protocol::Http1, Method::GET);
         let request = Aimed {
             record,
@@ -101,18 +108,79 @@ impl Setting {
         };
         let call = Call { caller, request };
         let exchange = Exchange { call, ask, format: Some(Format::Json), touch: None };
-        let dependence = Dependence { view, class };
-        let (route, forward) = (listed.id, Forward::Miss);
-        let (max_age, stale) = (None, None);
-        let miss = Miss { exchange, key, stamp, route, dependence, forward, max_age, stale };
+        let (route, forward, max_age) = (listed.id, Forward::Miss, None);
+        let (held, stale) = (None, None);
+        let miss = Miss { exchange, key, stamps, route, dependence, forward, max_age, held, stale };
         Lookup::Miss(Box::new(miss))
     }
+}
+
+/// Partitions that know machines one by one.
+fn partitions(routes: &RouteTable) -> MakePartition {
+    let (families, precise) = (routes.families().all().iter().count(), routes.precise());
+    let commons = Commons::new(families, precise, FamilySet::EMPTY, Names::new(10));
+    let commons = Arc::new(commons);
+    Box::new(move |_, _| {
+        let account = Arc::new(Epochs::new(families, precise));
+        Some(Arc::new(Partition::new(account, Arc::clone(&commons), true)))
+    })
 }
 
 fn list() -> Answer {
     let mut answer = Answer::new(Body::from(Bytes::from_static(b"[]")));
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer
+}
+
+/// Asks for a machine twice, and in between another of its account is made that has no name. Both
+/// times the machine has this status; how often it is asked for.
+async fn asked_across_a_creation(status: StatusCode) -> usize {
+    const MACHINE: &str = "/virtual_machines/9.json";
+    let setting = Setting::new();
+    let gate = Arc::new(Semaphore::new(0));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let leaf = {
+        let (gate, asked) = (Arc::clone(&gate), Arc::clone(&asked));
+        service_fn(move |_: Outbound| {
+            asked.fetch_add(1, Ordering::SeqCst);
+            let gate = Arc::clone(&gate);
+            async move {
+                drop(gate.acquire().await);
+                let mut answer = list();
+                *answer.status_mut() = status;
+                Ok(answer)
+            }
+        })
+    };
+    let coalesce = layer(Arc::clone(&setting.hangar)).layer(leaf);
+    let miss = setting.miss_of(MACHINE);
+    let Lookup::Miss(begun) = &miss else { panic!("a miss") };
+    let family = begun.dependence.view.families;
+    let account = Arc::clone(&begun.exchange.call.caller.credential().partition);
+    let first = tokio::spawn(coalesce.clone().oneshot(miss));
+    while asked.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    let family = family.iter().next().expect("a family");
+    account.account().touch(Change::whole(FamilySet::one(family)).listed(family));
+    let second = tokio::spawn(coalesce.clone().oneshot(setting.miss_of(MACHINE)));
+    while setting.shelf.metrics.collapsed_reads.get() == 0 {
+        tokio::task::yield_now().await;
+    }
+    gate.add_permits(1);
+    for answered in [first, second] {
+        assert_eq!(answered.await.expect("no panic").expect("answered").status(), status);
+    }
+    asked.load(Ordering::SeqCst)
+}
+
+#[tokio::test]
+async fn who_joins_is_not_told_that_what_was_made_meanwhile_is_not_there() {
+    for (status, fetches) in [(StatusCode::NOT_FOUND, 2), (StatusCode::OK, 1)] {
+        let asked = asked_across_a_creation(status);
+        let asked = tokio::time::timeout(Duration::from_secs(10), asked).await;
+        assert_eq!(asked.expect("an end"), fetches, "{status}");
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,140 @@
+//! What a fetch has brought: it is read whole, judged, and kept if it may be.
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, StatusCode,
+    header::{CACHE_CONTROL, ETAG, VARY},
+    response::Parts,
+};
+
+use super::{
+    Fetch, Hangar,
+    flight::{Brought, Outcome},
+    lessons::Lesson,
+};
+use crate::{
+    api::format,
+    body::{Body, BodyError, Read},
+    cache::{
+        cause::Cause,
+        coherence::Change,
+        entry::{Candidate, Representation, strong_tag},
+        shelf::Filled,
+        validator::{Provenance, Validator},
+    },
+    layers::Answer,
+    rejection::Rejection,
+    vocabulary::{InvalidationCause, NotStored},
+};
+
+/// Whether a reply is kept, and for how long.
+struct Verdict {
+    /// Nothing is under way that may change what it shows.
+    settled: bool,
+    not_stored: Option<NotStored>,
+}
+
+const REVALIDATE: HeaderValue = HeaderValue::from_static("private, max-age=0, must-revalidate");
+
+const BY_CALLER: HeaderValue = HeaderValue::from_static("Authorization, Accept");
+
+impl Hangar {
+    /// Reads a reply whole, if it may be held, and keeps it, if it may be kept.
+    pub(super) async fn receive(&self, fetch: &Fetch, answer: Answer) -> Outcome {
+        let (parts, body) = answer.into_parts();
+        let (class, format) = (fetch.dependence.class, fetch.key.format());
+        let candidate = Candidate { class, status: parts.status, headers: &parts.headers, format };
+        let refusal = candidate.refusal(&self.shelf.config);
+        if parts.status == StatusCode::FORBIDDEN {
+            // What the credential may see has changed behind our back.
+            let families = fetch.dependence.view.families;
+            let (all, cause) = (Change::whole(families), InvalidationCause::Forbidden);
+            fetch.credential.partition.account().because(all, Cause::Other(cause));
+            fetch.credential.partition.account().touch(all);
+            self.shelf.metrics.invalidations.of(cause).inc();
+        }
+        let held = match body.read_up_to(self.shelf.config.max_entry.get()).await {
+            Ok(Read::Whole(bytes)) => bytes,
+            Ok(Read::Longer(body)) => return self.stream(fetch, parts, body),
+            Err(BodyError::Upstream(_)) => return Outcome::Refused(Rejection::UpstreamBroken),
+            Err(BodyError::Mask(_)) => return Outcome::Refused(Rejection::Unmaskable),
+        };
+        let provenance = parts.extensions.get::<Provenance>();
+        let not_modified = provenance.is_some_and(|provenance| provenance.not_modified);
+        let (representation, verdict) = self.judge(fetch, parts, held, refusal);
+        let not_stored = self.shelve(fetch, &representation, &verdict);
+        let absent = fetch.stamps.absent.clone();
+        Outcome::Shared(Arc::new(Brought { representation, not_stored, not_modified, absent }))
+    }
+
+    /// Keeps what may be kept; why not, if not.
+    fn shelve(
+        &self,
+        fetch: &Fetch,
+        shown: &Representation,
+        verdict: &Verdict,
+    ) -> Option<NotStored> {
+        let &Verdict { settled, mut not_stored } = verdict;
+        if not_stored.is_none() {
+            let (stamp, dependence) = (fetch.stamps.of(shown.status), fetch.dependence);
+            let filled = Filled { stamp, dependence, settled, asked_at: fetch.asked_at };
+            let partition = &fetch.credential.partition;
+            let kept = self.shelf.keep(&fetch.key, partition, filled, shown.clone());
+            not_stored = (!kept).then_some(NotStored::Share);
+        } else if shown.status != StatusCode::OK && !shown.status.is_server_error()
+            || matches!(not_stored, Some(NotStored::ContentType | NotStored::NoStore))
+        {
+            // A newer answer is not followed by an older one.
+            self.shelf.store.remove(&fetch.key);
+        }
+        if not_stored == Some(NotStored::NoStore) {
+            self.shelf.mark_uncacheable(&fetch.key);
+        }
+        not_stored
+    }
+
+    /// A reply that is too large to hold goes to the first who takes it, as it comes.
+    fn stream(&self, fetch: &Fetch, parts: Parts, body: Body) -> Outcome {
+        self.shelf.mark_uncacheable(&fetch.key);
+        Outcome::Streamed(Arc::new(Mutex::new(Some(Answer::from_parts(parts, body)))))
+    }
+
+    /// Whether a reply may be kept, and as what it is shown.
+    fn judge(
+        &self,
+        fetch: &Fetch,
+        parts: Parts,
+        body: Bytes,
+        refusal: Option<NotStored>,
+    ) -> (Representation, Verdict) {
+        let Parts { status, mut headers, extensions, .. } = parts;
+        let mut validator = None;
+        if refusal.is_none() {
+            let provenance = extensions.get::<Provenance>().filter(|_| status == StatusCode::OK);
+            validator = provenance.and_then(|p| Validator::of(&headers, &body, p.vault));
+            headers.insert(ETAG, strong_tag(&body));
+            headers.insert(CACHE_CONTROL, REVALIDATE);
+            headers.insert(VARY, BY_CALLER);
+        }
+        let lesson = format::of_reply(&headers).map_or(Lesson::Settled, |format| {
+            self.lessons.learn(fetch, self.shelf.clock.now(), format, &body)
+        });
+        let stamp = fetch.stamps.of(status);
+        let settled = stamp.is_settled() && lesson == Lesson::Settled;
+        let not_stored = refusal.or_else(|| {
+            let view = fetch.dependence.view_of(status);
+            let current =
+                fetch.credential.partition.is_current(view, stamp) && lesson != Lesson::Doubtful;
+            if !settled && (!current || self.shelf.config.unsettled_lifetime.is_zero()) {
+                Some(NotStored::Unsettled)
+            } else {
+                (!current).then_some(NotStored::Overtaken)
+            }
+        });
+        let verdict = Verdict { settled, not_stored };
+        let shown = Representation::new(status, headers, body);
+        (Representation { validator, ..shown }, verdict)
+    }
+}
