@@ -17,7 +17,7 @@ use crate::settings::Problems;
 crate::section! {
     /// The decisions that can be explained.
     pub struct Config {
-        /// How many of the latest requests are remembered, each in 320 bytes; 0 remembers none.
+        /// How many of the latest requests are remembered, each in 256 bytes; 0 remembers none.
         pub decisions: usize = 16_384,
     }
 }

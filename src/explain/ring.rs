@@ -48,18 +48,18 @@ impl Ring {
         Self { room: most / parts.len(), parts }
     }
 
-    /// Remembers one, in place of the oldest.
-    pub fn push(&self, decision: Decision) {
+    /// Remembers one, in place of the oldest. It is made where it will stand.
+    pub fn push(&self, decision: impl FnOnce() -> Decision) {
         if self.room == 0 {
             return;
         }
         let mut part = lock(&self.parts[own_part() % self.parts.len()]);
         if part.decisions.len() < self.room {
-            part.decisions.push(decision);
+            part.decisions.push(decision());
         } else {
             let next = part.next;
-            part.decisions[next] = decision;
-            part.next = (next + 1) % self.room;
+            part.decisions[next] = decision();
+            part.next = if next + 1 < self.room { next + 1 } else { 0 };
         }
     }
 
@@ -104,7 +104,7 @@ mod tests {
         let client = IpAddr::from([127, 0, 0, 1]);
         let id = RequestId::next(3);
         let record = Record::new(id, client, Protocol::Http1, Method::GET);
-        ring.push(Decision::new(&record, StatusCode::OK, Duration::ZERO));
+        ring.push(|| Decision::new(&record, StatusCode::OK, Duration::ZERO));
         id
     }
 

@@ -98,8 +98,10 @@ impl<F: Future<Output = Result<Answer, Infallible>>> Future for Observed<F> {
         if let Some(record) = this.open.record.take() {
             let bytes = answer.body().size_hint().exact();
             let observer = &this.open.observer;
-            let decision = observer.write(&record, answer.status(), bytes);
+            let status = answer.status();
+            observer.write(&record, status, bytes);
             if record.grant.get().is_some_and(|g| g.permissions.contains(Permission::Explain)) {
+                let decision = Decision::new(&record, status, record.started.elapsed());
                 let why = explain::header(&decision, &observer.routes);
                 answer.headers_mut().insert(&EXPLANATION, why);
             }
@@ -118,7 +120,7 @@ impl Drop for Open {
 }
 
 impl Observer {
-    fn write(&self, record: &Record, status: StatusCode, bytes: Option<u64>) -> Decision {
+    fn write(&self, record: &Record, status: StatusCode, bytes: Option<u64>) {
         let duration = record.started.elapsed();
         let route = record.route.get().map(|id| self.routes.route(id));
         let (class, cache) = (route.map(|r| r.class), record.outcome());
@@ -144,8 +146,6 @@ impl Observer {
             bytes,
             duration,
         });
-        let decision = Decision::new(record, status, duration);
-        self.decisions.push(decision);
-        decision
+        self.decisions.push(|| Decision::new(record, status, duration));
     }
 }
