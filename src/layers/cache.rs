@@ -192,14 +192,15 @@ fn find(sampler: &Sampler, exchange: &mut Exchange, listed: Listed, demands: Dir
     match &*stored {
         Stored::Uncacheable { .. } => Found::Bypass(Bypass::Marked),
         Stored::Entry(entry) => {
-            let held = || Held::of(&stored).filter(|_| shelf.config.revalidate);
+            // What is not to be believed is not asked about either: its tag may be what misled.
+            let may_ask = shelf.config.revalidate && entry.asked_at >= trusted_from;
+            let held = || Held::of(&stored).filter(|_| may_ask);
             if !partition.is_current(entry.view, &entry.stamp) {
                 if let Some(cause) = partition.outdated_by(entry.view, &entry.stamp) {
                     exchange.call.request.record.cause.set(cause);
                 }
                 nothing(key, Forward::Miss, held(), None)
             } else if entry.asked_at < trusted_from {
-                // Nor is the tag by which it may have become stale unnoticed.
                 nothing(key, Forward::Stale, None, None)
             } else if entry.is_fresh(now) && demands.permit(entry, now) {
                 let answer = show(shelf, exchange, entry, now, CacheStatus::Hit);
@@ -207,9 +208,9 @@ fn find(sampler: &Sampler, exchange: &mut Exchange, listed: Listed, demands: Dir
                     return Found::Answer(answer);
                 };
                 let credential = Arc::clone(exchange.call.caller.credential());
-                let (masked, shown_at, stored) = (route.masked, now, Arc::clone(&stored));
-                let sample =
-                    Sample { stored, key, credential, dependence, masked, shown_at, permit };
+                let (class, masked) = (route.class, route.masked);
+                let (shown_at, stored) = (now, Arc::clone(&stored));
+                let sample = Sample { stored, key, credential, class, masked, shown_at, permit };
                 Found::Sampled(answer, Box::new(sample))
             } else if demands.is_demanding() {
                 // Who asks for what is newer would rather be told that there is nothing.

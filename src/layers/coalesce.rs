@@ -184,6 +184,7 @@ where
         let slot = match landed {
             Outcome::Refused(rejection) => return Err(rejection),
             Outcome::Shared(brought) => {
+                note_unsettled_absence(&miss, brought.representation.status);
                 let status = CacheStatus::Miss {
                     forward: miss.forward,
                     collapsed,
@@ -328,6 +329,18 @@ impl Fetch {
             neighbors: shelf.routes.touches(&miss.exchange.call.request.target).all,
             held: miss.held.clone(),
         }
+    }
+}
+
+/// What keeps a 404 from staying, which is known when it is known that it is one.
+fn note_unsettled_absence(miss: &Miss, status: StatusCode) {
+    let call = &miss.exchange.call;
+    if status == StatusCode::NOT_FOUND
+        && !miss.stamps.absent.is_settled()
+        && let Some(cause) =
+            call.caller.credential().partition.unsettled_by(miss.dependence.view_of(status))
+    {
+        call.request.record.cause.set(cause);
     }
 }
 

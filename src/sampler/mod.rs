@@ -8,7 +8,7 @@
 //!    alone, as a fill is, and bounded in number, rate and time.
 //! 2. It says something only if nothing has touched the entry by the time that the fetch has been
 //!    received: then no write of ours explains a difference.
-//! 3. What is found stale is not shown again. Nobody knows what else was changed with it, so its
+//! 3. What is found stale is not shown again, nor asked about by its tag. Nobody knows what else was changed with it, so its
 //!    families are touched for the account; but what is `volatile` changes by itself, which says
 //!    nothing of its families, and goes alone.
 //! 4. A class of which too much is found stale goes into quarantine: its reads are passed by the
@@ -35,7 +35,6 @@ use crate::{
     body::{Body, Read},
     cache::{
         coherence::Change,
-        dependence::Dependence,
         entry::{Candidate, Entry, Stored},
         key::Key,
         shelf::Shelf,
@@ -124,8 +123,8 @@ pub struct Sample {
     pub key: Key,
     /// In whose name it was fetched.
     pub credential: Arc<Credential>,
-    /// What it depends on.
-    pub dependence: Dependence,
+    /// The class of its route.
+    pub class: RouteClass,
     /// Whether replies of its route are searched for secrets.
     pub masked: bool,
     /// When it was shown, in milliseconds of the process.
@@ -257,8 +256,7 @@ impl Sampler {
             // It is gone, or no longer for this credential to see.
             return Sampled::Stale;
         }
-        let (status, format) = (parts.status, sample.key.format());
-        let class = sample.dependence.class;
+        let (class, status, format) = (sample.class, parts.status, sample.key.format());
         let candidate = Candidate { class, status, headers: &parts.headers, format };
         if candidate.refusal(&self.shelf.config).is_some() {
             return Sampled::Failed;
@@ -284,7 +282,7 @@ impl Sampler {
 
     /// Draws the conclusion, once the reply has been received.
     fn conclude(&self, sample: &Sample, entry: &Entry, seen: Sampled) {
-        let (view, class) = (entry.view, sample.dependence.class);
+        let (view, class) = (entry.view, sample.class);
         let stale = match seen {
             Sampled::Fresh => false,
             Sampled::Stale => true,
@@ -302,9 +300,9 @@ impl Sampler {
             metrics.stale_hits.of(class).inc();
             metrics.staleness.of(class).observe(age.as_secs_f64());
             metrics.invalidations.of(InvalidationCause::Sample).inc();
-            if class == RouteClass::Volatile {
-                self.shelf.store.remove(&sample.key);
-            } else {
+            // Not even asked about by its tag, which has told nothing of the change.
+            self.shelf.store.remove(&sample.key);
+            if class != RouteClass::Volatile {
                 partition.account().touch(Change::whole(view.families));
             }
         }
@@ -350,7 +348,7 @@ impl Sample {
             key: self.key.clone(),
             credential: Arc::clone(&self.credential),
             masked: self.masked,
-            // In full: what is put to the test is also whether its tag tells of changes.
+            // In full: whether its tag tells of changes is put to the test, too.
             held: None,
             cause: UpstreamCause::Sample,
         }

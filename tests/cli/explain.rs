@@ -145,6 +145,33 @@ async fn a_dry_run_says_what_would_be_and_does_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_there_is_judged_by_what_may_come_to_be() {
+    const ABSENT: &str = "/virtual_machines/999999.json";
+    let place = Place::new().await;
+    let alice = place.installation.tenant("alice");
+    let id = place.installation.json("token list", "")[0]["id"].as_str().expect("an id").to_owned();
+    let server = place.serve();
+    let dry =
+        || place.installation.json(&format!("explain --dry-run GET {ABSENT} --token-id {id}"), "");
+    let miss = server.get(&alice, ABSENT).await;
+    assert_eq!((miss.status, &*miss.cache()), (404, "miss"));
+    let hit = dry();
+    assert_eq!((&hit["cache"], &hit["entry"]["current"]), (&json!("hit"), &json!(true)));
+    assert_eq!(server.get(&alice, ABSENT).await.cache(), "hit");
+    // A write to another, which a 200 would not mind.
+    let other = format!("PUT /virtual_machines/{}.json", machine(&place.installation, 0));
+    let write = server.ask(&alice, &other, r#"{"virtual_machine":{"label":""}}"#).await;
+    assert_eq!(write.status, 422);
+    let outdated = dry();
+    assert_eq!(outdated["cache"], "miss: the entry is outdated");
+    let miss = explained(&place, &server.get(&alice, ABSENT).await);
+    for why in [&outdated, &miss] {
+        assert_eq!(why["cause"]["id"], write.header("x-request-id"), "{why}");
+    }
+    assert_eq!(miss["cache"], "tollgate; fwd=miss; stored");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_caller_is_told_why_if_it_may_know() {
     let place = Place::new().await;
     let alice = place.installation.tenant("alice");

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use tollgate::tenants::record::Reach;
+use tollgate::{
+    auth::scopes::Permission,
+    tenants::record::{Reach, TokenTerms},
+};
 
 use crate::harness::{Reply, World, json, status, until, xml};
 
@@ -152,6 +155,25 @@ async fn it_takes_the_place_of_what_was_there() {
     w.get(NINE).as_("a").expect_status(404).expect_cache("hit").await;
     tokio::time::sleep(Duration::from_millis(310)).await;
     w.get(NINE).as_("a").origin(status(502)).expect_status(502).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_purged_or_demanded_anew_is_not_shown() {
+    let w = world("upstreams.main.breaker_failures = 0").await;
+    let permissions = [Permission::Refresh].into_iter().collect();
+    w.add_token("fresh", "a", "a", &TokenTerms { permissions, ..TokenTerms::default() });
+    let broken = || Reply::raw("garbage\r\n\r\n");
+    let demand = |reply| w.get(NINE).as_("fresh").header("cache-control", "no-cache").origin(reply);
+    demand(absent()).expect_status(404).expect_cache("request").await;
+    demand(broken()).expect_refusal(502, "upstream_broken").await;
+    w.get(NINE).as_("a").expect_status(404).expect_cache("hit").await;
+    // There is no stale one of it, for whatever reason it is stale.
+    for purge in [r#"{"all":true,"soft":true}"#, r#"{"all":true}"#] {
+        w.purge(purge).await;
+        w.get(NINE).as_("a").origin(broken()).expect_refusal(502, "upstream_broken").await;
+        w.get(NINE).as_("a").origin(absent()).expect_status(404).expect_cache("miss").await;
+        w.get(NINE).as_("a").expect_status(404).expect_cache("hit").await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

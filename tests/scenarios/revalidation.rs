@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tollgate::{auth::scopes::Permission, tenants::record::TokenTerms};
+
 use crate::harness::{Reply, World, json, status, until};
 
 const VMS: &str = "/virtual_machines.json";
@@ -47,7 +49,7 @@ async fn what_has_not_changed_does_not_travel_again() {
     tokio::time::sleep(Duration::from_millis(1010)).await;
     let again = w.get(VMS).as_("a").origin(not_modified(TAG)).expect_status(200);
     let again = again.expect_cache("miss").expect_body(body("a"));
-    let again = again.expect_header("cache-status", "tollgate; fwd=miss; fwd-status=304; stored");
+    let again = again.expect_header("cache-status", "tollgate; fwd=stale; fwd-status=304; stored");
     let again = again.sees(|seen| assert_eq!(seen.all("if-none-match"), [TAG]));
     again.expect_header("content-type", "application/json; charset=utf-8").await;
     let hit = w.get(VMS).as_("a").expect_cache("hit").expect_body(body("a"));
@@ -94,6 +96,47 @@ async fn after_a_write_it_is_asked_about_too() {
     w.put(ONE).as_("a").origin(status(204)).expect_status(204).await;
     read(&w, Some(TAG), shown(&body("b"), OTHER), &body("b")).await;
     w.get(VMS).as_("a").expect_cache("hit").expect_body(body("b")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_demands_what_is_newer_has_it_asked_about_and_is_shown_nothing_older() {
+    let w =
+        World::with("cache.inventory_lifetime = \"1s\"\nupstreams.main.breaker_failures = 0").await;
+    let permissions = [Permission::Refresh].into_iter().collect();
+    let refreshing = TokenTerms { permissions, ..TokenTerms::default() };
+    w.add_token("fresh", "a", "a", &refreshing);
+    let demand = |reply| w.get(VMS).as_("fresh").header("cache-control", "no-cache").origin(reply);
+    read(&w, None, shown(&body("a"), TAG), &body("a")).await;
+    for (wait, why) in [(0, "request"), (1010, "stale")] {
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+        let failed = demand(Reply::raw("garbage\r\n\r\n"));
+        failed.expect_refusal(502, "upstream_broken").await;
+        let again = demand(not_modified(TAG)).expect_status(200).expect_body(body("a"));
+        let again = again.sees(|seen| assert_eq!(seen.all("if-none-match"), [TAG]));
+        let status = format!("tollgate; fwd={why}; fwd-status=304; stored");
+        again.expect_header("cache-status", &status).await;
+        w.get(VMS).as_("a").expect_cache("hit").expect_header("age", "0").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tag_that_has_misled_is_not_asked_by_again() {
+    let all =
+        "sampler = { share = 1000000, per_second = 1000, max_in_flight = 100, window = \"1m\" }";
+    for target in [VMS, "/virtual_machines/1/cpu_usage.json"] {
+        let w = World::with(all).await;
+        let get = || w.get(target).as_("a");
+        get().origin(shown(&body("a"), TAG)).expect_cache("miss").await;
+        let sample = w.origin.expect(shown(&body("b"), TAG));
+        get().expect_cache("hit").expect_body(body("a")).await;
+        assert_eq!(sample.arrived().await.header("if-none-match"), None);
+        let stale = "tollgate_cache_samples_total{outcome=\"stale\"}";
+        while w.metric(stale).await < 1.0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let full = get().origin(shown(&body("b"), TAG)).expect_body(body("b"));
+        full.sees(|seen| assert_eq!(seen.header("if-none-match"), None)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -204,10 +204,23 @@ async fn what_is_unsettled_is_not_sampled() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_there_is_not_sampled() {
+    let w = World::with(ALL).await;
+    miss(&w, ONE, json("{}").status(404)).await;
+    for _ in 0..2 {
+        w.get(ONE).as_("a").no_origin().expect_status(404).expect_cache("hit").await;
+    }
+    assert_eq!(w.metric("tollgate_cache_samples_total").await, 0.0);
+    assert_eq!(w.origin.seen().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_class_of_which_too_much_is_stale_is_passed_by_for_a_while() {
     let judged = "min_samples = 3, inventory_threshold = 50, quarantine = \"1500ms\", share";
     let w = World::with(&ALL.replace("share", judged)).await;
-    w.get("/settings/networks.json").as_("b").origin(json("[]")).expect_cache("miss").await;
+    // It could be asked about, were it believed.
+    let tagged = || json(format!("[\"{}\"]", "x".repeat(2000))).header("ETag", "\"a\"");
+    w.get("/settings/networks.json").as_("b").origin(tagged()).expect_cache("miss").await;
     miss(&w, "/version.json", json("{}")).await;
     miss(&w, VMS, json("[0]")).await;
     hit(&w, VMS, json("[0]")).await;
@@ -237,7 +250,8 @@ async fn a_class_of_which_too_much_is_stale_is_passed_by_for_a_while() {
     })
     .await;
     // What was kept before is not believed after it.
-    let networks = w.get("/settings/networks.json").as_("b").origin(json("[]"));
+    let networks = w.get("/settings/networks.json").as_("b").origin(tagged());
+    let networks = networks.sees(|seen| assert_eq!(seen.header("if-none-match"), None));
     networks.expect_cache("miss").await;
     miss(&w, VMS, json("[3]")).await;
     hit(&w, VMS, json("[3]")).await;

@@ -184,6 +184,55 @@ async fn who_joins_is_not_told_that_what_was_made_meanwhile_is_not_there() {
 }
 
 #[tokio::test]
+async fn who_waits_for_the_next_fetch_is_told_that_something_is_not_there() {
+    let setting = Setting::new();
+    let gate = Arc::new(Semaphore::new(0));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let leaf = {
+        let (gate, asked) = (Arc::clone(&gate), Arc::clone(&asked));
+        service_fn(move |_: Outbound| {
+            asked.fetch_add(1, Ordering::SeqCst);
+            let gate = Arc::clone(&gate);
+            async move {
+                gate.acquire().await.expect("open").forget();
+                let mut answer = list();
+                *answer.status_mut() = StatusCode::NOT_FOUND;
+                Ok(answer)
+            }
+        })
+    };
+    let coalesce = layer(Arc::clone(&setting.hangar)).layer(leaf);
+    let read = |max_age| {
+        let Lookup::Miss(mut miss) = setting.miss_of("/virtual_machines/9.json") else {
+            panic!("a miss")
+        };
+        miss.max_age = max_age;
+        let (view, partition) =
+            (miss.dependence.view, Arc::clone(&miss.exchange.call.caller.credential().partition));
+        let read = tokio::spawn(coalesce.clone().oneshot(Lookup::Miss(miss)));
+        (read, view, partition)
+    };
+    let (first, view, partition) = read(None);
+    while asked.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    // Both demand what is newer, and wait together.
+    let later = [read(Some(0)).0, read(Some(0)).0];
+    while setting.shelf.metrics.collapsed_reads.get() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let family = view.families.iter().next().expect("a family");
+    partition.account().touch(Change::whole(FamilySet::one(family)).listed(family));
+    gate.add_permits(2);
+    for answered in [first].into_iter().chain(later) {
+        let answered = tokio::time::timeout(Duration::from_secs(10), answered).await;
+        let answered = answered.expect("an end").expect("no panic").expect("answered");
+        assert_eq!(answered.status(), StatusCode::NOT_FOUND);
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 2, "the second one began after all that was made");
+}
+
+#[tokio::test]
 async fn a_fetch_that_panics_answers_everybody_and_blocks_nobody() {
     let setting = Setting::new();
     let asked = Arc::new(AtomicUsize::new(0));
