@@ -22,11 +22,12 @@ use crate::{
         shelf::Shelf,
     },
     call::Effect,
+    clock::millis,
     explain::{CallerShown, CauseShown, EntryShown, Explanation, Ring, RouteShown},
     layers::{authorise::judge, negotiate::ask},
     rejection::Rejection,
     tenants::snapshot::{Grant, Snapshot},
-    vocabulary::{Bypass, Closed as _},
+    vocabulary::{Bypass, Closed as _, RouteClass},
 };
 
 /// A request that is not made.
@@ -74,6 +75,9 @@ pub struct Deciders<'a> {
     pub shelf: &'a Shelf,
     /// The tokens.
     pub snapshot: &'a Snapshot,
+    /// From when on what was asked for is trusted, by class: the end of its last quarantine, in
+    /// milliseconds of the process.
+    pub trusted_from: &'a dyn Fn(RouteClass) -> u64,
     /// The requests that may have caused what is found.
     pub decisions: &'a Ring,
     /// The Unix time.
@@ -161,6 +165,11 @@ impl Deciders<'_> {
             explanation.cache = Some(bypass(Bypass::Never));
             return;
         }
+        let trusted_from = (self.trusted_from)(route.class);
+        if shelf.clock.now() < trusted_from {
+            explanation.cache = Some(bypass(Bypass::Quarantined));
+            return;
+        }
         let stored = shelf.store.get(key);
         let view = match stored.as_deref() {
             // That of a 404 is another one.
@@ -176,7 +185,7 @@ impl Deciders<'_> {
             }
             Some(Stored::Uncacheable { .. }) => bypass(Bypass::Marked),
             Some(Stored::Entry(entry)) => {
-                let (verdict, shown, outdated) = self.judge_entry(entry, partition);
+                let (verdict, shown, outdated) = self.judge_entry(entry, partition, trusted_from);
                 explanation.entry = Some(shown);
                 if let Some(cause) = outdated {
                     explanation.cause = Some(self.cause(cause));
@@ -190,14 +199,26 @@ impl Deciders<'_> {
         &self,
         entry: &Entry,
         partition: &Partition,
+        trusted_from: u64,
     ) -> (&'static str, EntryShown, Option<Cause>) {
         let now = self.shelf.clock.now();
         let current = partition.is_current(entry.view, &entry.stamp);
-        let verdict = match (current, entry.is_fresh(now), entry.is_usable(now)) {
-            (false, ..) => "miss: the entry is outdated",
-            (true, true, _) => "hit",
-            (true, false, true) => "miss: the entry is stale, and shown only if the upstream fails",
-            (true, false, false) => "miss: the entry is over its lifetime",
+        let within = |bound| entry.is_usable(now) && entry.overdue(now) < millis(bound);
+        let config = &self.shelf.config;
+        let verdict = if !current {
+            "miss: the entry is outdated"
+        } else if entry.asked_at < trusted_from {
+            "miss: the entry is from before the end of a quarantine"
+        } else if entry.is_fresh(now) {
+            "hit"
+        } else if entry.rests(now) && within(config.stale_if_error) {
+            "stale: to fetch it anew has failed a moment ago"
+        } else if within(config.stale_while_revalidate) {
+            "stale: shown while it is fetched anew"
+        } else if within(config.stale_if_error) {
+            "miss: the entry is stale, and shown only if the upstream fails"
+        } else {
+            "miss: the entry is over its lifetime"
         };
         let shown = EntryShown::of(entry, current, now);
         (verdict, shown, partition.outdated_by(entry.view, &entry.stamp))

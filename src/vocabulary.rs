@@ -95,6 +95,8 @@ closed! {
         Overtaken => "overtaken",
         /// What it shows has not settled after a write or a transaction.
         Unsettled => "unsettled",
+        /// It was not fetched: that failed, or nobody waited for it.
+        Failed => "failed",
     }
 }
 
@@ -198,6 +200,8 @@ closed! {
         SoftPurge => "soft_purge",
         /// A sample was found stale.
         Sample => "sample",
+        /// A read showed that a transaction holds what it shows.
+        Locked => "locked",
     }
 }
 

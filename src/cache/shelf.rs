@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{
+    cause::Cause,
     coherence::{Change, Stamp},
     dependence::Dependence,
     entry::{Config, Entry, Lifetime, Representation, Stored},
@@ -15,9 +16,10 @@ use super::{
     store::Store,
 };
 use crate::{
-    api::routes::RouteTable,
+    api::{families::FamilySet, routes::RouteTable},
     clock::{Clock, millis},
     metrics::Metrics,
+    vocabulary::{InvalidationCause, NotStored},
 };
 
 /// The entries, and what it takes to judge them.
@@ -69,17 +71,17 @@ impl Shelf {
     }
 
     /// Keeps a representation for as long as its class and its status live; while what it shows is
-    /// unsettled, for a moment from when the upstream was asked. Says whether there was room for it.
+    /// unsettled, for a moment from when the upstream was asked. Says why not, if it is not.
     pub fn keep(
         &self,
         key: &Key,
         partition: &Arc<Partition>,
         filled: Filled<'_>,
         shown: Representation,
-    ) -> bool {
+    ) -> Option<NotStored> {
         let Dependence { class, .. } = filled.dependence;
         let Some(Lifetime { fresh, stale }) = self.config.lifetime_of(class, shown.status) else {
-            return true;
+            return Some(NotStored::Status);
         };
         // What is found by no request is judged by what its stamp was taken of.
         let view = filled.dependence.view_of(shown.status);
@@ -92,14 +94,16 @@ impl Shelf {
             (asked_at.saturating_add(millis(moment)), Duration::ZERO)
         };
         if fresh_until <= now {
-            return true;
+            // A newer answer is not followed by an older one.
+            self.store.remove(key);
+            return Some(NotStored::Unsettled);
         }
         let bytes = (key.weight() + shown.weight()) as u64;
         let Some(room) = partition.room(bytes, self.config.share()) else {
             // What stands there is outdated, and takes the room of its successor.
             self.store.remove(key);
             self.crowded().insert(partition.id(), Arc::clone(partition));
-            return false;
+            return Some(NotStored::Share);
         };
         let stamp = filled.stamp.clone();
         let entry = Entry::new(shown, view, stamp, asked_at, fresh_until, millis(stale));
@@ -111,7 +115,15 @@ impl Shelf {
             entry.soften(at);
         }
         self.store.insert(key.clone(), Arc::new(Stored::Entry(entry)));
-        true
+        None
+    }
+
+    /// The upstream refused what a credential asked for: what it may see has changed behind our back.
+    pub fn forbidden(&self, partition: &Partition, families: FamilySet) {
+        let (all, cause) = (Change::whole(families), InvalidationCause::Forbidden);
+        partition.account().because(all, Cause::Other(cause));
+        partition.account().touch(all);
+        self.metrics.invalidations.of(cause).inc();
     }
 
     /// Does what is put off; called now and then, off the request path.
@@ -224,7 +236,7 @@ mod tests {
             let filled = Filled { stamp, dependence, settled: true, asked_at };
             let body = Bytes::from(vec![b'x'; 200 << 10]);
             let shown = Representation::new(StatusCode::OK, HeaderMap::new(), body);
-            self.shelf.keep(&key, &self.partition, filled, shown)
+            self.shelf.keep(&key, &self.partition, filled, shown).is_none()
         }
     }
 

@@ -22,6 +22,7 @@ use crate::{
         status::CacheStatus, validator::Held,
     },
     call::{Effect, Exchange, Lookup, Miss},
+    clock::millis,
     net::server::ClientBody,
     rejection::Rejection,
     sampler::{Sample, Sampler},
@@ -217,7 +218,10 @@ fn find(sampler: &Sampler, exchange: &mut Exchange, listed: Listed, demands: Dir
                 let fresh = entry.is_fresh(now);
                 let forward = if fresh { Forward::Request } else { Forward::Stale };
                 nothing(key, forward, held(), None)
-            } else if entry.is_usable(now) && entry.rests(now) {
+            } else if entry.is_usable(now)
+                && entry.rests(now)
+                && entry.overdue(now) < millis(shelf.config.stale_if_error)
+            {
                 let status = CacheStatus::Stale(Staleness::Error, entry.staleness(now));
                 Found::Answer(show(shelf, exchange, entry, now, status))
             } else {

@@ -42,7 +42,7 @@ use crate::{
         touch::Settle,
         validator::Held,
     },
-    call::{Exchange, Lookup, Miss, Outbound},
+    call::{Effect, Exchange, Lookup, Miss, Outbound},
     metrics::Metrics,
     rejection::Rejection,
     tenants::snapshot::Credential,
@@ -129,7 +129,17 @@ where
             self.hangar.charge(&exchange)?;
         }
         let status = why.map_or(CacheStatus::Write, CacheStatus::Bypass);
+        let request = &exchange.call.request;
+        request.record.cache.set(status);
+        let (partition, effect) =
+            (Arc::clone(&exchange.call.caller.credential().partition), request.effect);
         let mut answer = self.inner.call(Outbound::Forward(exchange)).await?;
+        if answer.status() == StatusCode::FORBIDDEN
+            && let Effect::Read(listed) = effect
+        {
+            let shelf = &self.hangar.shelf;
+            shelf.forbidden(&partition, shelf.routes.route(listed.id).families);
+        }
         answer.headers_mut().insert(&CACHE_STATUS, status.header());
         Ok(answer)
     }
@@ -143,7 +153,8 @@ where
         let (mut flight, mut collapsed) = self.board(&miss)?;
         let metrics = &self.hangar.shelf.metrics;
         let outcome = if collapsed { CacheOutcome::Collapsed } else { CacheOutcome::Miss };
-        let (forward, not_modified, not_stored) = (miss.forward, false, None);
+        // Until it is known to be otherwise.
+        let (forward, not_modified, not_stored) = (miss.forward, false, Some(NotStored::Failed));
         let status = CacheStatus::Miss { forward, collapsed, not_modified, not_stored };
         miss.exchange.call.request.record.cache.set(status);
         if collapsed {
@@ -196,12 +207,11 @@ where
             Outcome::Streamed(slot) => slot,
         };
         let whole = miss.exchange.call.request.method == Method::GET;
-        let taken = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match taken {
+        // Who asks for the head alone leaves the body to the others.
+        let take = || slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match whole.then(take).flatten() {
             // When a 404 was asked for is not known any more.
-            Some(mut answer)
-                if whole && !(collapsed && answer.status() == StatusCode::NOT_FOUND) =>
-            {
+            Some(mut answer) if !(collapsed && answer.status() == StatusCode::NOT_FOUND) => {
                 let status = CacheStatus::Miss {
                     forward: miss.forward,
                     collapsed,
@@ -263,11 +273,17 @@ where
     let Some(teller) = flight.take_teller() else { return };
     let hangar = Arc::clone(&landing.hangar);
     let _under_way = Metrics::raise(&hangar.shelf.metrics.flights);
+    if waits {
+        // No longer than what it waits for may take, which is not its own time.
+        let turn = tokio::time::timeout(hangar.fetch_timeout, flight.wait_for_turn()).await;
+        let Ok(stamps) = turn else {
+            drop(landing);
+            teller.send_replace(Some(Outcome::Refused(Rejection::UpstreamTimedOut)));
+            return;
+        };
+        (fetch.stamps, fetch.asked_at) = (stamps, hangar.shelf.clock.now());
+    }
     let fly = async {
-        if waits {
-            fetch.stamps = flight.wait_for_turn().await;
-            fetch.asked_at = hangar.shelf.clock.now();
-        }
         let fill = Outbound::Fill {
             key: fetch.key.clone(),
             credential: Arc::clone(&fetch.credential),
@@ -300,7 +316,12 @@ impl Hangar {
     ) -> Self {
         let flights = Mutex::new(Flights::new(shelf.config.max_fetches_per_key));
         let transactions = shelf.routes.families().find("transactions").unwrap_or_default();
-        let lessons = Lessons { routes: Arc::clone(&shelf.routes), settler, transactions };
+        let lessons = Lessons {
+            routes: Arc::clone(&shelf.routes),
+            settler,
+            transactions,
+            metrics: Arc::clone(&shelf.metrics),
+        };
         Self { flights, shelf, lessons, tasks, fetch_timeout }
     }
 

@@ -8,9 +8,9 @@
 //!    alone, as a fill is, and bounded in number, rate and time.
 //! 2. It says something only if nothing has touched the entry by the time that the fetch has been
 //!    received: then no write of ours explains a difference.
-//! 3. What is found stale is not shown again, nor asked about by its tag. Nobody knows what else was changed with it, so its
-//!    families are touched for the account; but what is `volatile` changes by itself, which says
-//!    nothing of its families, and goes alone.
+//! 3. What is found stale is not shown again, nor asked about by its tag. Nobody knows what else was
+//!    changed with it, so its families are touched for the account; but what is `volatile` changes by
+//!    itself, which says nothing of its families, and goes alone.
 //! 4. A class of which too much is found stale goes into quarantine: its reads are passed by the
 //!    cache for a while, and nothing that was asked for before the end of that is shown after it.
 
@@ -34,6 +34,7 @@ use crate::{
     api::format,
     body::{Body, Read},
     cache::{
+        cause::Cause,
         coherence::Change,
         entry::{Candidate, Entry, Stored},
         key::Key,
@@ -240,34 +241,35 @@ impl Sampler {
         self.tasks.spawn(async move {
             let Stored::Entry(entry) = &*sample.stored else { return };
             let seen = tokio::time::timeout(this.fetch_timeout, this.see(&sample, entry, fetched));
-            let seen = seen.await.unwrap_or(Sampled::Failed);
-            this.conclude(&sample, entry, seen);
+            let (seen, forbidden) = seen.await.unwrap_or((Sampled::Failed, false));
+            this.conclude(&sample, entry, seen, forbidden);
         });
     }
 
-    /// What the upstream shows now, beside what was shown.
-    async fn see<F>(&self, sample: &Sample, entry: &Entry, fetched: F) -> Sampled
+    /// What the upstream shows now, beside what was shown, and whether it refuses to show it.
+    async fn see<F>(&self, sample: &Sample, entry: &Entry, fetched: F) -> (Sampled, bool)
     where
         F: Future<Output = Result<Response<Body>, Rejection>>,
     {
-        let Ok(answer) = fetched.await else { return Sampled::Failed };
+        let Ok(answer) = fetched.await else { return (Sampled::Failed, false) };
         let (parts, body) = answer.into_parts();
         if matches!(parts.status, StatusCode::NOT_FOUND | StatusCode::FORBIDDEN) {
             // It is gone, or no longer for this credential to see.
-            return Sampled::Stale;
+            return (Sampled::Stale, parts.status == StatusCode::FORBIDDEN);
         }
         let (class, status, format) = (sample.class, parts.status, sample.key.format());
         let candidate = Candidate { class, status, headers: &parts.headers, format };
         if candidate.refusal(&self.shelf.config).is_some() {
-            return Sampled::Failed;
+            return (Sampled::Failed, false);
         }
-        match body.read_up_to(self.shelf.config.max_entry.get()).await {
+        let seen = match body.read_up_to(self.shelf.config.max_entry.get()).await {
             Ok(Read::Whole(bytes)) if self.says_the_same(entry, &parts.headers, &bytes) => {
                 Sampled::Fresh
             }
             Ok(Read::Whole(_) | Read::Longer(_)) => Sampled::Stale,
             Err(_) => Sampled::Failed,
-        }
+        };
+        (seen, false)
     }
 
     fn says_the_same(&self, entry: &Entry, headers: &HeaderMap, body: &[u8]) -> bool {
@@ -281,7 +283,7 @@ impl Sampler {
     }
 
     /// Draws the conclusion, once the reply has been received.
-    fn conclude(&self, sample: &Sample, entry: &Entry, seen: Sampled) {
+    fn conclude(&self, sample: &Sample, entry: &Entry, seen: Sampled, forbidden: bool) {
         let (view, class) = (entry.view, sample.class);
         let stale = match seen {
             Sampled::Fresh => false,
@@ -302,8 +304,12 @@ impl Sampler {
             metrics.invalidations.of(InvalidationCause::Sample).inc();
             // Not even asked about by its tag, which has told nothing of the change.
             self.shelf.store.remove(&sample.key);
-            if class != RouteClass::Volatile {
-                partition.account().touch(Change::whole(view.families));
+            if forbidden {
+                self.shelf.forbidden(partition, view.families);
+            } else if class != RouteClass::Volatile {
+                let change = Change::whole(view.families);
+                partition.account().because(change, Cause::Other(InvalidationCause::Sample));
+                partition.account().touch(change);
             }
         }
         self.judge(class, stale);

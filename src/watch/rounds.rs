@@ -34,6 +34,8 @@ enum Look {
     Quiet,
     /// This credential may not look.
     Refused,
+    /// The budget is spent.
+    NotNow,
 }
 
 /// What was read of the transactions.
@@ -80,9 +82,9 @@ pub(super) async fn go(watches: Arc<Watches>, id: u64, watch: Arc<Watch>) {
         if Instant::now() >= next {
             let look = async { if never { Look::Quiet } else { look(&watches, &watch).await } };
             let Some(looked) = watches.stop.run_until_cancelled(look).await else { return };
-            refused = looked == Look::Refused;
+            refused = looked == Look::Refused || refused && looked == Look::NotNow;
             pace = match looked {
-                Look::News => config.interval,
+                Look::News | Look::NotNow => config.interval,
                 Look::Quiet => (pace * 2).min(config.max_interval),
                 Look::Refused => config.max_interval,
             };
@@ -111,7 +113,7 @@ async fn look(watches: &Watches, watch: &Watch) -> Look {
     let Some(site) = watches.sites.get(&*credential.upstream) else { return Look::Refused };
     let budget = watches.budgets.get(&*credential.upstream);
     if budget.is_some_and(|budget| budget.check().is_err()) {
-        return Look::News;
+        return Look::NotNow;
     }
     let begun = watches.clock.now();
     let from = watch.ledger().from();

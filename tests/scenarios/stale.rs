@@ -29,7 +29,8 @@ async fn read(w: &World) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_fetched_is_shown_as_it_was() {
-    for failure in [broken(), status(500), status(502), status(503), status(504)] {
+    let failures = [500, 502, 503, 504, 429, 408].map(status);
+    for failure in failures.into_iter().chain([broken()]) {
         let w = World::with(SHORT).await;
         read(&w).await;
         let answer = w.get(VMS).as_("a").origin(failure).expect_body("[1]").await;
@@ -41,6 +42,47 @@ async fn what_cannot_be_fetched_is_shown_as_it_was() {
         w.get(VMS).as_("a").origin(json("[2]")).expect_cache("miss").expect_body("[2]").await;
         let lookups = "tollgate_cache_lookups_total{outcome=\"stale\"}";
         assert_eq!(w.metric(lookups).await, 2.0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_wishes_for_rest_has_it() {
+    let w = World::with(SHORT).await;
+    read(&w).await;
+    let busy = status(503).header("Retry-After", "30");
+    w.get(VMS).as_("a").origin(busy).expect_cache("hit:stale-if-error").await;
+    tokio::time::sleep(Duration::from_millis(90)).await;
+    w.get(VMS).as_("a").expect_cache("hit:stale-if-error").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_wants_nothing_stale_for_errors_has_none_while_it_rests() {
+    let bounds = "stale_if_error = \"0s\", stale_while_revalidate = \"60s\", retry_interval";
+    let w = World::with(&SHORT.replace("retry_interval", bounds)).await;
+    read(&w).await;
+    let meanwhile = w.get(VMS).as_("a").origin(status(503));
+    meanwhile.expect_cache("hit:stale-while-revalidate").await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let again = w.get(VMS).as_("a").origin(json("[2]"));
+    again.expect_cache("hit:stale-while-revalidate").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_open_is_not_followed_by_what_was_before() {
+    let list =
+        |status: &str| json(format!(r#"[{{"transaction":{{"id":7,"status":"{status}"}}}}]"#));
+    for unsettled in ["0s", "1ms"] {
+        let overrides = format!(
+            "cache = {{ volatile_lifetime = \"30ms\", unsettled_lifetime = \"{unsettled}\" }}\n\
+             upstreams.main.breaker_failures = 0"
+        );
+        let w = World::with(&overrides).await;
+        let read = || w.get("/transactions.json").as_("a");
+        read().origin(list("complete")).expect_cache("miss").await;
+        expired().await;
+        let slow = list("running").after(Duration::from_millis(5));
+        read().origin(slow).expect_cache("miss:unsettled").await;
+        read().origin(status(502)).expect_status(502).await;
     }
 }
 

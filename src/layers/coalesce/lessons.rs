@@ -9,15 +9,17 @@ use crate::{
         routes::{ItemKind, RouteTable},
     },
     cache::{
+        cause::Cause,
         coherence::Change,
         partition::{Breadth, Felt, Hold, Partition},
         touch::{Named, Settle, Unsettled},
     },
+    metrics::Metrics,
     transcode::{
         locked::{says_locked, says_open, says_set},
         resources::{Resource, resources},
     },
-    vocabulary::{Format, Unrest},
+    vocabulary::{Format, InvalidationCause, Unrest},
 };
 
 /// Who learns.
@@ -26,6 +28,7 @@ pub(super) struct Lessons {
     pub(super) settler: Arc<dyn Settle>,
     /// The family of transactions.
     pub(super) transactions: FamilySet,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 /// What a body says of its own future.
@@ -114,8 +117,11 @@ impl Lessons {
     }
 
     fn hold(&self, partition: &Arc<Partition>, change: Change, item: Option<Named>) {
+        let cause = InvalidationCause::Locked;
         let felt = Felt::new(Arc::clone(partition), change, Breadth::Account);
+        let felt = felt.because(Cause::Other(cause));
         if !self.settler.holds(&felt, item.as_ref()) {
+            self.metrics.invalidations.of(cause).inc();
             let hold = Hold::begin(felt);
             self.settler.settle(Unsettled { hold, why: Unrest::Locked, item });
         }

@@ -18,15 +18,13 @@ use crate::{
     api::format,
     body::{Body, BodyError, Read},
     cache::{
-        cause::Cause,
-        coherence::Change,
         entry::{Candidate, Representation, strong_tag},
         shelf::Filled,
         validator::{Provenance, Validator},
     },
     layers::Answer,
     rejection::Rejection,
-    vocabulary::{InvalidationCause, NotStored},
+    vocabulary::NotStored,
 };
 
 /// Whether a reply is kept, and for how long.
@@ -48,12 +46,8 @@ impl Hangar {
         let candidate = Candidate { class, status: parts.status, headers: &parts.headers, format };
         let refusal = candidate.refusal(&self.shelf.config);
         if parts.status == StatusCode::FORBIDDEN {
-            // What the credential may see has changed behind our back.
             let families = fetch.dependence.view.families;
-            let (all, cause) = (Change::whole(families), InvalidationCause::Forbidden);
-            fetch.credential.partition.account().because(all, Cause::Other(cause));
-            fetch.credential.partition.account().touch(all);
-            self.shelf.metrics.invalidations.of(cause).inc();
+            self.shelf.forbidden(&fetch.credential.partition, families);
         }
         let held = match body.read_up_to(self.shelf.config.max_entry.get()).await {
             Ok(Read::Whole(bytes)) => bytes,
@@ -81,11 +75,8 @@ impl Hangar {
             let (stamp, dependence) = (fetch.stamps.of(shown.status), fetch.dependence);
             let filled = Filled { stamp, dependence, settled, asked_at: fetch.asked_at };
             let partition = &fetch.credential.partition;
-            let kept = self.shelf.keep(&fetch.key, partition, filled, shown.clone());
-            not_stored = (!kept).then_some(NotStored::Share);
-        } else if shown.status != StatusCode::OK && !shown.status.is_server_error()
-            || matches!(not_stored, Some(NotStored::ContentType | NotStored::NoStore))
-        {
+            not_stored = self.shelf.keep(&fetch.key, partition, filled, shown.clone());
+        } else if self.is_newest(fetch, shown.status, not_stored) {
             // A newer answer is not followed by an older one.
             self.shelf.store.remove(&fetch.key);
         }
@@ -93,6 +84,19 @@ impl Hangar {
             self.shelf.mark_uncacheable(&fetch.key);
         }
         not_stored
+    }
+
+    /// Whether a reply that is not kept tells more than what is kept.
+    fn is_newest(&self, fetch: &Fetch, status: StatusCode, why: Option<NotStored>) -> bool {
+        match why {
+            // Unless it was overtaken, too.
+            Some(NotStored::Unsettled) => {
+                let (view, stamp) = (fetch.dependence.view_of(status), fetch.stamps.of(status));
+                fetch.credential.partition.is_current(view, stamp)
+            }
+            Some(NotStored::ContentType | NotStored::NoStore) => true,
+            _ => status != StatusCode::OK && !says_nothing(status),
+        }
     }
 
     /// A reply that is too large to hold goes to the first who takes it, as it comes.
@@ -137,4 +141,11 @@ impl Hangar {
         let shown = Representation::new(status, headers, body);
         (Representation { validator, ..shown }, verdict)
     }
+}
+
+/// Whether a reply with this status tells nothing of what was asked for, but that it could not be told.
+pub(super) fn says_nothing(status: StatusCode) -> bool {
+    status.is_server_error()
+        || status == StatusCode::TOO_MANY_REQUESTS
+        || status == StatusCode::REQUEST_TIMEOUT
 }

@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 
-use super::{Hangar, Outcome};
+use super::{Hangar, Outcome, receive::says_nothing};
 use crate::{
     cache::{entry::Stored, key::Key, status::CacheStatus},
     call::Miss,
     clock::millis,
     layers::{Answer, show},
+    net::upstream::breaker,
     rejection::Rejection,
     vocabulary::Staleness,
 };
@@ -20,7 +21,7 @@ impl Outcome {
     pub(super) fn is_failure(&self) -> bool {
         match self {
             Self::Refused(rejection) => rejection.is_the_upstreams(),
-            Self::Shared(brought) => brought.representation.status.is_server_error(),
+            Self::Shared(brought) => says_nothing(brought.representation.status),
             Self::Streamed(_) => false,
         }
     }
@@ -33,7 +34,11 @@ impl Hangar {
         let rest = match outcome {
             // Nothing was sent, and by then something may be.
             Outcome::Refused(Rejection::UpstreamDown(down)) => interval.min(down.retry_after),
-            _ => interval,
+            Outcome::Shared(brought) => {
+                let wished = breaker::rest(&brought.representation.headers);
+                wished.unwrap_or_default().max(interval)
+            }
+            Outcome::Refused(_) | Outcome::Streamed(_) => interval,
         };
         if let Some(stored) = self.shelf.store.get(key)
             && let Stored::Entry(entry) = &*stored

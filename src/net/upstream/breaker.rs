@@ -103,10 +103,10 @@ pub(super) fn is_down(status: StatusCode) -> bool {
     down.contains(&status)
 }
 
-/// For how long the upstream wishes to be left alone, if it says so in seconds.
-pub(super) fn rest(headers: &HeaderMap) -> Option<Duration> {
+/// For how long the upstream wishes to be left alone, if it says so in seconds, within a bound.
+pub fn rest(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
+    Some(Duration::from_secs(seconds).min(LONGEST_REST))
 }
 
 #[cfg(test)]

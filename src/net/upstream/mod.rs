@@ -21,7 +21,7 @@
 //! There are no redirects here, no cookies and no knowledge of any header but `Host`.
 
 mod alarm;
-mod breaker;
+pub mod breaker;
 mod budget;
 mod config;
 mod dial;
