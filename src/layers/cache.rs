@@ -6,7 +6,7 @@
 //! that is not listened to, so that nobody's hit costs a look at headers but theirs. Some of the hits
 //! are put to the test when they have been answered (`sampler/`).
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::future::Either;
 use http_body::Body as _;
@@ -18,8 +18,12 @@ use crate::{
     api::routes::Listed,
     auth::scopes::Permission,
     cache::{
-        dependence::Dependence, directives::Directives, entry::Stored, key::Key,
-        status::CacheStatus, validator::Held,
+        dependence::Dependence,
+        directives::Directives,
+        entry::{Entry, Stored},
+        key::Key,
+        status::CacheStatus,
+        validator::Held,
     },
     call::{Effect, Exchange, Lookup, Miss},
     clock::millis,
@@ -218,10 +222,7 @@ fn find(sampler: &Sampler, exchange: &mut Exchange, listed: Listed, demands: Dir
                 let fresh = entry.is_fresh(now);
                 let forward = if fresh { Forward::Request } else { Forward::Stale };
                 nothing(key, forward, held(), None)
-            } else if entry.is_usable(now)
-                && entry.rests(now)
-                && entry.overdue(now) < millis(shelf.config.stale_if_error)
-            {
+            } else if rests(entry, now, shelf.config.stale_if_error) {
                 let status = CacheStatus::Stale(Staleness::Error, entry.staleness(now));
                 Found::Answer(show(shelf, exchange, entry, now, status))
             } else {
@@ -230,4 +231,9 @@ fn find(sampler: &Sampler, exchange: &mut Exchange, listed: Listed, demands: Dir
             }
         }
     }
+}
+
+/// Whether an entry is shown stale without asking, because that has just failed.
+fn rests(entry: &Entry, now: u64, stale_if_error: Duration) -> bool {
+    entry.rests(now) && entry.is_usable(now) && entry.overdue(now) < millis(stale_if_error)
 }
