@@ -76,7 +76,7 @@ const COLLAPSED: u8 = 1;
 const NOT_MODIFIED: u8 = 2;
 
 /// Bytes from the lowest: which of them, why (as [`Noted`] packs a word or none), for what it was
-/// forwarded, bits ([`COLLAPSED`], [`NOT_MODIFIED`]), and how many seconds.
+/// forwarded, bits (`COLLAPSED`, `NOT_MODIFIED`), and how many seconds.
 impl Noted for CacheStatus {
     fn pack(self) -> u64 {
         match self {

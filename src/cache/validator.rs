@@ -9,7 +9,7 @@
 //!    in full: the upstream would confirm a body that shows what is secret now.
 //! 4. Headers of the 304 replace those that are kept (RFC 9111, 3.2): a page of a list can be the same
 //!    while the total has changed.
-//! 5. It is asked only where that saves something: below [`LEAST`] it does not.
+//! 5. It is asked only where that saves something: below `LEAST` it does not.
 
 use std::sync::Arc;
 
