@@ -146,8 +146,10 @@ where
 
     async fn fetch(&mut self, mut miss: Miss) -> Result<Answer, Rejection> {
         if let Some(answer) = self.hangar.meanwhile(&mut miss) {
-            // Who may not start a fetch is shown what there is all the same.
-            drop(self.board(&miss));
+            if !self.hangar.rests(&miss) {
+                // Who may not start a fetch is shown what there is all the same.
+                drop(self.board(&miss));
+            }
             return Ok(answer);
         }
         let (mut flight, mut collapsed) = self.board(&miss)?;

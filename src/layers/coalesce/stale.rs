@@ -47,6 +47,12 @@ impl Hangar {
         }
     }
 
+    /// Whether to fetch it anew has just failed.
+    pub(super) fn rests(&self, miss: &Miss) -> bool {
+        let now = self.shelf.clock.now();
+        matches!(miss.stale.as_deref(), Some(Stored::Entry(entry)) if entry.rests(now))
+    }
+
     /// What is shown while it is fetched anew, for those who ask later.
     pub(super) fn meanwhile(&self, miss: &mut Miss) -> Option<Answer> {
         let stored = self.stale(miss)?;
