@@ -95,7 +95,7 @@ closed! {
         Overtaken => "overtaken",
         /// What it shows has not settled after a write or a transaction.
         Unsettled => "unsettled",
-        /// It was not fetched: that failed, or nobody waited for it.
+        /// It is not known: the fetch failed, or the client did not wait for it.
         Failed => "failed",
     }
 }

@@ -90,7 +90,7 @@ impl Hangar {
     fn is_newest(&self, fetch: &Fetch, status: StatusCode, why: Option<NotStored>) -> bool {
         match why {
             // Unless it was overtaken, too.
-            Some(NotStored::Unsettled) => {
+            Some(NotStored::Unsettled) if status == StatusCode::OK => {
                 let (view, stamp) = (fetch.dependence.view_of(status), fetch.stamps.of(status));
                 fetch.credential.partition.is_current(view, stamp)
             }
