@@ -16,13 +16,14 @@ use crate::{
     cache::{
         cause::Cause,
         dependence::Dependence,
+        directives::Directives,
         entry::{Entry, Stored},
         key::Key,
         partition::Partition,
         shelf::Shelf,
+        standing::{Circumstances, Standing},
     },
     call::Effect,
-    clock::millis,
     explain::{CallerShown, CauseShown, EntryShown, Explanation, Ring, RouteShown},
     layers::{authorise::judge, negotiate::ask},
     rejection::Rejection,
@@ -203,22 +204,19 @@ impl Deciders<'_> {
     ) -> (&'static str, EntryShown, Option<Cause>) {
         let now = self.shelf.clock.now();
         let current = partition.is_current(entry.view, &entry.stamp);
-        let within = |bound| entry.is_usable(now) && entry.overdue(now) < millis(bound);
-        let config = &self.shelf.config;
-        let verdict = if !current {
-            "miss: the entry is outdated"
-        } else if entry.asked_at < trusted_from {
-            "miss: the entry is from before the end of a quarantine"
-        } else if entry.is_fresh(now) {
-            "hit"
-        } else if entry.rests(now) && within(config.stale_if_error) {
-            "stale: to fetch it anew has failed a moment ago"
-        } else if within(config.stale_while_revalidate) {
-            "stale: shown while it is fetched anew"
-        } else if within(config.stale_if_error) {
-            "miss: the entry is stale, and shown only if the upstream fails"
-        } else {
-            "miss: the entry is over its lifetime"
+        let demands = Directives::default();
+        let circumstances = Circumstances { now, current, trusted_from, demands };
+        let verdict = match Standing::of(entry, circumstances, &self.shelf.config) {
+            Standing::Outdated => "miss: the entry is outdated",
+            Standing::Distrusted => "miss: the entry is from before the end of a quarantine",
+            Standing::Fresh => "hit",
+            Standing::Resting => "stale: to fetch it anew has failed a moment ago",
+            Standing::Meanwhile if entry.rests(now) => {
+                "stale: shown, and not fetched anew, which has failed a moment ago"
+            }
+            Standing::Meanwhile => "stale: shown while it is fetched anew",
+            Standing::IfError => "miss: the entry is stale, and shown only if the upstream fails",
+            Standing::TooOld { .. } | Standing::Expired => "miss: the entry is over its lifetime",
         };
         let shown = EntryShown::of(entry, current, now);
         (verdict, shown, partition.outdated_by(entry.view, &entry.stamp))

@@ -75,7 +75,7 @@ const ROOFS: [(&str, &[&str]); 9] = [
 ];
 
 /// What decides: it does no I/O, holds no clock and spawns nothing.
-const PURE: [&str; 15] = [
+const PURE: [&str; 16] = [
     "src/api/",
     "src/auth/",
     "src/limit/",
@@ -87,6 +87,7 @@ const PURE: [&str; 15] = [
     "src/cache/flight.rs",
     "src/cache/key.rs",
     "src/cache/names.rs",
+    "src/cache/standing.rs",
     "src/cache/status.rs",
     "src/cache/validator.rs",
     "src/watch/ledger.rs",

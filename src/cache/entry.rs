@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     api::format,
+    clock::millis,
     settings::ByteSize,
     vocabulary::{Format, NotStored, RouteClass},
 };
@@ -46,7 +47,8 @@ crate::section! {
         /// How long what a write touched is unsettled after an outcome that nobody knows; and after a
         /// 201 or a body that says `locked`, where transactions cannot be watched.
         pub settle_window: Duration = Duration::from_secs(120),
-        /// How long unsettled reads are kept; 0 keeps none.
+        /// How long unsettled reads are fresh; 0 keeps none. Beyond that they are shown only where
+        /// the upstream cannot be asked.
         pub unsettled_lifetime: Duration = Duration::from_secs(1),
         /// How long beyond its lifetime, or a soft purge, a read may still be shown while the upstream
         /// cannot be asked for it, if nothing has touched it; 0 shows none.
@@ -55,7 +57,7 @@ crate::section! {
         /// fetched anew, if nothing has touched it; 0 shows none.
         pub stale_while_revalidate: Duration = Duration::ZERO,
         /// How long a read that could not be fetched is not tried again while there is an older one
-        /// to show.
+        /// to show; longer, up to a minute, if the upstream wishes so with `Retry-After`.
         pub retry_interval: Duration = Duration::from_secs(1),
         /// How many pairs of a number and an identifier are remembered of each upstream.
         pub max_names: usize = 100_000,
@@ -254,16 +256,22 @@ impl Entry {
         Self { _room: Some(room), ..self }
     }
 
-    /// Whether it may be shown stale where there is nothing better. Whether it was touched is the
-    /// partition's to say.
-    pub fn is_usable(&self, now: u64) -> bool {
-        now < self.usable_until()
-    }
-
     /// It is fresh no longer than until then, and usable as if its lifetime had ended there. Says
     /// whether it would have been fresh for longer.
     pub fn soften(&self, at: u64) -> bool {
         self.fresh_until.fetch_min(at, Ordering::Relaxed) > at
+    }
+
+    /// Whether it may be shown while it is fetched anew: nothing was under way that may have changed
+    /// it since. Whether it was touched is the partition's to say.
+    pub fn serves_meanwhile(&self, now: u64, config: &Config) -> bool {
+        self.settled && self.is_usable_for(config.stale_while_revalidate, now)
+    }
+
+    /// Whether it may be shown where the upstream cannot say what is newer. Whether it was touched is
+    /// the partition's to say.
+    pub fn serves_if_error(&self, now: u64, config: &Config) -> bool {
+        self.is_usable_for(config.stale_if_error, now)
     }
 
     /// To fetch it anew has failed; it is not tried again until then.
@@ -299,6 +307,10 @@ impl Entry {
     /// Until when it is fresh, in milliseconds of the process.
     pub fn fresh_until(&self) -> u64 {
         self.fresh_until.load(Ordering::Relaxed)
+    }
+
+    fn is_usable_for(&self, bound: Duration, now: u64) -> bool {
+        now < self.usable_until() && self.overdue(now) < millis(bound)
     }
 
     /// Until when it may be shown, fresh or stale.
@@ -415,7 +427,13 @@ mod tests {
     fn a_softened_entry_is_usable_as_long_as_one_whose_lifetime_has_ended() {
         let shown = Representation::new(StatusCode::OK, HeaderMap::new(), Bytes::new());
         let entry = Entry::new(shown, View::default(), Stamp::empty(), 100, 5000, 300);
-        let state = |now| (entry.is_fresh(now), entry.is_usable(now), entry.overdue(now));
+        let state = |now| {
+            (
+                entry.is_fresh(now),
+                entry.serves_if_error(now, &Config::default()),
+                entry.overdue(now),
+            )
+        };
         assert_eq!([state(1000), state(5200)], [(true, true, 0), (false, true, 200)]);
         assert!(entry.soften(1000));
         let [at_once, meanwhile, over] = [1000, 1299, 1300].map(state);

@@ -1,7 +1,7 @@
 //! The cache: what may be kept, under which key, and for how long it is true.
 //!
 //! The deciding files (`coherence`, `dependence`, `directives`, `names`, `flight`, `key`, `entry`,
-//! `validator`, `status`) do no I/O, hold no clock and spawn nothing; `store` knows where entries live,
+//! `standing`, `validator`, `status`) do no I/O, hold no clock and spawn nothing; `store` knows where entries live,
 //! `touch` ties a write to its epochs.
 
 pub mod cause;
@@ -15,6 +15,7 @@ pub mod mark;
 pub mod names;
 pub mod partition;
 pub mod shelf;
+pub mod standing;
 pub mod status;
 pub mod store;
 pub mod touch;

@@ -3,7 +3,6 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
-    time::Duration,
 };
 
 use super::{
@@ -70,8 +69,9 @@ impl Shelf {
         Self { store, routes, config, clock, metrics, crowded, softened_at }
     }
 
-    /// Keeps a representation for as long as its class and its status live; while what it shows is
-    /// unsettled, for a moment from when the upstream was asked. Says why not, if it is not.
+    /// Keeps a representation for as long as its class and its status live. While what it shows is
+    /// unsettled it is fresh for a moment from when the upstream was asked, and then of use only where
+    /// the upstream cannot say what has become of it. Says why not, if it is not kept.
     pub fn keep(
         &self,
         key: &Key,
@@ -86,22 +86,24 @@ impl Shelf {
         // What is found by no request is judged by what its stamp was taken of.
         let view = filled.dependence.view_of(shown.status);
         let (now, asked_at) = (self.clock.now(), filled.asked_at);
+        if self.has_newer(key, partition, asked_at) {
+            return Some(NotStored::Overtaken);
+        }
         let (fresh_until, stale) = if filled.settled {
             // Not from when it was asked for: the slowest lists are those that are worth keeping.
             (now.saturating_add(millis(fresh)), stale)
         } else {
             let moment = fresh.min(self.config.unsettled_lifetime);
-            (asked_at.saturating_add(millis(moment)), Duration::ZERO)
+            (asked_at.saturating_add(millis(moment)), stale.min(self.config.stale_if_error))
         };
-        if fresh_until <= now {
-            // A newer answer is not followed by an older one.
-            self.store.remove(key);
+        if fresh_until <= now && stale.is_zero() {
+            self.forget(key, asked_at);
             return Some(NotStored::Unsettled);
         }
         let bytes = (key.weight() + shown.weight()) as u64;
         let Some(room) = partition.room(bytes, self.config.share()) else {
             // What stands there is outdated, and takes the room of its successor.
-            self.store.remove(key);
+            self.forget(key, asked_at);
             self.crowded().insert(partition.id(), Arc::clone(partition));
             return Some(NotStored::Share);
         };
@@ -116,6 +118,24 @@ impl Shelf {
         }
         self.store.insert(key.clone(), Arc::new(Stored::Entry(entry)));
         None
+    }
+
+    /// Removes what is under a key, unless it was asked for later: a newer answer, though it be not
+    /// kept, is not followed by an older one.
+    pub fn forget(&self, key: &Key, asked_at: u64) {
+        if let Some(stored) = self.store.get(key)
+            && let Stored::Entry(entry) = &*stored
+            && entry.asked_at <= asked_at
+        {
+            self.store.remove(key);
+        }
+    }
+
+    /// Whether what is kept was asked for later and has not been touched.
+    fn has_newer(&self, key: &Key, partition: &Partition, asked_at: u64) -> bool {
+        let stored = self.store.get(key);
+        matches!(stored.as_deref(), Some(Stored::Entry(entry))
+            if entry.asked_at > asked_at && partition.is_current(entry.view, &entry.stamp))
     }
 
     /// The upstream refused what a credential asked for: what it may see has changed behind our back.
@@ -185,7 +205,10 @@ impl Shelf {
 
 #[cfg(test)]
 mod tests {
-    use std::{thread, time::Instant};
+    use std::{
+        thread,
+        time::{Duration, Instant},
+    };
 
     use bytes::Bytes;
     use http::{HeaderMap, StatusCode};
@@ -226,17 +249,23 @@ mod tests {
             Self { shelf, partition, view }
         }
 
+        fn key(&self, number: u32) -> Key {
+            let target = format!("/virtual_machines/{number}.json").parse().expect("a target");
+            Key::new(&self.partition, target, None)
+        }
+
         /// Keeps something of 200 KiB that was asked for now; says whether there was room.
         fn keep(&self, number: u32) -> bool {
-            let target = format!("/virtual_machines/{number}.json").parse().expect("a target");
-            let key = Key::new(&self.partition, target, None);
+            self.keep_of(number, self.shelf.clock.now()).is_none()
+        }
+
+        fn keep_of(&self, number: u32, asked_at: u64) -> Option<NotStored> {
             let stamp = &self.partition.stamp(self.view);
             let dependence = Dependence { view: self.view, class: RouteClass::Inventory };
-            let asked_at = self.shelf.clock.now();
             let filled = Filled { stamp, dependence, settled: true, asked_at };
             let body = Bytes::from(vec![b'x'; 200 << 10]);
             let shown = Representation::new(StatusCode::OK, HeaderMap::new(), body);
-            self.shelf.keep(&key, &self.partition, filled, shown).is_none()
+            self.shelf.keep(&self.key(number), &self.partition, filled, shown)
         }
     }
 
@@ -256,6 +285,22 @@ mod tests {
             setting.shelf.housekeep();
             thread::yield_now();
         }
+    }
+
+    #[test]
+    fn a_newer_answer_is_not_followed_by_an_older_one() {
+        let setting = Setting::new();
+        let kept = || setting.shelf.store.get(&setting.key(1)).is_some();
+        assert_eq!(setting.keep_of(1, 20), None);
+        assert_eq!(setting.keep_of(1, 19), Some(NotStored::Overtaken));
+        setting.shelf.forget(&setting.key(1), 19);
+        assert!(kept());
+        setting.shelf.forget(&setting.key(1), 20);
+        assert!(!kept());
+        // What was touched is nobody's successor.
+        assert_eq!(setting.keep_of(1, 20), None);
+        setting.partition.account().touch(Change::whole(setting.view.families));
+        assert_eq!(setting.keep_of(1, 19), None);
     }
 
     #[tokio::test(start_paused = true)]

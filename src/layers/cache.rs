@@ -6,7 +6,7 @@
 //! that is not listened to, so that nobody's hit costs a look at headers but theirs. Some of the hits
 //! are put to the test when they have been answered (`sampler/`).
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use futures_util::future::Either;
 use http_body::Body as _;
@@ -20,13 +20,13 @@ use crate::{
     cache::{
         dependence::Dependence,
         directives::Directives,
-        entry::{Entry, Stored},
+        entry::Stored,
         key::Key,
+        standing::{Circumstances, Standing},
         status::CacheStatus,
         validator::Held,
     },
     call::{Effect, Exchange, Lookup, Miss},
-    clock::millis,
     net::server::ClientBody,
     rejection::Rejection,
     sampler::{Sample, Sampler},
@@ -200,40 +200,40 @@ fn find(sampler: &Sampler, exchange: &mut Exchange, listed: Listed, demands: Dir
             // What is not to be believed is not asked about either: its tag may be what misled.
             let may_ask = shelf.config.revalidate && entry.asked_at >= trusted_from;
             let held = || Held::of(&stored).filter(|_| may_ask);
-            if !partition.is_current(entry.view, &entry.stamp) {
-                if let Some(cause) = partition.outdated_by(entry.view, &entry.stamp) {
-                    exchange.call.request.record.cause.set(cause);
+            let current = partition.is_current(entry.view, &entry.stamp);
+            let circumstances = Circumstances { now, current, trusted_from, demands };
+            match Standing::of(entry, circumstances, &shelf.config) {
+                Standing::Fresh => {
+                    let answer = show(shelf, exchange, entry, now, CacheStatus::Hit);
+                    let Some(permit) = sampler.draw(route.class, entry) else {
+                        return Found::Answer(answer);
+                    };
+                    let credential = Arc::clone(exchange.call.caller.credential());
+                    let (class, masked, shown_at) = (route.class, route.masked, now);
+                    let stored = Arc::clone(&stored);
+                    let sample =
+                        Sample { stored, key, credential, class, masked, shown_at, permit };
+                    Found::Sampled(answer, Box::new(sample))
                 }
-                nothing(key, Forward::Miss, held(), None)
-            } else if entry.asked_at < trusted_from {
-                nothing(key, Forward::Stale, None, None)
-            } else if entry.is_fresh(now) && demands.permit(entry, now) {
-                let answer = show(shelf, exchange, entry, now, CacheStatus::Hit);
-                let Some(permit) = sampler.draw(route.class, entry) else {
-                    return Found::Answer(answer);
-                };
-                let credential = Arc::clone(exchange.call.caller.credential());
-                let (class, masked) = (route.class, route.masked);
-                let (shown_at, stored) = (now, Arc::clone(&stored));
-                let sample = Sample { stored, key, credential, class, masked, shown_at, permit };
-                Found::Sampled(answer, Box::new(sample))
-            } else if demands.is_demanding() {
-                // Who asks for what is newer would rather be told that there is nothing.
-                let fresh = entry.is_fresh(now);
-                let forward = if fresh { Forward::Request } else { Forward::Stale };
-                nothing(key, forward, held(), None)
-            } else if rests(entry, now, shelf.config.stale_if_error) {
-                let status = CacheStatus::Stale(Staleness::Error, entry.staleness(now));
-                Found::Answer(show(shelf, exchange, entry, now, status))
-            } else {
-                let usable = entry.is_usable(now);
-                nothing(key, Forward::Stale, held(), usable.then(|| Arc::clone(&stored)))
+                Standing::Resting => {
+                    let status = CacheStatus::Stale(Staleness::Error, entry.staleness(now));
+                    Found::Answer(show(shelf, exchange, entry, now, status))
+                }
+                Standing::Outdated => {
+                    if let Some(cause) = partition.outdated_by(entry.view, &entry.stamp) {
+                        exchange.call.request.record.cause.set(cause);
+                    }
+                    nothing(key, Forward::Miss, held(), None)
+                }
+                Standing::TooOld { fresh: true } => nothing(key, Forward::Request, held(), None),
+                Standing::TooOld { fresh: false } | Standing::Expired => {
+                    nothing(key, Forward::Stale, held(), None)
+                }
+                Standing::Distrusted => nothing(key, Forward::Stale, None, None),
+                Standing::Meanwhile | Standing::IfError => {
+                    nothing(key, Forward::Stale, held(), Some(Arc::clone(&stored)))
+                }
             }
         }
     }
-}
-
-/// Whether an entry is shown stale without asking, because that has just failed.
-fn rests(entry: &Entry, now: u64, stale_if_error: Duration) -> bool {
-    entry.rests(now) && entry.is_usable(now) && entry.overdue(now) < millis(stale_if_error)
 }

@@ -301,7 +301,7 @@ where
     let flown = tokio::time::timeout(hangar.fetch_timeout, fly).await;
     let outcome = flown.unwrap_or(Outcome::Refused(Rejection::UpstreamTimedOut));
     if outcome.is_failure() {
-        hangar.rest(&landing.key, &outcome);
+        hangar.rest(&landing.key, fetch.asked_at, &outcome);
     }
     // First the flight ends, then it is told: who comes now finds the entry, or fetches anew.
     drop(landing);

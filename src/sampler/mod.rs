@@ -293,7 +293,12 @@ impl Sampler {
             }
         };
         let partition = &sample.credential.partition;
-        if !partition.is_current(view, &entry.stamp) {
+        let current = partition.is_current(view, &entry.stamp);
+        if forbidden {
+            // Whatever has touched the entry, this is news.
+            self.shelf.forbidden(partition, view.families);
+        }
+        if !current {
             return self.count(class, Sampled::Inconclusive);
         }
         if stale {
@@ -304,9 +309,7 @@ impl Sampler {
             metrics.invalidations.of(InvalidationCause::Sample).inc();
             // Not even asked about by its tag, which has told nothing of the change.
             self.shelf.store.remove(&sample.key);
-            if forbidden {
-                self.shelf.forbidden(partition, view.families);
-            } else if class != RouteClass::Volatile {
+            if !forbidden && class != RouteClass::Volatile {
                 let change = Change::whole(view.families);
                 partition.account().because(change, Cause::Other(InvalidationCause::Sample));
                 partition.account().touch(change);

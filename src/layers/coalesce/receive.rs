@@ -76,27 +76,13 @@ impl Hangar {
             let filled = Filled { stamp, dependence, settled, asked_at: fetch.asked_at };
             let partition = &fetch.credential.partition;
             not_stored = self.shelf.keep(&fetch.key, partition, filled, shown.clone());
-        } else if self.is_newest(fetch, shown.status, not_stored) {
-            // A newer answer is not followed by an older one.
-            self.shelf.store.remove(&fetch.key);
+        } else if tells_more(fetch, shown.status) {
+            self.shelf.forget(&fetch.key, fetch.asked_at);
         }
         if not_stored == Some(NotStored::NoStore) {
             self.shelf.mark_uncacheable(&fetch.key);
         }
         not_stored
-    }
-
-    /// Whether a reply that is not kept tells more than what is kept.
-    fn is_newest(&self, fetch: &Fetch, status: StatusCode, why: Option<NotStored>) -> bool {
-        match why {
-            // Unless it was overtaken, too.
-            Some(NotStored::Unsettled) if status == StatusCode::OK => {
-                let (view, stamp) = (fetch.dependence.view_of(status), fetch.stamps.of(status));
-                fetch.credential.partition.is_current(view, stamp)
-            }
-            Some(NotStored::ContentType | NotStored::NoStore) => true,
-            _ => status != StatusCode::OK && !says_nothing(status),
-        }
     }
 
     /// A reply that is too large to hold goes to the first who takes it, as it comes.
@@ -141,6 +127,16 @@ impl Hangar {
         let shown = Representation::new(status, headers, body);
         (Representation { validator, ..shown }, verdict)
     }
+}
+
+/// Whether a reply that is not kept tells more than what was asked for before it. If it was touched
+/// meanwhile, what is kept was, too, but may still be asked about by its tag.
+fn tells_more(fetch: &Fetch, status: StatusCode) -> bool {
+    if status != StatusCode::OK {
+        return !says_nothing(status);
+    }
+    let (view, stamp) = (fetch.dependence.view_of(status), fetch.stamps.of(status));
+    fetch.credential.partition.is_current(view, stamp)
 }
 
 /// Whether a reply with this status tells nothing of what was asked for, but that it could not be told.

@@ -9,7 +9,6 @@ use super::{Hangar, Outcome, receive::says_nothing};
 use crate::{
     cache::{entry::Stored, key::Key, status::CacheStatus},
     call::Miss,
-    clock::millis,
     layers::{Answer, show},
     net::upstream::breaker,
     rejection::Rejection,
@@ -28,8 +27,9 @@ impl Outcome {
 }
 
 impl Hangar {
-    /// What could not be fetched is not tried again for a while, if there is anything to show.
-    pub(super) fn rest(&self, key: &Key, outcome: &Outcome) {
+    /// What could not be fetched is not tried again for a while, if there is anything to show, and
+    /// nobody else has fetched it since it was asked for.
+    pub(super) fn rest(&self, key: &Key, asked_at: u64, outcome: &Outcome) {
         let interval = self.shelf.config.retry_interval;
         let rest = match outcome {
             // Nothing was sent, and by then something may be.
@@ -42,6 +42,7 @@ impl Hangar {
         };
         if let Some(stored) = self.shelf.store.get(key)
             && let Stored::Entry(entry) = &*stored
+            && entry.asked_at <= asked_at
         {
             entry.rest_until(self.shelf.clock.after(rest));
         }
@@ -58,8 +59,7 @@ impl Hangar {
         let stored = self.stale(miss)?;
         let Stored::Entry(entry) = &*stored else { return None };
         let now = self.shelf.clock.now();
-        let bound = millis(self.shelf.config.stale_while_revalidate);
-        if entry.overdue(now) >= bound {
+        if !entry.serves_meanwhile(now, &self.shelf.config) {
             return None;
         }
         let status = CacheStatus::Stale(Staleness::Revalidating, entry.staleness(now));
@@ -71,8 +71,7 @@ impl Hangar {
         let stored = miss.stale.as_ref()?;
         let Stored::Entry(entry) = &**stored else { return None };
         let partition = &miss.exchange.call.caller.credential().partition;
-        let current = partition.is_current(entry.view, &entry.stamp);
-        (current && entry.is_usable(self.shelf.clock.now())).then(|| Arc::clone(stored))
+        partition.is_current(entry.view, &entry.stamp).then(|| Arc::clone(stored))
     }
 
     /// What is shown instead of an outcome by which the upstream says that it cannot answer.
@@ -81,7 +80,7 @@ impl Hangar {
         let stored = failed.then(|| self.stale(miss)).flatten()?;
         let Stored::Entry(entry) = &*stored else { return None };
         let now = self.shelf.clock.now();
-        if entry.overdue(now) >= millis(self.shelf.config.stale_if_error) {
+        if !entry.serves_if_error(now, &self.shelf.config) {
             return None;
         }
         let status = CacheStatus::Stale(Staleness::Error, entry.staleness(now));

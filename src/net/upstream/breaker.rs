@@ -76,8 +76,7 @@ impl Breaker {
     ) -> bool {
         let again = asked.is_some() && self.last == asked;
         self.last = asked;
-        let next =
-            now + rest.unwrap_or_default().clamp(self.interval, LONGEST_REST.max(self.interval));
+        let next = now + rest.unwrap_or_default().max(self.interval);
         match &mut self.state {
             State::Open { next: at } => {
                 *at = next.max(*at);
@@ -111,6 +110,8 @@ pub fn rest(headers: &HeaderMap) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -170,7 +171,10 @@ mod tests {
         };
         assert_eq!(wait(SECOND * 7), SECOND * 7);
         assert_eq!(wait(Duration::ZERO), SECOND);
-        assert_eq!(wait(SECOND * 100_000), LONGEST_REST);
+        let wished = |seconds| rest(&HeaderMap::from_iter([(RETRY_AFTER, seconds)]));
+        assert_eq!(wished(HeaderValue::from_static("7")), Some(SECOND * 7));
+        assert_eq!(wished(HeaderValue::from_static("100000")), Some(LONGEST_REST));
+        assert_eq!(wished(HeaderValue::from_static("soon")), None);
     }
 
     #[tokio::test(start_paused = true)]
