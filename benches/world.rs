@@ -180,6 +180,7 @@ fn configuration(folder: &Path, panel: &str) -> Config {
         cache = {{ capacity = "1GiB", inventory_lifetime = "1d" }}
         # The panel knows one of the credentials alone.
         sampler.share = 0
+        formats.learn = false
         # Lines are written, and none is dropped.
         access_log = {{ path = "/dev/null", buffer = "64MiB" }}
         # Failures are counted, and are never too many.

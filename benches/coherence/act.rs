@@ -215,7 +215,9 @@ impl Actor {
             Ok(shown) => shown,
             Err(error) => return self.error(target, error),
         };
-        let faults = self.tenant.truth.faults(note, shown);
+        let outage = self.tally.outage.as_ref().filter(|_| reply.staleness().is_some());
+        let unseen = outage.and_then(|outage| outage.unseen_since());
+        let faults = self.tenant.truth.faults(note, shown, unseen);
         if !faults.is_empty() {
             let (name, cache, faults) = (&self.tenant.name, &reply.cache, faults.join(", "));
             self.tally.stale(&format!("{target} of {name}: {faults} ({cache})"));

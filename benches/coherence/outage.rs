@@ -22,6 +22,7 @@ use crate::{
     gate::Gate,
     house::Lifetimes,
     tally::{Answered, Read},
+    truth::GRACE,
 };
 
 /// An outage: planned, under way, or over.
@@ -155,6 +156,12 @@ impl Outage {
                 false
             }
         }
+    }
+
+    /// From when on what the panel did on its own cannot have been seen through the gateway: a little
+    /// before it went away.
+    pub(crate) fn unseen_since(&self) -> Option<Instant> {
+        self.cut.get().map(|cut| *cut - GRACE)
     }
 
     /// Judges a write; whether the outage excuses what became of it.

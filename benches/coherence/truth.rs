@@ -5,6 +5,8 @@
 //!    gone when that is acknowledged.
 //! 3. What transactions bring about is known when the panel shows the machine unlocked; reads that
 //!    begin [`GRACE`] later have to show it, unless another transaction was asked for.
+//!    A read that says that it is stale, for want of the panel, need not show what the panel did on its
+//!    own while it was away: nobody could tell.
 //! 4. Of a machine of which a write's outcome is not known nothing is known any more.
 
 use std::{
@@ -70,7 +72,7 @@ enum Power {
 }
 
 /// How long after the end of a transaction a read may begin, and not show it yet.
-const GRACE: Duration = Duration::from_millis(1500);
+pub(crate) const GRACE: Duration = Duration::from_millis(1500);
 
 impl Truth {
     /// There is a machine, which has been left alone so far.
@@ -176,13 +178,19 @@ impl Truth {
         Note { begun: Instant::now(), machines }
     }
 
-    /// What is wrong with what was shown, in the order of the machines' numbers, to a read.
-    pub(crate) fn faults(&self, note: &Note, shown: &[Shown]) -> Vec<String> {
+    /// What is wrong with what was shown, in the order of the machines' numbers, to a read. Which
+    /// transactions have ended `since` then it need not show.
+    pub(crate) fn faults(
+        &self,
+        note: &Note,
+        shown: &[Shown],
+        since: Option<Instant>,
+    ) -> Vec<String> {
         let known = self.known();
         let faults = note.machines.iter().filter_map(|(id, noted)| {
             let now = known.get(id)?;
             let found = shown.binary_search_by_key(id, |machine| machine.id);
-            let fault = noted.fault(now, note.begun, found.ok().map(|at| &shown[at]))?;
+            let fault = noted.fault(now, note.begun, since, found.ok().map(|at| &shown[at]))?;
             Some(format!("machine {id} {fault}"))
         });
         faults.collect()
@@ -199,7 +207,13 @@ impl Truth {
 
 impl Known {
     /// What is wrong with what a read was shown that began when this was known.
-    fn fault(&self, now: &Self, begun: Instant, shown: Option<&Shown>) -> Option<String> {
+    fn fault(
+        &self,
+        now: &Self,
+        begun: Instant,
+        unseen: Option<Instant>,
+        shown: Option<&Shown>,
+    ) -> Option<String> {
         let Some(shown) = shown else {
             let missing = self.life == Life::There && now.life == Life::There;
             return missing.then(|| "is there, and is not shown".to_owned());
@@ -213,7 +227,9 @@ impl Known {
         }
         let Power::Settled { booted: settled, seen } = self.power else { return None };
         let since = begun.saturating_duration_since(seen);
-        let due = since >= GRACE && now.switches == self.switches;
+        let due = since >= GRACE
+            && now.switches == self.switches
+            && unseen.is_none_or(|unseen| seen < unseen);
         (due && (locked || booted != settled)).then(|| {
             format!(
                 "shows booted {booted} and locked {locked}; {since:?} before, it was unlocked with \
