@@ -148,6 +148,8 @@ pub struct Miss {
     pub held: Option<Held>,
     /// What may be shown if there will be no answer.
     pub stale: Option<Arc<Stored>>,
+    /// What was asked for before is not to be believed; in milliseconds of the process.
+    pub trusted_from: u64,
 }
 
 /// What the upstream is asked.

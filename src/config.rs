@@ -14,7 +14,7 @@ use crate::{
     api::routes::{OperatorRoute, RouteTable, class_named},
     auth::{failures, token::Environment},
     cache::entry,
-    explain, gateway,
+    explain, formats, gateway,
     net::{
         server, tls,
         upstream::{self, Origin},
@@ -44,6 +44,8 @@ pub struct Config {
     pub watch: watch::Config,
     /// The samples of hits.
     pub sampler: sampler::Config,
+    /// What is learned of formats.
+    pub formats: formats::Config,
     /// The store.
     pub tenants: tenants::Config,
     /// The word in new tokens.
@@ -114,13 +116,14 @@ crate::section! {
     }
 }
 
-const SECTIONS: [&str; 14] = [
+const SECTIONS: [&str; 15] = [
     "server",
     "tls",
     "gateway",
     "cache",
     "watch",
     "sampler",
+    "formats",
     "tenants",
     "failed_tokens",
     "admin",
@@ -164,6 +167,7 @@ impl Config {
             cache: root.take_section("cache", &mut problems),
             watch: root.take_section("watch", &mut problems),
             sampler: root.take_section("sampler", &mut problems),
+            formats: root.take_section("formats", &mut problems),
             failed_tokens: root.take_section("failed_tokens", &mut problems),
             admin: root.take_section("admin", &mut problems),
             log: root.take_section("log", &mut problems),
@@ -186,6 +190,7 @@ impl Config {
         self.explain.validate(problems);
         self.watch.validate(problems);
         self.sampler.validate(problems);
+        self.formats.validate(problems);
         if let Err(error) = RouteTable::new(&self.routes) {
             problems.add(None, "routes", &error.to_string());
         }

@@ -16,8 +16,9 @@ use prometheus::{
 
 use self::registrar::Registrar;
 use crate::vocabulary::{
-    CacheOutcome, Closed, ConnectionEnd, Decision, Handshake, InvalidationCause, Limiter, Protocol,
-    Reload, Revalidation, RouteClass, Sampled, Settled, Success, UpstreamCause, UpstreamOutcome,
+    CacheOutcome, Closed, ConnectionEnd, Decision, Derived, Handshake, InvalidationCause, Limiter,
+    Protocol, Reload, Revalidation, RouteClass, Sampled, Settled, Success, Taken, UpstreamCause,
+    UpstreamOutcome,
 };
 
 /// All series of the process.
@@ -51,6 +52,12 @@ pub struct Metrics {
     pub staleness: Histograms<RouteClass>,
     /// `tollgate_cache_quarantined` by route class.
     pub quarantined: Gauges<RouteClass>,
+    /// `tollgate_formats_derived_total` by outcome.
+    pub derived: Counters<Derived>,
+    /// `tollgate_formats_pairs_total` by outcome.
+    pub pairs: Counters<Taken>,
+    /// `tollgate_formats_proven_routes`.
+    pub proven_routes: IntGauge,
     /// `tollgate_unsettled_waiting`.
     pub unsettled: IntGauge,
     /// `tollgate_unsettled_ends_total` by how.
@@ -204,6 +211,20 @@ impl Metrics {
                 "Whether a route class is passed by the cache, because its samples were stale.",
                 &["class"],
             )),
+            derived: r.counters(
+                "formats_derived_total",
+                "Replies that could be derived from the other format, by what came of it.",
+                "outcome",
+            ),
+            pairs: r.counters(
+                "formats_pairs_total",
+                "Pairs of formats that were fetched to learn from, by what came of it.",
+                "outcome",
+            ),
+            proven_routes: r.gauge(
+                "formats_proven_routes",
+                "Routes whose second format is derived and not fetched.",
+            ),
             unsettled: r.gauge(
                 "unsettled_waiting",
                 "Writes and locked resources whose transaction has not been seen to end.",

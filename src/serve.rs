@@ -25,6 +25,7 @@ use crate::{
     config::Config,
     dry_run::{Deciders, DryRun, DryRunError},
     explain::{Explanation, Ring},
+    formats::Book,
     gateway::{Shared, request_path},
     layers::{
         authenticate::Gatekeeper, coalesce::Hangar, invalidate::Rules, observe::Observer,
@@ -304,6 +305,7 @@ impl Base {
             Arc::clone(settler),
             tasks.clone(),
             config.gateway.fetch_timeout,
+            Arc::new(Book::new(&config.formats, Arc::clone(routes))),
         );
         let sampler = Sampler::new(
             config.sampler.clone(),

@@ -1,62 +1,11 @@
 //! The closed lists of what can happen, each with the one word that header, log and metric share.
 //!
 //! A list is closed so that no series, log field or header value can be made from what a stranger
-//! sent. This file imports nothing of ours.
+//! sent. This file imports nothing of ours but what a list is.
 
-/// A closed list whose every member has one word and one place.
-pub trait Closed: Copy + 'static {
-    /// Every member, in order.
-    const ALL: &'static [Self];
+pub use crate::closed::{Closed, Noted};
 
-    /// The word for it in headers, logs and metrics.
-    fn as_str(self) -> &'static str;
-
-    /// Its place in [`Closed::ALL`].
-    fn index(self) -> usize;
-}
-
-/// A small value that can be kept in an atomic number, or none.
-pub trait Noted: Copy {
-    /// As a number that is not 0.
-    fn pack(self) -> u64;
-    /// What a number says; none for 0.
-    fn unpack(packed: u64) -> Option<Self>;
-}
-
-impl<T: Closed> Noted for T {
-    fn pack(self) -> u64 {
-        self.index() as u64 + 1
-    }
-
-    fn unpack(packed: u64) -> Option<Self> {
-        let index = usize::try_from(packed.checked_sub(1)?).ok()?;
-        T::ALL.get(index).copied()
-    }
-}
-
-/// Declares an enum that is a [`Closed`] list.
-#[macro_export]
-macro_rules! closed {
-    ($(#[$meta:meta])* pub enum $name:ident {
-        $($(#[$variant_meta:meta])* $variant:ident => $word:literal,)*
-    }) => {
-        $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum $name { $($(#[$variant_meta])* $variant,)* }
-
-        impl $crate::vocabulary::Closed for $name {
-            const ALL: &'static [Self] = &[$(Self::$variant,)*];
-
-            fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word,)* }
-            }
-
-            fn index(self) -> usize {
-                self as usize
-            }
-        }
-    };
-}
+use crate::closed;
 
 closed! {
     /// What the cache did for a request.
@@ -238,6 +187,38 @@ closed! {
         Watch => "watch",
         /// To compare a hit with what the upstream shows.
         Sample => "sample",
+        /// To learn what both formats of a route look like.
+        Learn => "learn",
+    }
+}
+
+closed! {
+    /// What came of what could be derived from the other format.
+    pub enum Derived {
+        /// It was derived.
+        Done => "done",
+        /// It shows what was never seen, and was fetched.
+        Unfit => "unfit",
+    }
+}
+
+closed! {
+    /// What came of a pair of formats, or of the attempt to fetch one.
+    pub enum Taken {
+        /// The map has learned from it.
+        Learned => "learned",
+        /// The map has reproduced both sides, and is used from now on.
+        Proved => "proved",
+        /// It has done so again.
+        Confirmed => "confirmed",
+        /// It is too much like the one that was learned from to prove anything.
+        Repeated => "repeated",
+        /// It shows something else than would have been derived: all is learned anew.
+        Contradicted => "contradicted",
+        /// Nothing can be learned from it.
+        Unlearned => "unlearned",
+        /// It could not be fetched, or something changed meanwhile.
+        Failed => "failed",
     }
 }
 

@@ -243,6 +243,12 @@ impl RouteTable {
         &self.routes[usize::from(id.0)]
     }
 
+    /// The read with this pattern, as explanations show it.
+    pub fn by_template(&self, template: &str) -> Option<RouteId> {
+        let at = self.routes.iter().position(|route| *route.template == *template)?;
+        u16::try_from(at).ok().map(RouteId)
+    }
+
     /// The bit that a scope uses for a family or a route class, if the name is one.
     pub fn scope_bit(&self, name: &str) -> Option<u64> {
         let class = class_named(name).map(class_bit);

@@ -18,7 +18,7 @@ use http::{
 };
 use percent::{decode_pair, hex};
 
-use crate::vocabulary::Format;
+use crate::vocabulary::{Closed as _, Format};
 
 /// A canonical path and query.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -119,6 +119,21 @@ impl Target {
     /// The format suffix, if there is one.
     pub fn suffix(&self) -> Option<Suffix> {
         self.suffix
+    }
+
+    /// The same asked for in a format, by an explicit suffix, so that nothing else can decide it
+    /// upstream. One that is there is replaced where it stands, or a new one put at `place`.
+    pub fn asked_in(&self, format: Format, place: usize) -> Result<PathAndQuery, TargetError> {
+        let (place, replaced) = match self.suffix {
+            Some(suffix) if suffix.format == format => return Ok(self.path_and_query.clone()),
+            Some(suffix) => (suffix.at, 1 + suffix.format.as_str().len()),
+            None => (place, 0),
+        };
+        let (before, behind) = self.path().split_at(place);
+        let (behind, query) = (&behind[replaced..], self.query());
+        let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+        let text = format!("{before}.{}{behind}{query}", format.as_str());
+        text.parse().map_err(|_| TargetError::NotAPath)
     }
 
     /// The path's segments without its format suffix.

@@ -100,6 +100,8 @@ pub struct Entry {
     fresh_until: AtomicU64,
     /// Nothing was under way that may change what it shows.
     pub settled: bool,
+    /// It was derived from the other format.
+    pub derived: bool,
     /// Until when it is not tried to fetch it anew, because that has just failed.
     retry_at: AtomicU64,
     /// Given back with it.
@@ -227,6 +229,14 @@ impl Representation {
 }
 
 impl Entry {
+    /// One that shows the same in the other format, for as long.
+    pub fn derived(&self, representation: Representation) -> Self {
+        let (stamp, fresh_until) = (self.stamp.clone(), self.fresh_until());
+        let derived =
+            Self::new(representation, self.view, stamp, self.asked_at, fresh_until, self.stale_for);
+        Self { settled: self.settled, derived: true, ..derived }
+    }
+
     /// An entry of something settled, of which no fetch has failed.
     pub fn new(
         representation: Representation,
@@ -245,6 +255,7 @@ impl Entry {
             stale_for,
             fresh_until,
             settled: true,
+            derived: false,
             retry_at,
             _room: None,
         }

@@ -100,17 +100,23 @@ impl Shelf {
             self.forget(key, asked_at);
             return Some(NotStored::Unsettled);
         }
-        let bytes = (key.weight() + shown.weight()) as u64;
+        let stamp = filled.stamp.clone();
+        let mut entry = Entry::new(shown, view, stamp, asked_at, fresh_until, millis(stale));
+        entry.settled = filled.settled;
+        self.put(key, partition, entry)
+    }
+
+    /// Puts an entry in, if its partition has room for it.
+    fn put(&self, key: &Key, partition: &Arc<Partition>, entry: Entry) -> Option<NotStored> {
+        let asked_at = entry.asked_at;
+        let bytes = (key.weight() + entry.representation.weight()) as u64;
         let Some(room) = partition.room(bytes, self.config.share()) else {
             // What stands there is outdated, and takes the room of its successor.
             self.forget(key, asked_at);
             self.crowded().insert(partition.id(), Arc::clone(partition));
             return Some(NotStored::Share);
         };
-        let stamp = filled.stamp.clone();
-        let entry = Entry::new(shown, view, stamp, asked_at, fresh_until, millis(stale));
-        let mut entry = entry.taking(room);
-        entry.settled = filled.settled;
+        let entry = entry.taking(room);
         let softened_at = self.softened_at.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(at) = softened_at.filter(|at| asked_at <= *at) {
             // Maybe what it shows was not even meant: that costs a fetch.
@@ -118,6 +124,26 @@ impl Shelf {
         }
         self.store.insert(key.clone(), Arc::new(Stored::Entry(entry)));
         None
+    }
+
+    /// Keeps what was derived from an entry, for as long as that.
+    pub fn keep_derived(
+        &self,
+        key: &Key,
+        partition: &Arc<Partition>,
+        source: &Entry,
+        shown: Representation,
+    ) -> Option<NotStored> {
+        self.put(key, partition, source.derived(shown))
+    }
+
+    /// Removes all that was derived from the other format.
+    pub fn forget_derived(&self) {
+        for (key, stored) in self.store.iter() {
+            if matches!(&*stored, Stored::Entry(entry) if entry.derived) {
+                self.store.remove(&key);
+            }
+        }
     }
 
     /// Removes what is under a key, unless it was asked for later: a newer answer, though it be not

@@ -9,6 +9,8 @@ use crate::vocabulary::{Bypass, CacheOutcome, Closed as _, Forward, NotStored, N
 pub enum CacheStatus {
     /// Answered from memory.
     Hit,
+    /// Answered from memory, where it was kept in the other format.
+    Derived,
     /// Answered from memory, so many seconds after its lifetime.
     Stale(Staleness, u64),
     /// Fetched by this request, or together with others that asked at the same time.
@@ -35,7 +37,7 @@ impl CacheStatus {
     /// The word for it in metrics and the log.
     pub fn outcome(self) -> CacheOutcome {
         match self {
-            Self::Hit => CacheOutcome::Hit,
+            Self::Hit | Self::Derived => CacheOutcome::Hit,
             Self::Stale(..) => CacheOutcome::Stale,
             Self::Miss { collapsed: true, .. } => CacheOutcome::Collapsed,
             Self::Miss { collapsed: false, .. } => CacheOutcome::Miss,
@@ -48,6 +50,7 @@ impl CacheStatus {
     pub fn header(self) -> HeaderValue {
         match self {
             Self::Hit => HeaderValue::from_static("tollgate; hit"),
+            Self::Derived => HeaderValue::from_static("tollgate; hit; detail=derived"),
             Self::Stale(why, seconds) => {
                 value(&format!("tollgate; hit; ttl=-{seconds}; detail={}", why.as_str()))
             }
@@ -92,6 +95,7 @@ impl Noted for CacheStatus {
             }
             Self::Bypass(why) => 4 | why.pack() << 8,
             Self::Write => 5,
+            Self::Derived => 6,
         }
     }
 
@@ -109,6 +113,7 @@ impl Noted for CacheStatus {
             },
             4 => Self::Bypass(Bypass::unpack(why)?),
             5 => Self::Write,
+            6 => Self::Derived,
             _ => return None,
         })
     }
@@ -139,9 +144,8 @@ mod tests {
         });
         let bypasses = Bypass::ALL.iter().map(|why| CacheStatus::Bypass(*why));
         let stale = Staleness::ALL.iter().map(|why| CacheStatus::Stale(*why, 86_400));
-        for status in
-            misses.chain(bypasses).chain(stale).chain([CacheStatus::Hit, CacheStatus::Write])
-        {
+        let others = [CacheStatus::Hit, CacheStatus::Derived, CacheStatus::Write];
+        for status in misses.chain(bypasses).chain(stale).chain(others) {
             assert_eq!(CacheStatus::unpack(status.pack()), Some(status));
         }
         assert_eq!(CacheStatus::unpack(0), None);
@@ -151,6 +155,7 @@ mod tests {
     fn the_header_says_what_happened() {
         let check = |status: CacheStatus, expected: &str| assert_eq!(status.header(), expected);
         check(CacheStatus::Hit, "tollgate; hit");
+        check(CacheStatus::Derived, "tollgate; hit; detail=derived");
         let miss = |forward, collapsed, not_modified, not_stored| CacheStatus::Miss {
             forward,
             collapsed,

@@ -115,7 +115,7 @@ where
                 {
                     exchange.call.request.record.cause.set(cause);
                 }
-                let (route, max_age) = (listed.id, demands.max_age);
+                let (route, class, max_age) = (listed.id, dependence.class, demands.max_age);
                 let miss = Miss {
                     exchange,
                     key,
@@ -126,6 +126,7 @@ where
                     max_age,
                     held,
                     stale,
+                    trusted_from: self.sampler.trusted_from(class),
                 };
                 Either::Right(self.inner.call(Lookup::Miss(Box::new(miss))))
             }
@@ -170,6 +171,7 @@ fn must_not_ask(exchange: &Exchange) -> bool {
     Directives::of(&exchange.call.request.headers).only_if_cached
 }
 
+#[expect(clippy::too_many_lines, reason = "one decision, and an arm for each of its outcomes")]
 fn find(sampler: &Sampler, exchange: &mut Exchange, listed: Listed, demands: Directives) -> Found {
     let shelf = &*sampler.shelf;
     let route = shelf.routes.route(listed.id);
@@ -208,11 +210,15 @@ fn find(sampler: &Sampler, exchange: &mut Exchange, listed: Listed, demands: Dir
                     let Some(permit) = sampler.draw(route.class, entry) else {
                         return Found::Answer(answer);
                     };
-                    let credential = Arc::clone(exchange.call.caller.credential());
-                    let (class, masked, shown_at) = (route.class, route.masked, now);
-                    let stored = Arc::clone(&stored);
-                    let sample =
-                        Sample { stored, key, credential, class, masked, shown_at, permit };
+                    let sample = Sample {
+                        stored: Arc::clone(&stored),
+                        key,
+                        credential: Arc::clone(exchange.call.caller.credential()),
+                        class: route.class,
+                        masked: route.masked,
+                        shown_at: now,
+                        permit,
+                    };
                     Found::Sampled(answer, Box::new(sample))
                 }
                 Standing::Resting => {

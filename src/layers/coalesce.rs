@@ -9,7 +9,9 @@
 //! A reader is never told of a 404 that was asked for before something was made which it may be: see
 //! `cache/dependence`.
 
+mod derive;
 mod flight;
+mod learn;
 mod lessons;
 mod receive;
 mod stale;
@@ -19,14 +21,16 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
+    thread,
     time::Duration,
 };
 
 use http::{Method, StatusCode};
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tower::{Layer, Service, layer::layer_fn};
 
-use flight::{Flight, Landing, Outcome};
+use flight::{Brought, Flight, Landing, Outcome};
 use lessons::Lessons;
 
 use super::{Answer, charge, reply};
@@ -43,6 +47,7 @@ use crate::{
         validator::Held,
     },
     call::{Effect, Exchange, Lookup, Miss, Outbound},
+    formats::Book,
     metrics::Metrics,
     rejection::Rejection,
     tenants::snapshot::Credential,
@@ -63,6 +68,10 @@ pub struct Hangar {
     lessons: Lessons,
     tasks: TaskTracker,
     fetch_timeout: Duration,
+    /// What is known of the formats of routes.
+    book: Arc<Book>,
+    /// Bounds how much is derived at once.
+    derivations: Semaphore,
 }
 
 /// What a leader's task takes with it: nothing of the request but what the key says.
@@ -152,6 +161,9 @@ where
             }
             return Ok(answer);
         }
+        if let Some(answer) = self.derive(&mut miss).await? {
+            return Ok(answer);
+        }
         let (mut flight, mut collapsed) = self.board(&miss)?;
         let metrics = &self.hangar.shelf.metrics;
         let outcome = if collapsed { CacheOutcome::Collapsed } else { CacheOutcome::Miss };
@@ -187,6 +199,19 @@ where
         self.tell(miss, landed, collapsed).await
     }
 
+    /// Notes that a route was fetched in a format, and fetches a pair if that is wanted.
+    fn note_format(&self, miss: &Miss, brought: &Brought) {
+        let Some(format) = miss.key.format() else { return };
+        if brought.representation.status != StatusCode::OK || brought.not_stored.is_some() {
+            return;
+        }
+        let Hangar { book, shelf, .. } = &*self.hangar;
+        let upstream = &miss.exchange.call.caller.credential().upstream;
+        if let Some(permit) = book.fetched(upstream, miss.route, format, shelf.clock.now()) {
+            self.fetch_pair(miss, permit);
+        }
+    }
+
     /// What a reader is told of the outcome of its flight.
     async fn tell(
         &mut self,
@@ -197,6 +222,7 @@ where
         let slot = match landed {
             Outcome::Refused(rejection) => return Err(rejection),
             Outcome::Shared(brought) => {
+                self.note_format(&miss, &brought);
                 note_unsettled_absence(&miss, brought.representation.status);
                 let status = CacheStatus::Miss {
                     forward: miss.forward,
@@ -315,6 +341,7 @@ impl Hangar {
         settler: Arc<dyn Settle>,
         tasks: TaskTracker,
         fetch_timeout: Duration,
+        book: Arc<Book>,
     ) -> Self {
         let flights = Mutex::new(Flights::new(shelf.config.max_fetches_per_key));
         let transactions = shelf.routes.families().find("transactions").unwrap_or_default();
@@ -324,7 +351,9 @@ impl Hangar {
             transactions,
             metrics: Arc::clone(&shelf.metrics),
         };
-        Self { flights, shelf, lessons, tasks, fetch_timeout }
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let derivations = Semaphore::new(cores);
+        Self { flights, shelf, lessons, tasks, fetch_timeout, book, derivations }
     }
 
     fn flights(&self) -> MutexGuard<'_, Flights<Key, Arc<Flight>>> {

@@ -7,14 +7,10 @@ use tower::{Layer, Service, layer::layer_fn};
 
 use super::{Answer, Step, always_ready, refuse};
 use crate::{
-    api::{
-        format::negotiate,
-        routes::{Route, RouteTable},
-        target::{Target, TargetError},
-    },
+    api::{format::negotiate, routes::RouteTable, target::Target},
     call::{Aimed, Call, Effect, Exchange},
     rejection::Rejection,
-    vocabulary::{Closed as _, Format},
+    vocabulary::Format,
 };
 
 /// The service of this layer.
@@ -77,26 +73,11 @@ pub fn ask(
                 (as_it_is(), None)
             } else {
                 let format = wished?;
-                (with_suffix(target, route, format)?, Some(format))
+                (target.asked_in(format, route.suffix_place(target.path()))?, Some(format))
             }
         }
         Effect::Write(_) => (as_it_is(), Some(wished?)),
         // It may have a format that is none of ours (a CSV, a download): the upstream's to say.
         Effect::UnlistedRead { .. } => (as_it_is(), wished.ok()),
     })
-}
-
-/// The target with an explicit suffix, so that nothing else can decide the format upstream.
-fn with_suffix(
-    target: &Target,
-    route: &Route,
-    format: Format,
-) -> Result<PathAndQuery, TargetError> {
-    if target.suffix().is_some() {
-        return Ok(target.path_and_query().clone());
-    }
-    let (before, behind) = target.path().split_at(route.suffix_place(target.path()));
-    let query = target.query().map(|q| format!("?{q}")).unwrap_or_default();
-    let text = format!("{before}.{}{behind}{query}", format.as_str());
-    text.parse().map_err(|_| TargetError::NotAPath)
 }

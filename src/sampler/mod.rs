@@ -17,8 +17,6 @@
 mod quarantine;
 
 use std::{
-    cell::Cell,
-    hash::{BuildHasher as _, RandomState},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -41,6 +39,7 @@ use crate::{
         shelf::Shelf,
     },
     call::Outbound,
+    chance::{self, Share},
     clock::millis,
     limit::{
         Limit, Quota,
@@ -96,8 +95,6 @@ const VOLATILE_FIELDS: [&str; 10] = [
 /// Where a client learns how long the list is of which it was shown a page.
 const PAGING: [&str; 3] = ["x-page", "x-limit", "x-total"];
 
-const MILLION: u32 = 1_000_000;
-
 const CLASSES: usize = <RouteClass as Closed>::ALL.len();
 
 /// Decides which hits are sampled, and what comes of it.
@@ -105,8 +102,7 @@ pub struct Sampler {
     /// The entries whose hits they are.
     pub shelf: Arc<Shelf>,
     config: Config,
-    /// Of 2^32 numbers that come by chance, those below it stand for a sample.
-    below: u64,
+    share: Share,
     gate: Gate,
     budget: Limit,
     /// The end of the last quarantine of each class, in milliseconds of the process.
@@ -137,7 +133,7 @@ pub struct Sample {
 impl Config {
     /// Adds what is wrong with the values as such.
     pub fn validate(&self, problems: &mut Problems) {
-        if self.share > MILLION {
+        if self.share > chance::MILLION {
             problems.add(None, "sampler.share", "must be from 0 to 1000000");
         }
         let enough = self.per_second > 0 && self.max_in_flight > 0 && self.min_samples > 0;
@@ -197,7 +193,7 @@ impl Sampler {
         let quota = Quota { per_second: config.per_second, burst: config.per_second };
         Self {
             shelf,
-            below: (u64::from(config.share) << 32) / u64::from(MILLION),
+            share: Share::of_a_million(config.share),
             gate: Gate::new(config.max_in_flight),
             budget: Limit::new("samples", quota),
             trusted_from: std::array::from_fn(|_| AtomicU64::new(0)),
@@ -219,7 +215,7 @@ impl Sampler {
         // Of what is unsettled everybody knows that it may be shown a moment too long, and of what is
         // not there that it may come to be.
         let judged = entry.settled && entry.representation.status == StatusCode::OK;
-        let drawn = self.below > 0 && judged && chance() < self.below;
+        let drawn = judged && self.share.draws();
         if drawn { self.admit(class) } else { None }
     }
 
@@ -364,23 +360,6 @@ impl Sample {
     }
 }
 
-/// A number below 2^32 by chance, for what need not be hard to guess. Every thread has its own, so
-/// that hits do not wait for each other's.
-fn chance() -> u64 {
-    thread_local! {
-        static STATE: Cell<u64> = Cell::new(RandomState::new().hash_one(0_u8) | 1);
-    }
-    STATE.with(|state| {
-        // xorshift64, whose upper half is the better one.
-        let mut next = state.get();
-        next ^= next << 13;
-        next ^= next >> 7;
-        next ^= next << 17;
-        state.set(next);
-        next >> 32
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -402,11 +381,5 @@ mod tests {
         assert_eq!(problems(|c| c.window = Duration::from_secs(49)), ["sampler.min_samples"]);
         assert_eq!(problems(|c| c.quarantine = Duration::ZERO), ["sampler.quarantine"]);
         assert_eq!(problems(|c| c.static_threshold = 101), ["sampler.static_threshold"]);
-    }
-
-    #[test]
-    fn chance_is_even() {
-        let below = (0..100_000).filter(|_| chance() < (1 << 32) / 10).count();
-        assert!((9_000..11_000).contains(&below), "{below}");
     }
 }

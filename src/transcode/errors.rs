@@ -4,6 +4,10 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde::Serialize;
 
+use super::{
+    json::push_string,
+    xml::{DECLARATION, push_text},
+};
 use crate::vocabulary::Format;
 
 /// The content type of JSON, as the upstream spells it; one client compares it byte for byte.
@@ -23,12 +27,6 @@ struct Problem<'a> {
     detail: &'a str,
     code: &'a str,
 }
-
-/// U+0080 to U+009F, which Rails takes for Windows-1252 when it writes XML.
-const WINDOWS_1252: [char; 32] = [
-    '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}',
-    '\u{90}', '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
-];
 
 /// The content type of a representation.
 pub const fn content_type(format: Format) -> &'static str {
@@ -57,17 +55,18 @@ pub fn problem(status: StatusCode, code: &str, title: &str, detail: &str) -> Byt
 fn json(messages: &[&str]) -> String {
     let mut text = String::from("{\"errors\":[");
     for (i, message) in messages.iter().enumerate() {
-        text.push_str(if i == 0 { "\"" } else { ",\"" });
-        message.chars().for_each(|c| push_json(&mut text, c));
-        text.push('"');
+        if i > 0 {
+            text.push(',');
+        }
+        push_string(&mut text, message);
     }
     text.push_str("]}");
     text
 }
 
 fn xml(messages: &[&str]) -> String {
-    let mut text =
-        String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<errors type=\"array\"");
+    let mut text = String::from(DECLARATION);
+    text.push_str("<errors type=\"array\"");
     if messages.is_empty() {
         text.push_str("/>\n");
         return text;
@@ -75,41 +74,11 @@ fn xml(messages: &[&str]) -> String {
     text.push_str(">\n");
     for message in messages {
         text.push_str("  <error>");
-        message.chars().for_each(|c| push_xml(&mut text, c));
+        push_text(&mut text, message);
         text.push_str("</error>\n");
     }
     text.push_str("</errors>\n");
     text
-}
-
-/// One character inside a JSON string. Rails escapes what would end a script element, too.
-fn push_json(text: &mut String, c: char) {
-    match c {
-        '"' => text.push_str("\\\""),
-        '\\' => text.push_str("\\\\"),
-        '\u{8}' => text.push_str("\\b"),
-        '\u{c}' => text.push_str("\\f"),
-        '\n' => text.push_str("\\n"),
-        '\r' => text.push_str("\\r"),
-        '\t' => text.push_str("\\t"),
-        '\0'..='\u{1f}' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-            text.push_str(&format!("\\u{:04x}", u32::from(c)));
-        }
-        _ => text.push(c),
-    }
-}
-
-/// One character of XML text. Quotes are left as they are.
-fn push_xml(text: &mut String, c: char) {
-    match c {
-        '&' => text.push_str("&amp;"),
-        '<' => text.push_str("&lt;"),
-        '>' => text.push_str("&gt;"),
-        '\u{80}'..='\u{9f}' => text.push(WINDOWS_1252[c as usize - 0x80]),
-        '\t' | '\n' | '\r' => text.push(c),
-        '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => text.push('\u{fffd}'),
-        _ => text.push(c),
-    }
 }
 
 #[cfg(test)]

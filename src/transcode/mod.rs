@@ -4,7 +4,12 @@
 
 pub mod compare;
 pub mod errors;
+pub mod json;
+pub mod learned;
 pub mod locked;
 pub mod mask;
 pub mod resources;
+pub mod time;
 pub mod transactions;
+pub mod tree;
+pub mod xml;

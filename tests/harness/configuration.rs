@@ -19,6 +19,7 @@ pub(super) fn configuration(folder: &TempDir, origin: SocketAddr, overrides: &st
         cache.unsettled_lifetime = "0s"
         watch.enabled = false
         sampler.share = 0
+        formats.learn = false
         "#,
         path("tls.crt"),
         path("tls.key"),

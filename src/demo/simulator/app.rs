@@ -42,7 +42,8 @@ pub(crate) fn respond(panel: &mut Panel, asked: &Asked<'_>, origin: &str, now: I
     let mut negotiated = Negotiated { format: None, varies: false };
     let outcome = act(panel, asked, &method, user, now, &mut negotiated);
     let account = user.and_then(|id| panel.account(id));
-    let style = Style { zone_minutes: account.map_or(0, |a| a.zone_minutes) };
+    let style =
+        Style { zone_minutes: account.map_or(0, |a| a.zone_minutes), dialect: panel.dialect };
     let session = account.map(|a| a.session.clone());
     let session = session.unwrap_or_else(|| panel.secrets.hex(32));
     let request_id = panel.secrets.hex(32);

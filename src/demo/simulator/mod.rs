@@ -49,6 +49,7 @@ use tokio_rustls::TlsAcceptor;
 
 pub use faults::{Fault, Gate, NeverArrived, Stage};
 pub use journal::Seen;
+pub use rails::Dialect;
 
 use faults::Pattern;
 use panel::{Kind, Panel};
@@ -72,6 +73,8 @@ pub struct Options {
     pub users: usize,
     /// How many machines each user has; otherwise two, three or four in turn.
     pub machines: Option<usize>,
+    /// How it writes times and nulls.
+    pub dialect: Dialect,
 }
 
 /// A user of the panel, with all that it takes to speak for it.
@@ -118,6 +121,7 @@ impl Default for Options {
             hang: Duration::from_secs(300),
             users: 3,
             machines: None,
+            dialect: Dialect::default(),
         }
     }
 }
@@ -140,6 +144,7 @@ impl Simulator {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut panel = Panel::new(Instant::now(), unix, secrets);
         panel.jobs.duration = options.job_duration;
+        panel.dialect = options.dialect;
         seed::fill(&mut panel, &options);
         let origin = format!("{scheme}://{addr}");
         let shared = Arc::new(Shared::new(panel, origin, options.keep_alive, options.hang));

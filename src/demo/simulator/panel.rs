@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::jobs::Jobs;
-use super::rails::{Object, Value};
+use super::rails::{Dialect, Object, Value};
 use super::secrets::Secrets;
 
 /// What a record is.
@@ -54,6 +54,7 @@ pub(crate) struct Account {
 pub(crate) struct Panel {
     pub(crate) jobs: Jobs,
     pub(crate) secrets: Secrets,
+    pub(crate) dialect: Dialect,
     tables: [Table; Kind::COUNT],
     accounts: BTreeMap<u64, Account>,
     identifiers: HashMap<String, u64>,
@@ -147,6 +148,7 @@ impl Panel {
         Self {
             jobs: Jobs::default(),
             secrets,
+            dialect: Dialect::default(),
             tables: Default::default(),
             accounts: BTreeMap::new(),
             identifiers: HashMap::new(),

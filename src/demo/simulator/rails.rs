@@ -33,11 +33,54 @@ pub(crate) enum Value {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Object(Vec<(&'static str, Value)>);
 
-/// What a reader's preferences change in the bytes.
+/// What a reader's preferences, and the age of the panel, change in the bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Style {
     /// Minutes by which the reader's clock is ahead of UTC.
     pub(crate) zone_minutes: i32,
+    pub(crate) dialect: Dialect,
+}
+
+/// How a panel of some age writes times and nulls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// As Rails 6.1 with whole seconds in its database.
+    #[default]
+    Usual,
+    /// With milliseconds in its database, which XML does not show.
+    Fractions,
+    /// A null of XML says what type its column has.
+    TypedNulls,
+    /// As Rails 3: `datetime`, and no fraction in JSON.
+    Rails3,
+}
+
+impl Dialect {
+    /// What JSON has between the seconds of a time and its zone.
+    fn fraction(self, unix: i64) -> String {
+        match self {
+            Self::Usual | Self::TypedNulls => ".000".to_owned(),
+            Self::Fractions => format!(".{:03}", unix.wrapping_mul(7919).rem_euclid(999) + 1),
+            Self::Rails3 => String::new(),
+        }
+    }
+
+    fn type_of_times(self) -> &'static str {
+        if self == Self::Rails3 { "datetime" } else { "dateTime" }
+    }
+
+    /// The type that a null of this name has, where it has one.
+    fn type_of_null(self, name: &str) -> Option<&'static str> {
+        if self != Self::TypedNulls {
+            None
+        } else if name.ends_with("_id") {
+            Some("integer")
+        } else if name.ends_with("_at") {
+            Some("dateTime")
+        } else {
+            None
+        }
+    }
 }
 
 impl Value {

@@ -25,6 +25,7 @@ use crate::{
     },
     call::{Aimed, Call, Caller, Effect},
     clock::Clock,
+    formats,
     net::server::ClientBody,
     record::{Record, RequestId},
     settings::ByteSize,
@@ -69,7 +70,9 @@ impl Setting {
         let config = entry::Config { capacity: ByteSize::mib(1), ..entry::Config::default() };
         let shelf = Arc::new(Shelf::new(config, routes, Clock::start(), metrics));
         let timeout = Duration::from_secs(5);
-        let hangar = Hangar::new(Arc::clone(&shelf), Arc::new(Nobody), TaskTracker::new(), timeout);
+        let book = Arc::new(Book::new(&formats::Config::default(), Arc::clone(&shelf.routes)));
+        let (nobody, tasks) = (Arc::new(Nobody), TaskTracker::new());
+        let hangar = Hangar::new(Arc::clone(&shelf), nobody, tasks, timeout, book);
         let hangar = Arc::new(hangar);
         Self { shelf, hangar, directory: Arc::new(directory.expect("opened")), _fixture: fixture }
     }
@@ -110,7 +113,18 @@ impl Setting {
         let exchange = Exchange { call, ask, format: Some(Format::Json), touch: None };
         let (route, forward, max_age) = (listed.id, Forward::Miss, None);
         let (held, stale) = (None, None);
-        let miss = Miss { exchange, key, stamps, route, dependence, forward, max_age, held, stale };
+        let miss = Miss {
+            exchange,
+            key,
+            stamps,
+            route,
+            dependence,
+            forward,
+            max_age,
+            held,
+            stale,
+            trusted_from: 0,
+        };
         Lookup::Miss(Box::new(miss))
     }
 }

@@ -166,10 +166,28 @@ fn characters_without_a_place_in_a_format_are_replaced() {
 
 #[test]
 fn a_reader_in_another_zone_sees_other_times() {
-    let style = Style { zone_minutes: 120 };
+    let style = Style { zone_minutes: 120, dialect: Dialect::Usual };
     let time = Value::Time(1_482_250_779);
     assert_eq!(json::write(&time, style), "\"2016-12-20T18:19:39.000+02:00\"");
     assert!(xml::write("at", &time, style).contains(">2016-12-20T18:19:39+02:00</at>"));
+}
+
+#[test]
+fn a_panel_of_another_age_writes_times_and_nulls_its_own_way() {
+    let fields = Object::from([("user_id", Value::Null), ("at", Value::Time(1_482_250_779))]);
+    let written = |dialect| {
+        let style = Style { zone_minutes: 0, dialect };
+        let document = xml::write("x", &fields.clone().into(), style);
+        let lines = document.lines().skip(2).take(2).map(|line| line.trim().to_owned());
+        (json::write(&fields.clone().into(), style), lines.collect::<Vec<_>>())
+    };
+    let (json, xml) = written(Dialect::Fractions);
+    assert!(!json.contains(".000Z") && xml[1].ends_with(":39Z</at>"), "{json} {xml:?}");
+    let (_, xml) = written(Dialect::TypedNulls);
+    assert_eq!(xml[0], "<user_id type=\"integer\" nil=\"true\"/>");
+    let (json, xml) = written(Dialect::Rails3);
+    assert!(json.contains("16:19:39Z"), "{json}");
+    assert!(xml[1].starts_with("<at type=\"datetime\">"), "{xml:?}");
 }
 
 #[test]

@@ -40,7 +40,13 @@ pub(crate) fn messages<'a>(texts: impl Iterator<Item = &'a str>) -> String {
 impl Writer {
     fn element(&mut self, name: &str, value: &Value) {
         match value {
-            Value::Null => self.open(name, " nil=\"true\"/>\n"),
+            Value::Null => {
+                self.open(name, "");
+                if let Some(kind) = self.style.dialect.type_of_null(name) {
+                    self.out.extend([" type=\"", kind, "\""]);
+                }
+                self.out.push_str(" nil=\"true\"/>\n");
+            }
             Value::Boolean(flag) => {
                 let text = if *flag { "true" } else { "false" };
                 self.leaf(name, "boolean", text);
@@ -51,7 +57,7 @@ impl Writer {
             Value::Text(text) => self.leaf(name, "", text),
             Value::Time(unix) => {
                 let time = Civil::new(*unix, self.style.zone_minutes).time("");
-                self.leaf(name, "dateTime", &time);
+                self.leaf(name, self.style.dialect.type_of_times(), &time);
             }
             Value::Date(unix) => self.leaf(name, "date", &Civil::new(*unix, 0).date()),
             Value::Object(fields) | Value::Model(_, fields) => self.object(name, fields),

@@ -1,0 +1,241 @@
+//! The map: for each place of a route's documents, how what stands there looks in both formats.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::Unlearned;
+
+/// A map. It holds names and kinds, and no value.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Map {
+    /// What the roots are called.
+    pub(super) root: Root,
+    /// The places; the first is that of the root.
+    pub(super) places: Vec<Place>,
+}
+
+/// What the root is called in XML, which depends on what it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Root {
+    /// An object, or whatever is wrapped in one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) object: Option<RootObject>,
+    /// A list with items.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) list: Option<Box<str>>,
+    /// A list without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) empty_list: Option<Box<str>>,
+}
+
+/// What a root is called that is no list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RootObject {
+    pub(super) name: Box<str>,
+    /// In JSON it is the one member, of this name, of an object.
+    pub(super) wrapped: bool,
+}
+
+/// How what stands at a place looks in XML, by what it is in JSON.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Place {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) null: Option<Scalar>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) boolean: Option<Scalar>,
+    /// A number of digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) integer: Option<Scalar>,
+    /// A number with a point or an exponent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) fraction: Option<Scalar>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) text: Option<Text>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) object: Option<Members>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) list: Option<List>,
+}
+
+/// What the attribute `type` says; nothing if it is not there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Scalar {
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub(super) kind: Option<Box<str>>,
+}
+
+/// A text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Text {
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub(super) kind: Option<Box<str>>,
+    pub(super) form: Form,
+}
+
+/// How the text of JSON and that of XML hang together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Form {
+    /// They are the same.
+    Same,
+    /// Times, of which XML lacks the fraction; as far as was seen it is this many zeros.
+    WholeSeconds {
+        /// How many.
+        digits: usize,
+    },
+    /// Times, of which XML lacks the fraction.
+    Fractions,
+}
+
+/// The members of an object.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<(Box<str>, usize)>", into = "Vec<(Box<str>, usize)>")]
+pub(super) struct Members {
+    /// Each with its place, in the order in which they were first seen.
+    all: Vec<(Box<str>, usize)>,
+    by_name: HashMap<Box<str>, usize>,
+}
+
+/// The items of a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct List {
+    /// None until there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) item: Option<Item>,
+}
+
+/// An item of a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Item {
+    /// What it is called in XML.
+    pub(super) name: Box<str>,
+    /// In JSON it is the one member of an object, under this name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) wrapper: Option<Box<str>>,
+    pub(super) place: usize,
+}
+
+/// A map that was handed in is not one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoMap {
+    /// It refers to a place that it does not have, or that leads back to itself.
+    #[error("a place refers to one that is not behind it")]
+    Reference,
+    /// It is too large.
+    #[error("it has more than {} places, or a longer name than any route has", Map::MOST_PLACES)]
+    Size,
+}
+
+impl Map {
+    /// The most places of a map: far more than any route was seen to have.
+    pub const MOST_PLACES: usize = 4096;
+
+    /// The longest name of a type.
+    pub(super) const LONGEST_KIND: usize = 32;
+
+    /// A map of nothing.
+    pub fn new() -> Self {
+        Self { root: Root::default(), places: vec![Place::default()] }
+    }
+
+    /// How many places it has.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether it has learned nothing.
+    pub fn is_empty(&self) -> bool {
+        self.root == Root::default()
+    }
+
+    /// Whether all of JSON can be told from XML, as far as was seen.
+    pub fn tells_json(&self) -> bool {
+        let loses =
+            |place: &Place| place.text.as_ref().is_some_and(|text| text.form == Form::Fractions);
+        !self.places.iter().any(loses)
+    }
+
+    /// Checks a map that comes from elsewhere.
+    pub fn check(&self) -> Result<(), NoMap> {
+        if self.places.is_empty() || self.places.len() > Self::MOST_PLACES {
+            return Err(NoMap::Size);
+        }
+        for (at, place) in self.places.iter().enumerate() {
+            let members = place.object.iter().flat_map(|members| members.all.iter());
+            let items = place.list.iter().filter_map(|list| list.item.as_ref());
+            let mut led = members.map(|(_, to)| *to).chain(items.map(|item| item.place));
+            // Only forwards: so a document is never followed in circles.
+            if led.any(|to| to <= at || to >= self.places.len()) {
+                return Err(NoMap::Reference);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn add(&mut self) -> Result<usize, Unlearned> {
+        if self.places.len() >= Self::MOST_PLACES {
+            return Err(Unlearned::Size);
+        }
+        self.places.push(Place::default());
+        Ok(self.places.len() - 1)
+    }
+}
+
+impl Members {
+    /// The place of a member; `hint` is where it most likely is among them, and moves on.
+    pub(super) fn find(&self, name: &str, hint: &mut usize) -> Option<usize> {
+        if let Some((known, place)) = self.all.get(*hint)
+            && **known == *name
+        {
+            *hint += 1;
+            return Some(*place);
+        }
+        let at = *self.by_name.get(name)?;
+        *hint = at + 1;
+        Some(self.all[at].1)
+    }
+
+    pub(super) fn add(&mut self, name: &str, place: usize) {
+        self.by_name.insert(name.into(), self.all.len());
+        self.all.push((name.into(), place));
+    }
+}
+
+impl From<Vec<(Box<str>, usize)>> for Members {
+    fn from(all: Vec<(Box<str>, usize)>) -> Self {
+        let by_name = all.iter().enumerate().map(|(at, (name, _))| (name.clone(), at)).collect();
+        Self { all, by_name }
+    }
+}
+
+impl From<Members> for Vec<(Box<str>, usize)> {
+    fn from(members: Members) -> Self {
+        members.all
+    }
+}
+
+impl Text {
+    /// Whether a text of XML, of this type, may be one.
+    pub(super) fn is_of(&self, kind: Option<&str>) -> bool {
+        self.kind.as_deref() == kind
+    }
+}
+
+impl Scalar {
+    pub(super) fn of(kind: Option<&str>) -> Self {
+        Self { kind: kind.map(Into::into) }
+    }
+
+    pub(super) fn is_of(&self, kind: Option<&str>) -> bool {
+        self.kind.as_deref() == kind
+    }
+}
