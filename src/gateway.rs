@@ -7,6 +7,7 @@ use tower::{Service, ServiceBuilder};
 use crate::{
     api::routes::RouteTable,
     cache::shelf::Shelf,
+    formats::Book,
     layers::{
         Answer,
         authenticate::{self, Gatekeeper},
@@ -74,6 +75,8 @@ pub struct Shared {
     pub sampler: Arc<Sampler>,
     /// The fetches.
     pub hangar: Arc<Hangar>,
+    /// What is known of the formats of routes.
+    pub book: Arc<Book>,
     /// The upstreams.
     pub sites: Arc<Sites>,
 }

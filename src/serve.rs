@@ -241,6 +241,7 @@ impl Process {
             before_scrape: Arc::new(move |metrics| gauge(&shelf, metrics)),
             token: self.admin_token.clone(),
             purge: Arc::new(move |asked| purge::run(asked, &directory.snapshot(), &purged)),
+            formats: Arc::clone(&self.shared.book),
             softening: Arc::default(),
             explain: Arc::new(Explanations {
                 shared: self.shared.clone(),
@@ -300,12 +301,13 @@ impl Base {
             self.clock,
             Arc::clone(metrics),
         ));
+        let book = Arc::new(Book::new(&config.formats, Arc::clone(routes)));
         let hangar = Hangar::new(
             Arc::clone(&shelf),
             Arc::clone(settler),
             tasks.clone(),
             config.gateway.fetch_timeout,
-            Arc::new(Book::new(&config.formats, Arc::clone(routes))),
+            Arc::clone(&book),
         );
         let sampler = Sampler::new(
             config.sampler.clone(),
@@ -334,6 +336,7 @@ impl Base {
                 tasks: tasks.clone(),
             }),
             hangar: Arc::new(hangar),
+            book,
             sampler: Arc::new(sampler),
             shelf,
             sites: Arc::new(Sites {

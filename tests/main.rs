@@ -8,6 +8,7 @@ mod harness;
 mod panel;
 mod program;
 mod races;
+mod rails;
 mod scenarios;
 mod tidy;
 mod wire;

@@ -1,4 +1,5 @@
-//! The second listener: metrics, health, purges and explanations, for the operator's own programs.
+//! The second listener: metrics, health, purges, explanations and maps, for the operator's own
+//! programs.
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -11,10 +12,11 @@ use axum::{
 };
 use tokio::sync::Mutex;
 
-use crate::{metrics::Metrics, settings::Problems};
+use crate::{formats::Book, metrics::Metrics, settings::Problems};
 
 pub mod access;
 pub mod explain;
+pub mod formats;
 pub mod purge;
 mod readiness;
 mod serve;
@@ -31,8 +33,9 @@ crate::section! {
     pub struct Config {
         /// Where it listens.
         pub listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 9145)),
-        /// The file that holds the token which a purge or an explanation must present; the variable
-        /// `TOLLGATE_ADMIN_TOKEN` wins over it. Without a token there is neither.
+        /// The file that holds the token which a purge, an explanation, or who asks for maps of formats
+        /// must present; the variable `TOLLGATE_ADMIN_TOKEN` wins over it. Without a token there is
+        /// none of these.
         pub token_file: Option<PathBuf> = None,
         /// Whether it may listen elsewhere than on loopback, where anyone can read it.
         pub allow_remote_plain: bool = false,
@@ -60,6 +63,8 @@ pub struct Admin {
     pub purge: RunPurge,
     /// Asked for each explanation that presents it.
     pub explain: Explainer,
+    /// The maps of formats.
+    pub formats: Arc<Book>,
     /// Held by the soft purge that runs.
     pub softening: Arc<Mutex<()>>,
 }
@@ -92,6 +97,7 @@ fn router(admin: Admin) -> Router {
         .route("/livez", get(async || "ok"))
         .route("/readyz", get(ready))
         .route(purge::PATH, post(purge::purge))
+        .route(formats::PATH, get(formats::shown).post(formats::import))
         .route(explain::PATH, post(explain::dry_run))
         .route(&format!("{}/{{id}}", explain::PATH), get(explain::past))
         .with_state(admin)

@@ -12,6 +12,7 @@ use tokio::{
 
 use super::*;
 use crate::{
+    api::routes::RouteTable,
     dry_run::{DryRun, DryRunError},
     explain::Explanation,
     purge::{PurgeError, Purged},
@@ -63,6 +64,7 @@ async fn start_with(config: Config, before_scrape: BeforeScrape, token: Option<&
     let readiness = Arc::new(Readiness::new());
     let metrics = Arc::new(Metrics::new());
     let token = AdminToken::find(&Config::default(), token).expect("a good token");
+    let routes = RouteTable::new(&[]).expect("the table itself");
     let admin = Admin {
         metrics: Arc::clone(&metrics),
         readiness: Arc::clone(&readiness),
@@ -76,6 +78,7 @@ async fn start_with(config: Config, before_scrape: BeforeScrape, token: Option<&
             Ok(Purged { partitions: 3, families: vec!["vms".to_owned()], entries })
         }),
         explain: Arc::new(Nothing),
+        formats: Arc::new(Book::new(&crate::formats::Config::default(), Arc::new(routes))),
         softening: Arc::default(),
     };
     let (stop, stopped) = oneshot::channel();

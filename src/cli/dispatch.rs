@@ -7,8 +7,8 @@ use std::{
 
 use super::{
     Cli, Command, CredentialCommand, Desk, UpstreamCommand, check, credential, explain,
-    failure::Failure, import, input::Input, master_key, output::Output, probe, purge, serve,
-    tenant, token, upstream,
+    failure::Failure, formats, import, input::Input, master_key, output::Output, probe, purge,
+    serve, tenant, token, upstream,
 };
 use crate::{
     admin::{self, AdminToken},
@@ -40,6 +40,7 @@ pub fn run(
             probe::run(&config, &keyring(&config)?, &test.name, output)
         }
         Command::Purge(args) => purge::run(&Config::load(&cli.config)?, args, output),
+        Command::Formats(command) => formats::run(&Config::load(&cli.config)?, command, output),
         Command::Explain(args) => explain::run(&Config::load(&cli.config)?, args, output),
         Command::Tenant(_)
         | Command::Credential(CredentialCommand::Stored(_))
@@ -87,6 +88,7 @@ fn at_desk(cli: &Cli, stdin: &mut dyn BufRead, stdout: &mut dyn Write) -> Result
         | Command::MasterKey(_)
         | Command::Purge(_)
         | Command::Explain(_)
+        | Command::Formats(_)
         | Command::Upstream(_)
         | Command::Credential(CredentialCommand::Test(_)) => Ok(()),
     }

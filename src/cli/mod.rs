@@ -19,6 +19,7 @@ pub mod dispatch;
 pub mod exit;
 pub mod explain;
 pub mod failure;
+pub mod formats;
 pub mod import;
 pub mod input;
 pub mod master_key;
@@ -83,6 +84,9 @@ pub enum Command {
     Purge(purge::PurgeArgs),
     /// Say why a running server answered a request as it did, or would
     Explain(explain::ExplainArgs),
+    /// What a running server has learned of the formats of routes
+    #[command(subcommand)]
+    Formats(formats::FormatsCommand),
     /// Make a file with a new master key
     MasterKey(master_key::MasterKeyArgs),
     /// Serve a simulated panel with tenants of its own; needs no configuration

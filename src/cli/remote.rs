@@ -44,7 +44,7 @@ pub enum AskError {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Many times what an answer has.
-const ANSWER_MAX: usize = 64 << 10;
+const ANSWER_MAX: usize = 16 << 20;
 
 /// Gets what stands at a path.
 pub fn get<A: DeserializeOwned>(config: &Config, path: &str) -> Result<A, Failure> {

@@ -45,6 +45,9 @@ pub struct Options {
     pub data: SocketAddr,
     /// Likewise for operators.
     pub admin: SocketAddr,
+    /// Pairs of formats that are fetched a second to learn from; with none each format is fetched by
+    /// itself, and the panel is asked for what clients ask for and nothing else.
+    pub pairs_per_second: u32,
 }
 
 /// A demo that is ready to serve.
@@ -79,6 +82,7 @@ impl Default for Options {
             panel: simulator::Options::default(),
             data: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
             admin: SocketAddr::from((Ipv4Addr::LOCALHOST, 9145)),
+            pairs_per_second: 1,
         }
     }
 }
@@ -107,7 +111,11 @@ impl Demo {
         };
         written(MASTER_KEY, &master_key)?;
         written(ADMIN_TOKEN, &admin_token)?;
-        let text = configuration(&url, &panel.url(), admin, folder.path());
+        let formats = match options.pairs_per_second {
+            0 => "learn = false".to_owned(),
+            pairs => format!("pairs_per_second = {pairs}"),
+        };
+        let text = configuration(&url, &panel.url(), admin, folder.path(), &formats);
         written(CONFIGURATION, &text)?;
         let config = parsed(&text)?;
         let keyring = Keyring::derive(
@@ -207,7 +215,13 @@ const CONFIGURATION: &str = "tollgate.toml";
 
 /// The configuration, written down so that every command works on the demo, too. No hit is sampled:
 /// the panel is asked for what the clients ask for, and its record shows it.
-fn configuration(url: &str, upstream: &str, admin: SocketAddr, folder: &Path) -> String {
+fn configuration(
+    url: &str,
+    upstream: &str,
+    admin: SocketAddr,
+    folder: &Path,
+    formats: &str,
+) -> String {
     let path = |name| folder.join(name).display().to_string();
     format!(
         "[gateway]\npublic_url = \"{url}\"\n\
@@ -215,6 +229,7 @@ fn configuration(url: &str, upstream: &str, admin: SocketAddr, folder: &Path) ->
          [admin]\nlisten = \"{admin}\"\ntoken_file = \"{}\"\n\
          [access_log]\nenabled = false\n\
          [sampler]\nshare = 0\n\
+         [formats]\n{formats}\n\
          [server]\ndrain_timeout = \"5s\"\n\
          [upstreams.panel]\nurl = \"{upstream}\"\n",
         path("tollgate.db"),

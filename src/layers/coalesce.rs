@@ -30,7 +30,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tower::{Layer, Service, layer::layer_fn};
 
-use flight::{Brought, Flight, Landing, Outcome};
+use flight::{Flight, Landing, Outcome};
 use lessons::Lessons;
 
 use super::{Answer, charge, reply};
@@ -197,19 +197,6 @@ where
             self.hangar.shelf.metrics.cache_lookups.of(outcome).inc();
         }
         self.tell(miss, landed, collapsed).await
-    }
-
-    /// Notes that a route was fetched in a format, and fetches a pair if that is wanted.
-    fn note_format(&self, miss: &Miss, brought: &Brought) {
-        let Some(format) = miss.key.format() else { return };
-        if brought.representation.status != StatusCode::OK || brought.not_stored.is_some() {
-            return;
-        }
-        let Hangar { book, shelf, .. } = &*self.hangar;
-        let upstream = &miss.exchange.call.caller.credential().upstream;
-        if let Some(permit) = book.fetched(upstream, miss.route, format, shelf.clock.now()) {
-            self.fetch_pair(miss, permit);
-        }
     }
 
     /// What a reader is told of the outcome of its flight.

@@ -69,6 +69,8 @@ impl Installation {
             [access_log]
             path = "{}"
             flush_interval = "10ms"
+            [formats]
+            pairs_per_second = 1000
             [upstreams.main]
             url = "{}"
             {upstream}

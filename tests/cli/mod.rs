@@ -4,6 +4,7 @@ mod administration;
 mod check;
 mod demo;
 mod explain;
+mod formats;
 mod installation;
 mod purge;
 mod serve;

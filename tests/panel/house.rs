@@ -37,6 +37,7 @@ impl House {
         for listen in [&mut options.data, &mut options.admin] {
             listen.set_port(0);
         }
+        options.pairs_per_second = 0;
         change(&mut options);
         let demo = Demo::start(options).await.expect("a demo");
         let shutdown = CancellationToken::new();

@@ -2,6 +2,7 @@
 
 mod acceptance;
 mod crowd;
+mod formats;
 mod histories;
 mod house;
 mod isolation;

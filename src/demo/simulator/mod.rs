@@ -49,10 +49,11 @@ use tokio_rustls::TlsAcceptor;
 
 pub use faults::{Fault, Gate, NeverArrived, Stage};
 pub use journal::Seen;
-pub use rails::Dialect;
+pub use rails::{Dialect, Field};
 
 use faults::Pattern;
 use panel::{Kind, Panel};
+use rails::Value;
 use secrets::Secrets;
 use server::Shared;
 
@@ -207,6 +208,15 @@ impl Simulator {
         panel.settle(Instant::now());
         panel.touch(Kind::Machine, id);
         panel.get(Kind::Machine, id).is_some()
+    }
+
+    /// Sets a field of a machine behind everyone's back, or gives it a new one; false if there is no
+    /// such machine.
+    pub fn set_field(&self, id: u64, name: &'static str, field: Field) -> bool {
+        let mut panel = self.shared.panel();
+        let Some(record) = panel.get_mut(Kind::Machine, id) else { return false };
+        record.fields.set(name, Value::from(field));
+        true
     }
 
     /// Makes all keys and the session of a user worthless, its password too; false if there is

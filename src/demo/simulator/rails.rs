@@ -29,6 +29,30 @@ pub(crate) enum Value {
     List(Vec<Value>),
 }
 
+/// What a test may put into a field.
+#[derive(Clone, Copy, Debug)]
+pub enum Field {
+    /// Nothing.
+    Null,
+    /// A number.
+    Integer(i64),
+    /// An exact number, which JSON shows as a text.
+    Decimal(&'static str),
+    /// A text.
+    Text(&'static str),
+}
+
+impl From<Field> for Value {
+    fn from(field: Field) -> Self {
+        match field {
+            Field::Null => Self::Null,
+            Field::Integer(number) => Self::Integer(number),
+            Field::Decimal(text) => Self::decimal(text),
+            Field::Text(text) => Self::Text(text.to_owned()),
+        }
+    }
+}
+
 /// Named fields in the order in which they were set.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Object(Vec<(&'static str, Value)>);

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::StatusCode;
 use tower::Service;
 
-use super::{Answer, Coalesce, Hangar, Outbound};
+use super::{Answer, Coalesce, Hangar, Outbound, flight::Brought};
 use crate::{
     api::routes::RouteId,
     body::Read,
@@ -32,6 +33,19 @@ where
     S: Service<Outbound, Response = Answer, Error = Rejection> + Clone + Send + 'static,
     S::Future: Send,
 {
+    /// Notes that a route was fetched in a format, and fetches a pair if that is wanted.
+    pub(super) fn note_format(&self, miss: &Miss, brought: &Brought) {
+        let Some(format) = miss.key.format() else { return };
+        if brought.representation.status != StatusCode::OK || brought.not_stored.is_some() {
+            return;
+        }
+        let Hangar { book, shelf, .. } = &*self.hangar;
+        let upstream = &miss.exchange.call.caller.credential().upstream;
+        if let Some(permit) = book.fetched(upstream, miss.route, format, shelf.clock.now()) {
+            self.fetch_pair(miss, permit);
+        }
+    }
+
     /// Fetches a pair in a task of its own: nobody waits for it or is charged for it.
     pub(super) fn fetch_pair(&self, miss: &Miss, permit: Permit) {
         let Some(subject) = Subject::of(miss, &self.hangar) else { return };

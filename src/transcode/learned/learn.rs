@@ -5,7 +5,7 @@
 
 use super::{
     Unlearned,
-    map::{Form, Item, List, Map, RootObject, Scalar, Text},
+    map::{Form, Item, List, Map, Scalar, Text, Wrapped},
 };
 use crate::transcode::{
     json::is_integer,
@@ -50,21 +50,16 @@ fn root(map: &mut Map, json: &Tree<'_>, xml: &Tree<'_>) -> Result<Option<Pair>, 
             Ok(Some((0, 0, 0)))
         }
         Value::Object => {
-            let wrapped = is_wrapped(json, 0, xml, 0)?;
-            let learned = RootObject { name: name.into(), wrapped };
-            let known = map.root.object.get_or_insert_with(|| learned.clone());
-            if *known != learned {
-                return Err(Unlearned::Contradiction);
-            }
-            Ok(Some((usize::from(wrapped), 0, 0)))
+            known(&mut map.root.object)?;
+            Ok(Some((0, 0, 0)))
         }
         // Rails shows a lone value in a way of its own.
         _ => Err(Unlearned::Values),
     }
 }
 
-/// Whether an object of JSON is there only to name what an element shows: it has one member, of the
-/// element's name or another, and the element's members are those of the member.
+/// Whether an object of JSON is there only to name what an element shows: it has one member, and the
+/// element shows what that holds.
 fn is_wrapped(json: &Tree<'_>, j: usize, xml: &Tree<'_>, x: usize) -> Result<bool, Unlearned> {
     let (object, element) = (&json.nodes[j], &xml.nodes[x]);
     let mut members = json.children(j);
@@ -104,6 +99,10 @@ fn compare(
         return Err(Unlearned::Values);
     }
     match &node.value {
+        Value::Object if is_wrapped(json, j, xml, x)? => {
+            open.push((j + 1, x, wrapped(map, place, &json.nodes[j + 1].name)?));
+            return Ok(());
+        }
         Value::Object => return members(map, json, xml, (j, x, place), open),
         Value::Array => return items(map, json, xml, (j, x, place), open),
         Value::Text(text) => return learn_text(map, text, element, place),
@@ -174,6 +173,9 @@ fn members(
     if element.kind.is_some() || !(element.value == Value::Object || is_empty && blank) {
         return Err(Unlearned::Values);
     }
+    if map.places[place].wrapped.is_some() {
+        return Err(Unlearned::Contradiction);
+    }
     let mut known = map.places[place].object.take().unwrap_or_default();
     let (mut shown, mut hint) = (xml.children(x), 0);
     for (inner, member) in json.children(j) {
@@ -210,12 +212,9 @@ fn items(
     }
     let mut known = map.places[place].list.take().unwrap_or_default();
     let mut shown = xml.children(x);
-    for (inner, item) in json.children(j) {
+    for (inner, _) in json.children(j) {
         let (child, element) = shown.next().ok_or(Unlearned::Names)?;
-        let wrapped = item.value == Value::Object && is_wrapped(json, inner, xml, child)?;
-        let inner = inner + usize::from(wrapped);
-        let wrapper = wrapped.then(|| &*json.nodes[inner].name);
-        let to = item_place(map, &mut known, &element.name, wrapper)?;
+        let to = item_place(map, &mut known, &element.name)?;
         open.push((inner, child, to));
     }
     if shown.next().is_some() {
@@ -225,17 +224,26 @@ fn items(
     Ok(())
 }
 
-fn item_place(
-    map: &mut Map,
-    list: &mut List,
-    name: &str,
-    wrapper: Option<&str>,
-) -> Result<usize, Unlearned> {
+fn item_place(map: &mut Map, list: &mut List, name: &str) -> Result<usize, Unlearned> {
     if let Some(known) = &list.item {
-        let same = *known.name == *name && known.wrapper.as_deref() == wrapper;
-        return if same { Ok(known.place) } else { Err(Unlearned::Contradiction) };
+        return if *known.name == *name { Ok(known.place) } else { Err(Unlearned::Contradiction) };
     }
     let place = map.add()?;
-    list.item = Some(Item { name: name.into(), wrapper: wrapper.map(Into::into), place });
+    list.item = Some(Item { name: name.into(), place });
     Ok(place)
+}
+
+/// The place of what a wrapper of this name holds.
+fn wrapped(map: &mut Map, place: usize, name: &str) -> Result<usize, Unlearned> {
+    let at = &map.places[place];
+    match &at.wrapped {
+        _ if at.object.is_some() => Err(Unlearned::Contradiction),
+        Some(known) if *known.name == *name => Ok(known.place),
+        Some(_) => Err(Unlearned::Contradiction),
+        None => {
+            let inner = map.add()?;
+            map.places[place].wrapped = Some(Wrapped { name: name.into(), place: inner });
+            Ok(inner)
+        }
+    }
 }

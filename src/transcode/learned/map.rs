@@ -20,24 +20,15 @@ pub struct Map {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Root {
-    /// An object, or whatever is wrapped in one.
+    /// An object.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) object: Option<RootObject>,
+    pub(super) object: Option<Box<str>>,
     /// A list with items.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) list: Option<Box<str>>,
     /// A list without.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) empty_list: Option<Box<str>>,
-}
-
-/// What a root is called that is no list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RootObject {
-    pub(super) name: Box<str>,
-    /// In JSON it is the one member, of this name, of an object.
-    pub(super) wrapped: bool,
 }
 
 /// How what stands at a place looks in XML, by what it is in JSON.
@@ -60,6 +51,18 @@ pub(super) struct Place {
     pub(super) object: Option<Members>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) list: Option<List>,
+    /// An object that is there only to name what XML shows without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) wrapped: Option<Wrapped>,
+}
+
+/// What has a wrapper in JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wrapped {
+    /// The name of the one member of the wrapper.
+    pub(super) name: Box<str>,
+    pub(super) place: usize,
 }
 
 /// What the attribute `type` says; nothing if it is not there.
@@ -118,9 +121,6 @@ pub(super) struct List {
 pub(super) struct Item {
     /// What it is called in XML.
     pub(super) name: Box<str>,
-    /// In JSON it is the one member of an object, under this name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) wrapper: Option<Box<str>>,
     pub(super) place: usize,
 }
 
@@ -130,8 +130,8 @@ pub enum NoMap {
     /// It refers to a place that it does not have, or that leads back to itself.
     #[error("a place refers to one that is not behind it")]
     Reference,
-    /// It is too large.
-    #[error("it has more than {} places, or a longer name than any route has", Map::MOST_PLACES)]
+    /// It is empty or too large.
+    #[error("it has no place, or more than {} places", Map::MOST_PLACES)]
     Size,
 }
 
@@ -172,7 +172,9 @@ impl Map {
         for (at, place) in self.places.iter().enumerate() {
             let members = place.object.iter().flat_map(|members| members.all.iter());
             let items = place.list.iter().filter_map(|list| list.item.as_ref());
-            let mut led = members.map(|(_, to)| *to).chain(items.map(|item| item.place));
+            let wrapped = place.wrapped.iter().map(|wrapped| wrapped.place);
+            let led = members.map(|(_, to)| *to).chain(items.map(|item| item.place));
+            let mut led = led.chain(wrapped);
             // Only forwards: so a document is never followed in circles.
             if led.any(|to| to <= at || to >= self.places.len()) {
                 return Err(NoMap::Reference);

@@ -1,3 +1,5 @@
+//! Pairs that are learned from, and what is derived from either side of them.
+
 use super::*;
 use crate::transcode::{
     json,

@@ -13,23 +13,23 @@ use crate::transcode::{
 /// The JSON of a document of XML; `bytes` is about how long it will be.
 pub fn to_json(map: &Map, xml: &Tree<'_>, bytes: usize) -> Result<String, Unfit> {
     let mut writer = Writer { map, out: String::with_capacity(bytes), open: Vec::new() };
-    let Some(wrapped) = writer.root(&xml.nodes[0])? else { return Ok(writer.out) };
-    writer.value(&xml.nodes[0], 0, 0)?;
-    let mut at = 1;
-    while let Some((place, wrapper)) = writer.name(&xml.nodes, at)? {
-        let depth = writer.open.len();
-        writer.value(&xml.nodes[at], at, place)?;
-        if wrapper {
-            // What was opened is closed together with it.
-            match writer.open.get_mut(depth) {
-                Some(level) => level.wrapped = true,
-                None => writer.out.push('}'),
-            }
+    let root = &xml.nodes[0];
+    let names = &map.root;
+    let known = match (&root.value, root.end) {
+        (Value::Array, 1) if names.empty_list.as_deref() == Some(&*root.name) => {
+            return Ok("[]".to_owned());
         }
-        at += 1;
+        (Value::Array, 2..) if names.list.as_deref() == Some(&*root.name) => true,
+        _ => names.object.as_deref() == Some(&*root.name),
+    };
+    if !known {
+        return Err(Unfit::Name);
     }
-    if wrapped {
-        writer.out.push('}');
+    writer.value(root, 0, 0)?;
+    let mut at = 1;
+    while let Some(place) = writer.name(&xml.nodes, at)? {
+        writer.value(&xml.nodes[at], at, place)?;
+        at += 1;
     }
     Ok(writer.out)
 }
@@ -40,8 +40,8 @@ struct Level<'l> {
     holds: Holds<'l>,
     /// It has something already.
     begun: bool,
-    /// It is the one member of an object.
-    wrapped: bool,
+    /// So many wrappers are closed with it.
+    wrappers: usize,
 }
 
 enum Holds<'l> {
@@ -57,30 +57,9 @@ struct Writer<'l> {
 }
 
 impl<'l> Writer<'l> {
-    /// Begins the document; says whether its root is wrapped, and nothing if that is all of it.
-    fn root(&mut self, root: &Node<'_>) -> Result<Option<bool>, Unfit> {
-        let is = |name: &Option<Box<str>>| name.as_deref() == Some(&*root.name);
-        if root.value == Value::Array {
-            let names = &self.map.root;
-            if root.end == 1 && is(&names.empty_list) {
-                self.out.push_str("[]");
-                return Ok(None);
-            }
-            if root.end > 1 && is(&names.list) {
-                return Ok(Some(false));
-            }
-        }
-        let known = self.map.root.object.as_ref().filter(|known| *known.name == *root.name);
-        let known = known.ok_or(Unfit::Name)?;
-        if known.wrapped {
-            self.wrap(&known.name);
-        }
-        Ok(Some(known.wrapped))
-    }
-
-    /// Closes what ends before a node, and writes what stands before its value. Gives its place, and
-    /// whether it is wrapped; nothing at the end of the document.
-    fn name(&mut self, nodes: &[Node<'_>], at: usize) -> Result<Option<(usize, bool)>, Unfit> {
+    /// Closes what ends before a node, and writes what stands before its value. Gives its place;
+    /// nothing at the end of the document.
+    fn name(&mut self, nodes: &[Node<'_>], at: usize) -> Result<Option<usize>, Unfit> {
         self.close(at);
         let Some(level) = self.open.last_mut() else { return Ok(None) };
         let node = &nodes[at];
@@ -92,15 +71,9 @@ impl<'l> Writer<'l> {
                 let place = members.find(&node.name, hint).ok_or(Unfit::Name)?;
                 push_string(&mut self.out, &node.name);
                 self.out.push(':');
-                Ok(Some((place, false)))
+                Ok(Some(place))
             }
-            Holds::Items(item) if *item.name == *node.name => {
-                let item: &'l Item = item;
-                if let Some(wrapper) = &item.wrapper {
-                    self.wrap(wrapper);
-                }
-                Ok(Some((item.place, item.wrapper.is_some())))
-            }
+            Holds::Items(item) if *item.name == *node.name => Ok(Some(item.place)),
             Holds::Items(_) => Err(Unfit::Name),
         }
     }
@@ -111,10 +84,29 @@ impl<'l> Writer<'l> {
         self.out.push(':');
     }
 
-    /// Writes a value, or opens it.
+    /// Writes a value with what wraps it, or opens it.
     fn value(&mut self, node: &Node<'_>, at: usize, place: usize) -> Result<(), Unfit> {
         let map = self.map;
-        let place: &'l Place = &map.places[place];
+        let mut place: &'l Place = &map.places[place];
+        let mut wrappers = 0;
+        while let Some(wrapped) = &place.wrapped
+            && is_container(node, place)
+        {
+            self.wrap(&wrapped.name);
+            place = &map.places[wrapped.place];
+            wrappers += 1;
+        }
+        let depth = self.open.len();
+        self.plain(node, at, place)?;
+        match self.open.get_mut(depth) {
+            // What was opened is closed together with them.
+            Some(level) => level.wrappers = wrappers,
+            None => self.out.extend(std::iter::repeat_n('}', wrappers)),
+        }
+        Ok(())
+    }
+
+    fn plain(&mut self, node: &Node<'_>, at: usize, place: &'l Place) -> Result<(), Unfit> {
         match &node.value {
             Value::Null if is_of(&place.null, node.kind) => self.out.push_str("null"),
             Value::Array => {
@@ -144,10 +136,7 @@ impl<'l> Writer<'l> {
         let is_word = is_of(&place.boolean, kind) && matches!(text, "true" | "false");
         let numbers = if is_integer(text) { &place.integer } else { &place.fraction };
         let is_number = is_of(numbers, kind) && is_number(text);
-        let is_empty_object = place.object.is_some()
-            && kind.is_none()
-            && text.starts_with('\n')
-            && text[1..].bytes().all(|byte| byte == b' ');
+        let is_empty_object = place.object.is_some() && kind.is_none() && is_blank(text);
         match (known, is_word || is_number, is_empty_object) {
             (Some(known), false, false) => self.characters(known, text),
             (None, true, false) => {
@@ -177,7 +166,7 @@ impl<'l> Writer<'l> {
     }
 
     fn begin(&mut self, end: usize, holds: Holds<'l>) {
-        self.open.push(Level { end, holds, begun: false, wrapped: false });
+        self.open.push(Level { end, holds, begun: false, wrappers: 0 });
     }
 
     /// Closes what ends before a node.
@@ -185,13 +174,28 @@ impl<'l> Writer<'l> {
         while self.open.last().is_some_and(|level| level.end == at) {
             let Some(level) = self.open.pop() else { return };
             self.out.push(if matches!(level.holds, Holds::Items(_)) { ']' } else { '}' });
-            if level.wrapped {
-                self.out.push('}');
-            }
+            self.out.extend(std::iter::repeat_n('}', level.wrappers));
         }
     }
 }
 
 fn is_of(known: &Option<Scalar>, kind: Option<&str>) -> bool {
     known.as_ref().is_some_and(|known| known.is_of(kind))
+}
+
+/// Whether an element is one of those that have a wrapper: no scalar of its place.
+fn is_container(node: &Node<'_>, place: &Place) -> bool {
+    match &node.value {
+        Value::Object | Value::Array => true,
+        Value::Text(text) => {
+            let scalar = place.text.as_ref().is_some_and(|known| known.is_of(node.kind));
+            node.kind.is_none() && is_blank(text) && !scalar
+        }
+        Value::Null | Value::Boolean(_) | Value::Number(_) => false,
+    }
+}
+
+/// Whether a text is what stands within an object without members.
+fn is_blank(text: &str) -> bool {
+    text.strip_prefix('\n').is_some_and(|rest| rest.bytes().all(|byte| byte == b' '))
 }

@@ -7,7 +7,7 @@ use super::{
 use crate::transcode::{
     json::is_integer,
     time::without_fraction,
-    tree::{Node, Tree, Value},
+    tree::{Tree, Value},
     xml::{DECLARATION, push_text},
 };
 
@@ -16,41 +16,30 @@ pub fn to_xml(map: &Map, json: &Tree<'_>, bytes: usize) -> Result<String, Unfit>
     let mut out = String::with_capacity(bytes * 2 + 256);
     out.push_str(DECLARATION);
     let root = &json.nodes[0];
-    let (name, at) = match root.value {
+    let name = match root.value {
         Value::Array if root.end == 1 => {
             let name = map.root.empty_list.as_deref().ok_or(Unfit::Name)?;
             open_tag(&mut out, 0, name, " type=\"array\"/>\n");
             return Ok(out);
         }
-        Value::Array => (map.root.list.as_deref().ok_or(Unfit::Name)?, 0),
-        Value::Object => {
-            let known = map.root.object.as_ref().ok_or(Unfit::Name)?;
-            (&*known.name, if known.wrapped { only_member(json, 0, &known.name)? } else { 0 })
-        }
+        Value::Array => &map.root.list,
+        Value::Object => &map.root.object,
         _ => return Err(Unfit::Kind),
     };
+    let name = name.as_deref().ok_or(Unfit::Name)?;
     let mut writer = Writer { map, out, open: Vec::new() };
-    writer.value(name, &json.nodes[at], at, 0)?;
-    let mut at = at + 1;
+    let mut at = writer.value(name, json, 0, 0)?;
     loop {
         writer.close(at);
         let Some(level) = writer.open.last_mut() else { return Ok(writer.out) };
         let node = &json.nodes[at];
-        let (name, inner, place) = match &mut level.holds {
+        let (name, place) = match &mut level.holds {
             Holds::Members(members, hint) => {
-                let place = members.find(&node.name, hint).ok_or(Unfit::Name)?;
-                (&*node.name, at, place)
+                (&*node.name, members.find(&node.name, hint).ok_or(Unfit::Name)?)
             }
-            Holds::Items(item) => match &item.wrapper {
-                Some(wrapper) if node.value == Value::Object => {
-                    (&*item.name, only_member(json, at, wrapper)?, item.place)
-                }
-                Some(_) => return Err(Unfit::Kind),
-                None => (&*item.name, at, item.place),
-            },
+            Holds::Items(item) => (&*item.name, item.place),
         };
-        writer.value(name, &json.nodes[inner], inner, place)?;
-        at = inner + 1;
+        at = writer.value(name, json, at, place)?;
     }
 }
 
@@ -82,16 +71,23 @@ struct Writer<'l> {
 }
 
 impl<'l> Writer<'l> {
-    /// Writes a value, or opens it.
+    /// Writes a value, or opens it, without what wraps it. Gives the place of the next.
     fn value(
         &mut self,
         name: &'l str,
-        node: &Node<'_>,
-        at: usize,
+        json: &Tree<'_>,
+        mut at: usize,
         place: usize,
-    ) -> Result<(), Unfit> {
+    ) -> Result<usize, Unfit> {
         let (map, depth, out) = (self.map, self.open.len(), &mut self.out);
-        let place: &'l Place = &map.places[place];
+        let mut place: &'l Place = &map.places[place];
+        while let Some(wrapped) = &place.wrapped
+            && json.nodes[at].value == Value::Object
+        {
+            at = only_member(json, at, &wrapped.name)?;
+            place = &map.places[wrapped.place];
+        }
+        let node = &json.nodes[at];
         match &node.value {
             Value::Null => {
                 let known = place.null.as_ref().ok_or(Unfit::Kind)?;
@@ -134,7 +130,7 @@ impl<'l> Writer<'l> {
                 }
             }
         }
-        Ok(())
+        Ok(at + 1)
     }
 
     /// Closes what ends here.
