@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     api::{
+        format::{Terms, Wishes},
         routes::{Listed, RouteTable},
         target::Target,
     },
@@ -72,6 +73,8 @@ pub struct Deciders<'a> {
     pub max_target: usize,
     /// Whether reads of routes that are not listed change nothing.
     pub unlisted_reads_harmless: bool,
+    /// Whether contradicting formats are refused.
+    pub strict_formats: bool,
     /// The entries.
     pub shelf: &'a Shelf,
     /// The tokens.
@@ -134,7 +137,10 @@ impl Deciders<'_> {
         let checked = grant.check(self.now, known.unwrap_or(IpAddr::from([127, 0, 0, 1])));
         checked.map_err(|why| Rejection::Token(why.into()))?;
         judge(routes, &grant.scopes, method, &target, effect)?;
-        let (ask, format) = ask(routes, &target, effect, headers, grant.tenant.default_format)?;
+        let default = grant.tenant.default_format;
+        let terms = Terms { only: None, default, strict: self.strict_formats };
+        let wishes = Wishes::of(&target, headers, false);
+        let (ask, format) = ask(routes, &target, effect, &wishes, terms)?;
         explanation.format = format.map(|format| format.as_str().to_owned());
         match effect {
             Effect::Read(listed) => {

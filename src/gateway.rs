@@ -51,6 +51,9 @@ crate::section! {
         /// Whether reads of routes that are not listed change nothing. If not, they count as
         /// writes of their partition and need a token that may write.
         pub unlisted_reads_harmless: bool = false,
+        /// Whether a request is refused whose suffix, `?format=` and Accept do not agree on a format,
+        /// or whose body is neither JSON, XML nor a form.
+        pub strict_formats: bool = false,
     }
 }
 
@@ -116,7 +119,7 @@ pub fn request_path(
         // Scopes and guarded routes, for the method that will really run.
         .layer(authorise::layer(Arc::clone(routes), config.max_inspected_body.0))
         // Which format is answered; the cache keeps each one by itself.
-        .layer(negotiate::layer(Arc::clone(routes)))
+        .layer(negotiate::layer(Arc::clone(routes), config.strict_formats))
         // Around everything that a write does, so that no outcome escapes it.
         .layer(invalidate::layer(Arc::clone(rules)))
         // Fresh hits end here, and some are put to the test.

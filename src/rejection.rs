@@ -11,7 +11,7 @@ use http::{
 
 use crate::{
     api::{
-        format::{ErrorFormat, NotAcceptable},
+        format::{ErrorFormat, Unacceptable},
         method::OverrideError,
         target::TargetError,
     },
@@ -72,9 +72,9 @@ pub enum Rejection {
     /// A route that mints, changes or shows credentials.
     #[error("this route handles credentials and is not served through the gateway")]
     Guarded,
-    /// A format that the upstream does not speak.
+    /// A format that there is not.
     #[error(transparent)]
-    NotAcceptable(#[from] NotAcceptable),
+    Format(#[from] Unacceptable),
     /// A read that only the cache was to answer.
     #[error("this is not kept, and the request wants nothing else (only-if-cached)")]
     NotCached,
@@ -189,10 +189,9 @@ impl Rejection {
             ErrorFormat::Upstream(format) => {
                 (errors::content_type(format), errors::render(format, &[&message]))
             }
-            ErrorFormat::Problem => {
+            ErrorFormat::Problem(format) => {
                 let title = terms.status.canonical_reason().unwrap_or("Refused");
-                let body = errors::problem(terms.status, terms.code, title, &message);
-                (errors::PROBLEM, body)
+                errors::problem(format, terms.status, terms.code, title, &message)
             }
         }
     }
@@ -227,7 +226,15 @@ impl Rejection {
             Self::ReadOnly => plain(StatusCode::FORBIDDEN, "read_only_token"),
             Self::OutOfScope => plain(StatusCode::FORBIDDEN, "out_of_scope"),
             Self::Guarded => plain(StatusCode::FORBIDDEN, "guarded_route"),
-            Self::NotAcceptable(_) => plain(StatusCode::NOT_ACCEPTABLE, "not_acceptable"),
+            Self::Format(Unacceptable::NotAcceptable(_)) => {
+                plain(StatusCode::NOT_ACCEPTABLE, "not_acceptable")
+            }
+            Self::Format(Unacceptable::Contradiction) => {
+                plain(StatusCode::NOT_ACCEPTABLE, "contradicting_formats")
+            }
+            Self::Format(Unacceptable::UnsupportedMediaType) => {
+                plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
+            }
             Self::NotCached => plain(StatusCode::GATEWAY_TIMEOUT, "not_cached"),
             // What is left of the body is not worth reading.
             Self::BodyTooLarge(_) => {

@@ -272,6 +272,7 @@ impl Explain for Explanations {
             trusted_from: &|class| sampler.trusted_from(class),
             max_target: config.max_target.get(),
             unlisted_reads_harmless: config.unlisted_reads_harmless,
+            strict_formats: config.strict_formats,
             shelf: &sampler.shelf,
             snapshot: &self.directory.snapshot(),
             decisions: &observer.decisions,

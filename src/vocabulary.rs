@@ -369,3 +369,13 @@ closed! {
         Xml => "xml",
     }
 }
+
+impl Format {
+    /// The one of the two that it is not.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Json => Self::Xml,
+            Self::Xml => Self::Json,
+        }
+    }
+}

@@ -1,18 +1,34 @@
 //! Which format is answered, decided as Rails would, and never left to chance.
 //!
+//! The first line that applies decides:
+//!
 //! | the client sends | answered |
 //! |---|---|
-//! | a suffix `.json` or `.xml` | that format, whatever Accept says |
-//! | `?format=json` or `xml` | that format |
+//! | a suffix `.json` or `.xml`, wherever it stands | that format |
+//! | `?format=json` or `?format=xml` | that format |
 //! | `?format=` anything else | 406 |
-//! | an Accept that names JSON or XML | the one it prefers |
-//! | no Accept, `*/*`, `application/*` | the tenant's default format |
+//! | an Accept that names JSON or XML | the one with the greater weight, of equals the first |
+//! | no Accept, an empty one, `*/*`, `application/*` | the tenant's default format, unless it has `q=0` |
+//! | a browser's Accept: `text/html`, and `*/*` among others | the tenant's default format |
 //! | an Accept that names neither | 406 |
 //!
-//! Rails answers HTML, or 406 with an empty body, where this table says "default": it is what the
-//! upstream's clients get wrong most often, and no client wants the HTML.
+//! Then, whatever decided:
+//!
+//! | | lenient | strict |
+//! |---|---|---|
+//! | the upstream has it in another format alone, and nothing is converted | 406 | 406 |
+//! | the suffix and `?format=` do not agree | the suffix | 406 |
+//! | the Accept excludes what suffix or `?format=` name | as if there were none | 406 |
+//! | a body with a Content-Type that is neither JSON, XML nor a form | passed on | 415 |
+//!
+//! A Content-Type says what the body is, and nothing of the answer. Rails answers HTML, or 406 with an
+//! empty body, where this table says "default": it is what the upstream's clients get wrong most
+//! often, and no client wants the HTML. A refusal names the choices.
 
-use http::{HeaderMap, header::CONTENT_TYPE};
+use http::{
+    HeaderMap,
+    header::{ACCEPT, CONTENT_TYPE},
+};
 
 use crate::vocabulary::Format;
 
@@ -24,13 +40,52 @@ pub enum ErrorFormat {
     /// The upstream's own shape.
     Upstream(Format),
     /// RFC 9457 problem details, for those who accept them.
-    Problem,
+    Problem(Format),
 }
 
-/// The client wants a format that the upstream does not speak.
+/// What a request says of formats.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wishes<'a> {
+    /// The suffix of its path.
+    pub suffix: Option<Format>,
+    /// The value of `?format=`.
+    pub parameter: Option<String>,
+    /// Its Accept.
+    pub accept: Option<&'a str>,
+    /// The Content-Type of its body; none without a body.
+    pub content_type: Option<&'a str>,
+}
+
+/// What can be answered, and how wishes are taken that contradict each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// The one format that there is; none where there are both.
+    pub only: Option<Format>,
+    /// What is answered to those who do not say.
+    pub default: Format,
+    /// A contradiction is refused.
+    pub strict: bool,
+}
+
+/// Why a request's wishes cannot be met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("only JSON and XML can be answered; ask with .json, .xml or an Accept that names one")]
-pub struct NotAcceptable;
+pub enum Unacceptable {
+    /// No format that there is, is wished for.
+    #[error("{}", choices(*.0))]
+    NotAcceptable(Option<Format>),
+    /// What says the format says two things.
+    #[error(
+        "the suffix, ?format= and Accept do not agree on a format; name one of JSON and XML, or \
+         leave all but one away"
+    )]
+    Contradiction,
+    /// A body of no kind that the upstream reads.
+    #[error(
+        "the body has to be application/json, application/xml, application/x-www-form-urlencoded \
+         or multipart/form-data, and its Content-Type has to say so"
+    )]
+    UnsupportedMediaType,
+}
 
 /// What an Accept header says of the two formats.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,46 +95,104 @@ enum Wish {
     Other,
 }
 
-/// Decides by the table above.
-pub fn negotiate(
-    target: &Target,
-    accept: Option<&str>,
-    default: Format,
-) -> Result<Format, NotAcceptable> {
-    if let Some(suffix) = target.suffix() {
-        return Ok(suffix.format);
-    }
-    match target.format_parameter().as_deref() {
-        Some("json") => return Ok(Format::Json),
-        Some("xml") => return Ok(Format::Xml),
-        Some(_) => return Err(NotAcceptable),
-        None => {}
-    }
-    match accept.map_or(Wish::Anything, wish) {
-        Wish::Prefers(format) => Ok(format),
-        Wish::Anything => Ok(default),
-        Wish::Other => Err(NotAcceptable),
+impl<'a> Wishes<'a> {
+    /// Those of a request.
+    pub fn of(target: &Target, headers: &'a HeaderMap, has_body: bool) -> Self {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        Self {
+            suffix: target.suffix().map(|suffix| suffix.format),
+            parameter: target.format_parameter(),
+            accept: text(ACCEPT),
+            content_type: text(CONTENT_TYPE).filter(|_| has_body),
+        }
     }
 }
 
-/// The format of a refusal. Total: it looks at what was sent, valid or not.
-pub fn error_format(path: &str, accept: Option<&str>) -> ErrorFormat {
-    if accept.is_some_and(|a| a.contains("application/problem+json")) {
-        return ErrorFormat::Problem;
+/// Decides by the tables above.
+pub fn negotiate(wishes: &Wishes<'_>, terms: Terms) -> Result<Format, Unacceptable> {
+    let none = Unacceptable::NotAcceptable(terms.only);
+    let parameter = match wishes.parameter.as_deref() {
+        Some("json") => Some(Format::Json),
+        Some("xml") => Some(Format::Xml),
+        // A suffix is enough for Rails, and what stands behind it is not looked at.
+        Some(_) if terms.strict || wishes.suffix.is_none() => return Err(none),
+        Some(_) | None => None,
+    };
+    let named = wishes.suffix.or(parameter);
+    let accepted = wishes.accept.map_or(Wish::Anything, wish);
+    let format = match (named, accepted) {
+        (Some(named), _) => named,
+        (None, Wish::Prefers(format)) => format,
+        (None, Wish::Anything) => match wishes.accept {
+            Some(accept) if !permits(accept, terms.default) => terms.default.other(),
+            Some(_) | None => terms.default,
+        },
+        (None, Wish::Other) => return Err(none),
+    };
+    if terms.only.is_some_and(|only| only != format) {
+        return Err(none);
     }
-    let path = path.split('?').next().unwrap_or(path);
+    if terms.strict {
+        let agree = parameter.is_none_or(|parameter| parameter == format);
+        if !agree || !wishes.accept.is_none_or(|accept| permits(accept, format)) {
+            return Err(Unacceptable::Contradiction);
+        }
+        if !wishes.content_type.is_none_or(is_read_upstream) {
+            return Err(Unacceptable::UnsupportedMediaType);
+        }
+    }
+    Ok(format)
+}
+
+/// The format of a refusal, by the same tables. Total: it looks at what was sent, valid or not.
+pub fn error_format(path: &str, query: Option<&str>, accept: Option<&str>) -> ErrorFormat {
+    if let Some(format) = accept.and_then(problem) {
+        return ErrorFormat::Problem(format);
+    }
     let suffix = match memchr::memchr(b'.', path.as_bytes()) {
         Some(_) => path.split('/').find_map(|segment| segment.rsplit_once('.').map(|(_, s)| s)),
         None => None,
     };
-    match suffix {
-        Some("xml") => return ErrorFormat::Upstream(Format::Xml),
-        Some("json") => return ErrorFormat::Upstream(Format::Json),
-        _ => {}
+    let parameter = || {
+        let mut pairs = query.unwrap_or_default().split('&');
+        pairs.find_map(|pair| pair.strip_prefix("format="))
+    };
+    let named = |name: &str| match name {
+        "xml" => Some(Format::Xml),
+        "json" => Some(Format::Json),
+        _ => None,
+    };
+    let named = suffix.and_then(named).or_else(|| parameter().and_then(named));
+    ErrorFormat::Upstream(named.unwrap_or_else(|| match accept.map(wish) {
+        Some(Wish::Prefers(format)) => format,
+        Some(Wish::Anything | Wish::Other) | None => Format::Json,
+    }))
+}
+
+/// The format of problem details that an Accept names, if it names any.
+fn problem(accept: &str) -> Option<Format> {
+    let mut best: Option<(f32, Format)> = None;
+    for range in accept.split(',').map(str::trim) {
+        let format = match essence(range) {
+            "application/problem+json" => Format::Json,
+            "application/problem+xml" => Format::Xml,
+            _ => continue,
+        };
+        let quality = quality(range);
+        if quality > best.map_or(0.0, |(quality, _)| quality) {
+            best = Some((quality, format));
+        }
     }
-    match accept.map(wish) {
-        Some(Wish::Prefers(format)) => ErrorFormat::Upstream(format),
-        Some(Wish::Anything | Wish::Other) | None => ErrorFormat::Upstream(Format::Json),
+    best.map(|(_, format)| format)
+}
+
+fn choices(only: Option<Format>) -> &'static str {
+    match only {
+        None => {
+            "only JSON and XML can be answered; ask with .json, .xml or an Accept that names one"
+        }
+        Some(Format::Json) => "only JSON can be answered here; ask with .json",
+        Some(Format::Xml) => "only XML can be answered here; ask with .xml",
     }
 }
 
@@ -121,7 +234,7 @@ const BINARY: [&str; 6] = [
 
 /// The format of a media type, whatever its parameters.
 pub fn of_media_type(value: &str) -> Option<Format> {
-    let essence = value.split(';').next().unwrap_or(value).trim();
+    let essence = essence(value);
     let is = |name: &str| essence.eq_ignore_ascii_case(name);
     if is("application/json") || is("text/x-json") || is("application/jsonrequest") {
         Some(Format::Json)
@@ -155,9 +268,33 @@ fn wish(accept: &str) -> Wish {
     }
 }
 
+/// Whether an Accept allows a format: it names it, or nothing that excludes it.
+fn permits(accept: &str, format: Format) -> bool {
+    let ranges = || accept.split(',').map(str::trim).filter(|range| !range.is_empty());
+    let named = ranges().filter(|range| of_media_type(range) == Some(format));
+    let named =
+        named.map(quality).fold(None, |best: Option<f32>, q| Some(best.map_or(q, |b| b.max(q))));
+    match named {
+        Some(quality) => quality > 0.0,
+        None => ranges().next().is_none() || ranges().any(|r| is_wildcard(r) && quality(r) > 0.0),
+    }
+}
+
+/// Whether a body of this type is one that Rails reads parameters from.
+fn is_read_upstream(content_type: &str) -> bool {
+    let essence = essence(content_type);
+    let forms = ["application/x-www-form-urlencoded", "multipart/form-data"];
+    of_media_type(content_type).is_some()
+        || forms.iter().any(|form| essence.eq_ignore_ascii_case(form))
+}
+
+/// A media type without its parameters.
+fn essence(value: &str) -> &str {
+    value.split(';').next().unwrap_or(value).trim()
+}
+
 fn is_wildcard(range: &str) -> bool {
-    let essence = range.split(';').next().unwrap_or(range).trim();
-    matches!(essence, "*/*" | "application/*" | "*")
+    matches!(essence(range), "*/*" | "application/*" | "*")
 }
 
 fn quality(range: &str) -> f32 {
@@ -167,74 +304,4 @@ fn quality(range: &str) -> f32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use http::{Version, header::HOST};
-
-    use super::*;
-
-    #[test]
-    fn what_may_be_text_is_searched() {
-        let search = |value: Option<&str>| {
-            let mut headers = HeaderMap::new();
-            if let Some(value) = value {
-                headers.insert(CONTENT_TYPE, value.parse().expect("a header value"));
-            }
-            to_search(&headers, Some(Format::Xml))
-        };
-        let (json, xml) = (Some(Format::Json), Some(Format::Xml));
-        assert_eq!(search(Some("application/hal+json; charset=utf-8")), json);
-        assert_eq!(search(Some("application/problem+json")), json);
-        assert_eq!(search(Some("Text/HTML")), xml);
-        assert_eq!(search(Some("application/atom+xml")), xml);
-        assert_eq!(search(Some("application/unheard-of")), xml);
-        assert_eq!(search(None), xml);
-        assert_eq!(search(Some("image/png")), None);
-        assert_eq!(search(Some("application/octet-stream")), None);
-    }
-
-    fn check(target: &str, accept: Option<&str>, expected: Option<Format>) {
-        let mut headers = HeaderMap::new();
-        headers.insert(HOST, "a".parse().expect("a header value"));
-        let uri = target.parse().expect("a target");
-        let canonical = Target::canonicalize(&uri, &headers, Version::HTTP_11, 1000);
-        let got = negotiate(&canonical.expect("a target"), accept, Format::Json).ok();
-        assert_eq!(got, expected, "{target} {accept:?}");
-    }
-
-    #[test]
-    fn the_published_table() {
-        let (json, xml) = (Some(Format::Json), Some(Format::Xml));
-        check("/vms.xml", Some("application/json"), xml);
-        check("/vms.json?format=xml", Some("text/html"), json);
-        check("/t.xml/page/2", None, xml);
-        check("/vms?format=xml", Some("application/json"), xml);
-        check("/vms?format=csv", Some("application/json"), None);
-        check("/vms", Some("application/json"), json);
-        check("/vms", Some("application/xml"), xml);
-        check("/vms", Some("text/xml; charset=utf-8"), xml);
-        check("/vms", Some("application/json;q=0.5, application/xml"), xml);
-        check("/vms", Some("application/xml, application/json"), xml);
-        check("/vms", Some("application/json, text/plain, */*"), json);
-        check("/vms", None, json);
-        check("/vms", Some("*/*"), json);
-        check("/vms", Some("application/*"), json);
-        check("/vms", Some(""), json);
-        check("/vms", Some("text/html,application/xml;q=0.9,*/*;q=0.8"), json);
-        check("/vms", Some("text/html"), None);
-        check("/vms", Some("application/xml;q=0"), None);
-    }
-
-    #[test]
-    fn a_refusal_has_a_format_whatever_was_sent() {
-        let json = ErrorFormat::Upstream(Format::Json);
-        let xml = ErrorFormat::Upstream(Format::Xml);
-        assert_eq!(error_format("/vms.xml?x=.json", None), xml);
-        assert_eq!(error_format("/t.xml/page/1", Some("application/json")), xml);
-        assert_eq!(error_format("/%zz", Some("application/xml")), xml);
-        assert_eq!(error_format("", Some("text/html")), json);
-        assert_eq!(
-            error_format("/vms.xml", Some("application/problem+json")),
-            ErrorFormat::Problem
-        );
-    }
-}
+mod tests;

@@ -233,7 +233,7 @@ fn settlement_of(rejection: &Rejection) -> Settlement {
         | Rejection::ReadOnly
         | Rejection::OutOfScope
         | Rejection::Guarded
-        | Rejection::NotAcceptable(_)
+        | Rejection::Format(_)
         | Rejection::NotCached
         | Rejection::Overloaded
         | Rejection::NoUpstream

@@ -1,13 +1,18 @@
 //! Decides which format is answered, and how the upstream is asked for it.
 
 use futures_util::future::Either;
-use http::{HeaderMap, header::ACCEPT, uri::PathAndQuery};
+use http::uri::PathAndQuery;
+use http_body::Body as _;
 use std::sync::Arc;
 use tower::{Layer, Service, layer::layer_fn};
 
 use super::{Answer, Step, always_ready, refuse};
 use crate::{
-    api::{format::negotiate, routes::RouteTable, target::Target},
+    api::{
+        format::{Terms, Wishes, negotiate},
+        routes::RouteTable,
+        target::Target,
+    },
     call::{Aimed, Call, Effect, Exchange},
     rejection::Rejection,
     vocabulary::Format,
@@ -18,11 +23,15 @@ use crate::{
 pub struct Negotiate<S> {
     inner: S,
     routes: Arc<RouteTable>,
+    strict: bool,
 }
 
-/// Negotiates by the routes and the tenant's default format.
-pub fn layer<S>(routes: Arc<RouteTable>) -> impl Layer<S, Service = Negotiate<S>> + Clone {
-    layer_fn(move |inner| Negotiate { inner, routes: Arc::clone(&routes) })
+/// Negotiates by the routes and the tenant's default format; `strict` refuses contradictions.
+pub fn layer<S>(
+    routes: Arc<RouteTable>,
+    strict: bool,
+) -> impl Layer<S, Service = Negotiate<S>> + Clone {
+    layer_fn(move |inner| Negotiate { inner, routes: Arc::clone(&routes), strict })
 }
 
 impl<S> Service<Call> for Negotiate<S>
@@ -45,9 +54,11 @@ where
 
 impl<S> Negotiate<S> {
     fn exchange(&self, call: Call) -> Result<Exchange, Rejection> {
-        let Aimed { target, effect, headers, record, .. } = &call.request;
+        let Aimed { target, effect, headers, record, body, .. } = &call.request;
+        let wishes = Wishes::of(target, headers, !body.is_end_stream());
         let default = call.caller.grant().tenant.default_format;
-        let (ask, format) = ask(&self.routes, target, *effect, headers, default)?;
+        let terms = Terms { only: None, default, strict: self.strict };
+        let (ask, format) = ask(&self.routes, target, *effect, &wishes, terms)?;
         if let Some(format) = format {
             record.format.set(format);
         }
@@ -60,11 +71,10 @@ pub fn ask(
     routes: &RouteTable,
     target: &Target,
     effect: Effect,
-    headers: &HeaderMap,
-    default: Format,
+    wishes: &Wishes<'_>,
+    terms: Terms,
 ) -> Result<(PathAndQuery, Option<Format>), Rejection> {
-    let accept = headers.get(ACCEPT).and_then(|v| v.to_str().ok());
-    let wished = negotiate(target, accept, default);
+    let wished = negotiate(wishes, terms);
     let as_it_is = || target.path_and_query().clone();
     Ok(match effect {
         Effect::Read(listed) => {

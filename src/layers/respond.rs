@@ -84,7 +84,7 @@ where
         }
         let accept = request.headers.get(ACCEPT).and_then(|v| v.to_str().ok());
         Either::Right(Responding {
-            format: error_format(request.uri.path(), accept),
+            format: error_format(request.uri.path(), request.uri.query(), accept),
             record: Arc::clone(&request.record),
             metrics: Arc::clone(&self.metrics),
             inner: AssertUnwindSafe(self.inner.call(request)).catch_unwind(),

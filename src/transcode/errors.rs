@@ -16,8 +16,11 @@ pub const JSON: &str = "application/json; charset=utf-8";
 /// The content type of XML, as the upstream spells it.
 pub const XML: &str = "application/xml; charset=utf-8";
 
-/// The content type of RFC 9457 problem details.
-pub const PROBLEM: &str = "application/problem+json";
+/// The content type of RFC 9457 problem details in JSON.
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// The content type of RFC 9457 problem details in XML.
+pub const PROBLEM_XML: &str = "application/problem+xml";
 
 /// RFC 9457 problem details. `type` is absent, which means `about:blank`: the code says it all.
 #[derive(Serialize)]
@@ -45,11 +48,41 @@ pub fn render(format: Format, messages: &[&str]) -> Bytes {
     Bytes::from(text)
 }
 
-/// Problem details of RFC 9457, with the gateway's error code as an extension member.
+/// Problem details of RFC 9457, with the gateway's error code as an extension member; their content
+/// type stands before them.
 #[expect(clippy::missing_panics_doc, reason = "strings and a number always serialize")]
-pub fn problem(status: StatusCode, code: &str, title: &str, detail: &str) -> Bytes {
+pub fn problem(
+    format: Format,
+    status: StatusCode,
+    code: &str,
+    title: &str,
+    detail: &str,
+) -> (&'static str, Bytes) {
+    if format == Format::Xml {
+        return (PROBLEM_XML, Bytes::from(xml_problem(status, code, title, detail)));
+    }
     let problem = Problem { status: status.as_u16(), title, detail, code };
-    Bytes::from(serde_json::to_vec(&problem).expect("strings and a number always serialize"))
+    let json = serde_json::to_vec(&problem).expect("strings and a number always serialize");
+    (PROBLEM_JSON, Bytes::from(json))
+}
+
+fn xml_problem(status: StatusCode, code: &str, title: &str, detail: &str) -> String {
+    let mut text = String::from(DECLARATION);
+    text.push_str("<problem xmlns=\"urn:ietf:rfc:7807\">\n");
+    let status = status.as_u16().to_string();
+    for (name, value) in
+        [("status", &*status), ("title", title), ("detail", detail), ("code", code)]
+    {
+        text.push_str("  <");
+        text.push_str(name);
+        text.push('>');
+        push_text(&mut text, value);
+        text.push_str("</");
+        text.push_str(name);
+        text.push_str(">\n");
+    }
+    text.push_str("</problem>\n");
+    text
 }
 
 fn json(messages: &[&str]) -> String {
@@ -124,8 +157,16 @@ mod tests {
 
     #[test]
     fn a_problem_names_its_code() {
-        let body = problem(StatusCode::TOO_MANY_REQUESTS, "limited", "Too many", "Wait \"2\" s");
-        let want = r#"{"status":429,"title":"Too many","detail":"Wait \"2\" s","code":"limited"}"#;
-        assert_eq!(body, want);
+        let problem = |format| {
+            problem(format, StatusCode::TOO_MANY_REQUESTS, "limited", "Too many", "Wait \"<2>\" s")
+        };
+        let want =
+            r#"{"status":429,"title":"Too many","detail":"Wait \"<2>\" s","code":"limited"}"#;
+        assert_eq!(problem(Format::Json), ("application/problem+json", want.into()));
+        let want = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+                    <problem xmlns=\"urn:ietf:rfc:7807\">\n  <status>429</status>\n  \
+                    <title>Too many</title>\n  <detail>Wait \"&lt;2&gt;\" s</detail>\n  \
+                    <code>limited</code>\n</problem>\n";
+        assert_eq!(problem(Format::Xml), ("application/problem+xml", want.into()));
     }
 }

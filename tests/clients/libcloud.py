@@ -1,4 +1,6 @@
-"""Does with apache-libcloud what its users do: HOST PORT LOGIN CA_FILE, the token on stdin."""
+"""Does with apache-libcloud what its users do: HOST PORT LOGIN CA_FILE [list], the token on stdin.
+
+With `list` it only lists machines."""
 import json
 import sys
 import time
@@ -7,7 +9,7 @@ import libcloud.security
 from libcloud.compute.providers import get_driver
 from libcloud.compute.types import Provider
 
-host, port, login, authority = sys.argv[1:]
+host, port, login, authority = sys.argv[1:5]
 libcloud.security.CA_CERTS_PATH = authority
 driver = get_driver(Provider.ONAPP)(
     login, sys.stdin.readline().strip(), host=host, port=int(port), secure=True
@@ -21,6 +23,10 @@ def names():
 def key_names():
     return sorted(key.name for key in driver.list_key_pairs())
 
+
+if sys.argv[5:] == ["list"]:
+    print(json.dumps({"machines": names()}))
+    sys.exit()
 
 report = {"before": names(), "again": names()}
 report["images"] = sorted(image.name for image in driver.list_images())

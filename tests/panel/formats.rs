@@ -20,7 +20,7 @@ async fn learning(dialect: Dialect) -> House {
 }
 
 /// Makes the gateway fetch a tenant's machines anew.
-async fn invalidate(house: &House, name: &str) {
+pub async fn invalidate(house: &House, name: &str) {
     let machine = house.machines(name)[0].id;
     let put = format!("PUT /virtual_machines/{machine}.json");
     let answer = house.ask(name, &put, r#"{"virtual_machine":{"label":"again"}}"#).await;
@@ -42,7 +42,7 @@ async fn taken(house: &House, outcome: &str, count: f64) {
 }
 
 /// Lets the list of machines be proven: one pair of alice's to learn from, one of bob's to prove it.
-async fn prove(house: &House) {
+pub async fn prove(house: &House) {
     house.same("alice", JSON).await;
     house.same("alice", XML).await;
     taken(house, "learned", 1.0).await;

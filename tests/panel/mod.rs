@@ -2,7 +2,7 @@
 
 mod acceptance;
 mod crowd;
-mod formats;
+pub mod formats;
 mod histories;
 mod house;
 mod isolation;

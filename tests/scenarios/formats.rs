@@ -53,6 +53,27 @@ async fn every_row_of_the_published_table() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_strict_refuses_what_contradicts_itself() {
+    let w = World::with("gateway.strict_formats = true").await;
+    let users = |target, accept| w.get(target).as_("a").accept(accept);
+    for (target, accept) in [
+        ("/users.json?format=xml", "*/*"),
+        ("/users.json", "application/xml"),
+        ("/users?format=xml", "application/json"),
+    ] {
+        users(target, accept).expect_refusal(406, "contradicting_formats").await;
+    }
+    users("/users.json?format=csv", "*/*").expect_refusal(406, "not_acceptable").await;
+    users("/users.json", "application/json").origin(json("[]")).expect_status(200).await;
+    let put = |kind: &'static str| w.put("/virtual_machines/1.json").as_("a").body(kind, "a=b");
+    put("text/plain").expect_refusal(415, "unsupported_media_type").await;
+    put("application/x-www-form-urlencoded").origin(status(204)).expect_status(204).await;
+    let w = World::new().await;
+    let put = w.put("/virtual_machines/1.json").as_("a").body("text/plain", "a=b");
+    put.origin(status(204)).expect_status(204).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_entry_is_found_however_its_format_was_chosen() {
     let w = World::new().await;
     w.get("/users.json").as_("a").origin(json("[]")).expect_cache("miss").await;

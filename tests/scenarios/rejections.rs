@@ -8,8 +8,12 @@ use tollgate::{
 use crate::harness::{Answer, Reply, Step, World, json};
 
 /// The three shapes of a refusal, and how a client gets each.
-const SHAPES: [(&str, &str); 3] =
-    [("json", "*/*"), ("xml", "*/*"), ("json", "application/json, application/problem+json")];
+const SHAPES: [(&str, &str); 4] = [
+    ("json", "*/*"),
+    ("xml", "*/*"),
+    ("json", "application/json, application/problem+json"),
+    ("json", "application/json, application/problem+xml"),
+];
 
 /// Refuses in every shape; `ask` is given a world and a path that ends in the format.
 async fn check(
@@ -27,16 +31,23 @@ async fn check(
             step = step.origin(reply);
         }
         let answer = step.await;
-        check_shape(&answer, suffix, accept.contains("problem"));
+        check_shape(&answer, suffix, accept);
     }
 }
 
-fn check_shape(answer: &Answer, suffix: &str, problem: bool) {
+fn check_shape(answer: &Answer, suffix: &str, accept: &str) {
     let text = answer.text();
     assert_eq!(answer.header("cache-control"), "no-store");
     assert_eq!(answer.header("cache-status"), "");
     assert_eq!(answer.header("x-request-id").len(), 16);
-    if problem {
+    if accept.contains("problem+xml") {
+        assert_eq!(answer.header("content-type"), "application/problem+xml");
+        let (status, code) = (answer.status, answer.code());
+        for part in [&*format!("<status>{status}</status>"), &format!("<code>{code}</code>")] {
+            assert!(text.contains(part), "{text}");
+        }
+        assert!(text.contains("<problem xmlns=\"urn:ietf:rfc:7807\">"), "{text}");
+    } else if accept.contains("problem+json") {
         assert_eq!(answer.header("content-type"), "application/problem+json");
         let value: serde_json::Value = serde_json::from_str(text).expect("JSON");
         assert_eq!(value["status"], answer.status);
@@ -96,9 +107,9 @@ async fn an_impossible_wish() {
     let w = World::new().await;
     let answer =
         w.get("/users").as_("a").accept("text/html").expect_refusal(406, "not_acceptable").await;
-    check_shape(&answer, "json", false);
+    check_shape(&answer, "json", "");
     let answer = w.get("/users?format=csv").as_("a").accept("application/xml");
-    check_shape(&answer.expect_refusal(406, "not_acceptable").await, "xml", false);
+    check_shape(&answer.expect_refusal(406, "not_acceptable").await, "xml", "");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -119,11 +130,11 @@ async fn limits() {
         }
         let limited =
             w.put(&target).as_("tight").accept(accept).expect_refusal(429, "rate_limited");
-        check_shape(&limited.await, suffix, accept.contains("problem"));
+        check_shape(&limited.await, suffix, accept);
         w.get(&target).header("x-api-key", "x").await;
         let failed = w.get(&target).header("x-api-key", "x").accept(accept);
         let failed = failed.expect_refusal(429, "too_many_failed_tokens").await;
-        check_shape(&failed, suffix, accept.contains("problem"));
+        check_shape(&failed, suffix, accept);
     }
 }
 
@@ -177,7 +188,7 @@ async fn the_upstream() {
         held.arrived().await;
         let target = VMS.replace("{}", suffix);
         let step = w.get(&target).as_("a").accept(accept).expect_refusal(503, "upstream_saturated");
-        check_shape(&step.await, suffix, accept.contains("problem"));
+        check_shape(&step.await, suffix, accept);
         held.release();
         reading.await.expect("no panic").expect("an answer");
     }
@@ -213,7 +224,7 @@ fn every_refusal_is_known_here() {
             | Rejection::ReadOnly
             | Rejection::OutOfScope
             | Rejection::Guarded
-            | Rejection::NotAcceptable(_)
+            | Rejection::Format(_)
             | Rejection::NotCached
             | Rejection::BodyTooLarge(_)
             | Rejection::BodyTimedOut

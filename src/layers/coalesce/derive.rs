@@ -175,10 +175,7 @@ impl Hangar {
 
     /// What the other format of what is read is kept under; none where the query names the format.
     pub(super) fn other_key(&self, miss: &Miss) -> Option<Key> {
-        let other = match miss.key.format()? {
-            Format::Json => Format::Xml,
-            Format::Xml => Format::Json,
-        };
+        let other = miss.key.format()?.other();
         let target = &miss.exchange.call.request.target;
         if target.format_parameter().is_some() {
             return None;
