@@ -114,6 +114,8 @@ pub struct Exchange {
     pub ask: PathAndQuery,
     /// The format that is answered; none for what is asked for as it is.
     pub format: Option<Format>,
+    /// The one format that the upstream has of it, if it is another one.
+    pub native: Option<Format>,
     /// What a write touches.
     pub touch: Option<Arc<Touch>>,
 }

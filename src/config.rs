@@ -4,7 +4,7 @@
 //! Every problem is reported at once, each with its line and its key.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     io,
     path::{Path, PathBuf},
 };
@@ -22,7 +22,7 @@ use crate::{
     sampler,
     settings::{Problem, Problems, Section, Table},
     telemetry, tenants,
-    vocabulary::RouteClass,
+    vocabulary::{Format, RouteClass},
     watch,
 };
 
@@ -110,6 +110,8 @@ crate::section! {
         /// Search its replies for the upstream's keys. Only for what can hold none, and is too
         /// large to be searched, this may be false.
         pub masked: bool = true,
+        /// The one format that the upstream has of it, `json` or `xml`, if it has not both.
+        pub only_format: Option<Format> = None,
         /// Each account sees its own of the families that are named here first: whoever reaches
         /// only its own changes nothing of them for the others.
         pub private: bool = false,
@@ -213,6 +215,16 @@ impl Config {
     }
 }
 
+impl Config {
+    /// The upstreams that have one format alone.
+    pub fn natives(&self) -> HashMap<String, Format> {
+        let only = |(name, upstream): (&String, &Upstream)| {
+            Some((name.clone(), upstream.config.only_format?))
+        };
+        self.upstreams.iter().filter_map(only).collect()
+    }
+}
+
 fn upstreams(root: &mut Table, problems: &mut Problems) -> BTreeMap<String, Upstream> {
     let mut found = BTreeMap::new();
     let Some(mut table) = root.take_table("upstreams", problems) else {
@@ -261,6 +273,7 @@ fn routes(root: &mut Table, problems: &mut Problems) -> Vec<OperatorRoute> {
             families: route.families,
             as_is: route.as_is,
             masked: route.masked,
+            only_format: route.only_format,
             private: route.private,
         }
     };

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     api::{
-        format::{Terms, Wishes},
+        format::Wishes,
         routes::{Listed, RouteTable},
         target::Target,
     },
@@ -26,7 +26,10 @@ use crate::{
     },
     call::Effect,
     explain::{CallerShown, CauseShown, EntryShown, Explanation, Ring, RouteShown},
-    layers::{authorise::judge, negotiate::ask},
+    layers::{
+        authorise::judge,
+        negotiate::{self, Agreed},
+    },
     rejection::Rejection,
     tenants::snapshot::{Grant, Snapshot},
     vocabulary::{Bypass, Closed as _, RouteClass},
@@ -73,8 +76,8 @@ pub struct Deciders<'a> {
     pub max_target: usize,
     /// Whether reads of routes that are not listed change nothing.
     pub unlisted_reads_harmless: bool,
-    /// Whether contradicting formats are refused.
-    pub strict_formats: bool,
+    /// By what formats are negotiated.
+    pub negotiation: &'a negotiate::Rules,
     /// The entries.
     pub shelf: &'a Shelf,
     /// The tokens.
@@ -137,15 +140,14 @@ impl Deciders<'_> {
         let checked = grant.check(self.now, known.unwrap_or(IpAddr::from([127, 0, 0, 1])));
         checked.map_err(|why| Rejection::Token(why.into()))?;
         judge(routes, &grant.scopes, method, &target, effect)?;
-        let default = grant.tenant.default_format;
-        let terms = Terms { only: None, default, strict: self.strict_formats };
         let wishes = Wishes::of(&target, headers, false);
-        let (ask, format) = ask(routes, &target, effect, &wishes, terms)?;
+        let Agreed { ask, format, native } =
+            self.negotiation.agree(grant, &target, effect, &wishes)?;
         explanation.format = format.map(|format| format.as_str().to_owned());
         match effect {
             Effect::Read(listed) => {
                 let partition = &grant.credential.partition;
-                let key = Key::new(partition, ask, format);
+                let key = Key::new(partition, ask, format).converted_from(native);
                 explanation.key = Some(format!("{:08x}", key.digest().0));
                 self.look(listed, &target, partition, &key, explanation);
             }

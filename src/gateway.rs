@@ -13,7 +13,7 @@ use crate::{
         authenticate::{self, Gatekeeper},
         authorise, body_limit, cache,
         coalesce::{self, Hangar},
-        deadline,
+        convert, deadline,
         invalidate::{self, Rules},
         negotiate,
         observe::{self, Observer},
@@ -78,6 +78,10 @@ pub struct Shared {
     pub sampler: Arc<Sampler>,
     /// The fetches.
     pub hangar: Arc<Hangar>,
+    /// By what formats are negotiated.
+    pub negotiation: Arc<negotiate::Rules>,
+    /// By what documents are converted where there is one format alone.
+    pub conversion: Arc<convert::Rules>,
     /// What is known of the formats of routes.
     pub book: Arc<Book>,
     /// The upstreams.
@@ -93,7 +97,18 @@ pub fn request_path(
 + Sync
 + 'static {
     let Shared {
-        config, seed, routes, observer, gatekeeper, rules, sampler, hangar, sites, ..
+        config,
+        seed,
+        routes,
+        observer,
+        gatekeeper,
+        negotiation,
+        rules,
+        sampler,
+        hangar,
+        conversion,
+        sites,
+        ..
     } = shared;
     let metrics = &observer.metrics;
     let harmless = config.unlisted_reads_harmless;
@@ -119,13 +134,15 @@ pub fn request_path(
         // Scopes and guarded routes, for the method that will really run.
         .layer(authorise::layer(Arc::clone(routes), config.max_inspected_body.0))
         // Which format is answered; the cache keeps each one by itself.
-        .layer(negotiate::layer(Arc::clone(routes), config.strict_formats))
+        .layer(negotiate::layer(Arc::clone(negotiation)))
         // Around everything that a write does, so that no outcome escapes it.
         .layer(invalidate::layer(Arc::clone(rules)))
         // Fresh hits end here, and some are put to the test.
         .layer(cache::layer(Arc::clone(sampler)))
         // Equal misses become one fetch.
         .layer(coalesce::layer(Arc::clone(hangar)))
+        // What an upstream has in one format alone is converted.
+        .layer(convert::layer(Arc::clone(conversion)))
         // The leaf: credential in, traces out.
         .service(upstream::service(Arc::clone(sites)))
 }

@@ -20,7 +20,7 @@ use crate::{
     call::NobodyCalls,
     limit::Limited,
     tenants::record::LimitStatus,
-    transcode::errors,
+    transcode::{errors, forced::Unconvertible},
     vocabulary::{Closed as _, Limiter},
 };
 
@@ -117,6 +117,12 @@ pub enum Rejection {
     /// A reply that could not be masked is not shown.
     #[error("the upstream's answer could not be checked for secrets and is not shown")]
     Unmaskable,
+    /// A reply that could not be converted is not shown.
+    #[error("the upstream's answer could not be converted to the format that was asked for")]
+    Unconvertible,
+    /// A body that cannot be converted to the upstream's format.
+    #[error(transparent)]
+    Body(#[from] Unconvertible),
     /// A bug of ours.
     #[error("internal error")]
     Panicked,
@@ -259,6 +265,8 @@ impl Rejection {
             Self::UpstreamBroken => plain(StatusCode::BAD_GATEWAY, "upstream_broken"),
             Self::CredentialRefused => plain(StatusCode::BAD_GATEWAY, "credential_refused"),
             Self::Unmaskable => plain(StatusCode::BAD_GATEWAY, "unmaskable"),
+            Self::Unconvertible => plain(StatusCode::BAD_GATEWAY, "unconvertible"),
+            Self::Body(_) => plain(StatusCode::BAD_REQUEST, "unconvertible_body"),
             Self::Panicked => plain(StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
     }

@@ -2,19 +2,17 @@
 //!
 //! Listeners and the shutdown are arguments, so that a test brings a free port and its own signal.
 
-use std::{
-    collections::HashMap,
-    io,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+mod explanations;
+
+use std::{collections::HashMap, io, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::explanations::Explanations;
 use crate::{
     accounts::Accounts,
-    admin::{self, Admin, AdminToken, Condition, Explain, Readiness},
+    admin::{self, Admin, AdminToken, Condition, Readiness},
     api::routes::{RouteError, RouteTable},
     auth::{
         failures::FailedTokens,
@@ -23,13 +21,12 @@ use crate::{
     cache::{names::Names, partition::Commons, shelf::Shelf, touch::Settle},
     clock::Clock,
     config::Config,
-    dry_run::{Deciders, DryRun, DryRunError},
-    explain::{Explanation, Ring},
+    explain::Ring,
     formats::Book,
     gateway::{Shared, request_path},
     layers::{
-        authenticate::Gatekeeper, coalesce::Hangar, invalidate::Rules, observe::Observer,
-        upstream::Sites,
+        authenticate::Gatekeeper, coalesce::Hangar, convert, invalidate::Rules, negotiate,
+        observe::Observer, upstream::Sites,
     },
     metrics::Metrics,
     net::{
@@ -38,7 +35,6 @@ use crate::{
         upstream::{TlsSetupError, Upstream},
     },
     purge,
-    record::RequestId,
     sampler::Sampler,
     site::Site,
     telemetry::{AccessLog, AccessLogError},
@@ -251,37 +247,6 @@ impl Process {
     }
 }
 
-/// What the admin listener asks for explanations.
-struct Explanations {
-    shared: Shared,
-    directory: Arc<Directory>,
-}
-
-impl Explain for Explanations {
-    fn past(&self, id: RequestId) -> Option<Explanation> {
-        let Shared { observer, routes, .. } = &self.shared;
-        let decision = observer.decisions.find(id)?;
-        let snapshot = self.directory.snapshot();
-        Some(Explanation::of(&decision, &observer.decisions, &snapshot, routes))
-    }
-
-    fn dry_run(&self, run: &DryRun) -> Result<Explanation, DryRunError> {
-        let Shared { config, observer, sampler, .. } = &self.shared;
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let deciders = Deciders {
-            trusted_from: &|class| sampler.trusted_from(class),
-            max_target: config.max_target.get(),
-            unlisted_reads_harmless: config.unlisted_reads_harmless,
-            strict_formats: config.strict_formats,
-            shelf: &sampler.shelf,
-            snapshot: &self.directory.snapshot(),
-            decisions: &observer.decisions,
-            now: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
-        };
-        deciders.explain(run)
-    }
-}
-
 /// What the layers' parts are made on.
 struct Base {
     routes: Arc<RouteTable>,
@@ -335,6 +300,15 @@ impl Base {
                 settler: Arc::clone(settler),
                 metrics: Arc::clone(metrics),
                 tasks: tasks.clone(),
+            }),
+            negotiation: Arc::new(negotiate::Rules {
+                routes: Arc::clone(routes),
+                strict: config.gateway.strict_formats,
+                natives: config.natives(),
+            }),
+            conversion: Arc::new(convert::Rules {
+                inflection: config.formats.inflection(),
+                max_reply: config.cache.max_entry.get(),
             }),
             hangar: Arc::new(hangar),
             book,

@@ -14,7 +14,7 @@ use super::{
     pattern::{MAX_SEGMENTS, Pattern, PatternError, PatternTree},
     target::Target,
 };
-use crate::vocabulary::{Closed as _, Noted, RouteClass};
+use crate::vocabulary::{Closed as _, Format, Noted, RouteClass};
 
 /// All routes that are known.
 #[derive(Debug)]
@@ -60,6 +60,8 @@ pub struct Route {
     pub as_is: bool,
     /// Its replies are searched for secrets.
     pub masked: bool,
+    /// The one format that the upstream has of it.
+    pub only_format: Option<Format>,
     /// A guard may be for a path of it: each request has to be asked about.
     may_be_guarded: bool,
     /// It shows one item, by what stands in its path.
@@ -139,6 +141,8 @@ pub struct OperatorRoute {
     pub as_is: bool,
     /// Its replies are searched for secrets.
     pub masked: bool,
+    /// The one format that the upstream has of it.
+    pub only_format: Option<Format>,
     /// Each account sees its own of the families that no built-in route names.
     pub private: bool,
 }

@@ -153,6 +153,15 @@ impl Target {
     }
 }
 
+/// What a path asks for many of: its last segment, or that which has the format suffix.
+pub fn collection(path: &str) -> &str {
+    let stem = |segment: &'_ str| {
+        [".json", ".xml"].iter().find_map(|suffix| segment.strip_suffix(suffix)).map(str::len)
+    };
+    let with_suffix = path.split('/').find_map(|segment| Some(&segment[..stem(segment)?]));
+    with_suffix.or_else(|| path.rsplit('/').next()).unwrap_or(path)
+}
+
 /// The value of a pair of a query or form, if Rack puts it under this name: it decodes the name, and
 /// takes brackets around it for none.
 pub fn decoded_parameter(pair: &str, name: &str) -> Option<String> {

@@ -20,6 +20,8 @@ pub struct Key {
     partition: u64,
     target: PathAndQuery,
     format: Option<Format>,
+    /// The one format that the upstream has, if it is another one.
+    native: Option<Format>,
 }
 
 /// What stands for a key where the key itself may not be shown: its query may hold secrets. Equal for
@@ -40,7 +42,24 @@ impl Noted for Digest {
 impl Key {
     /// The key of a target as it is asked for upstream; no format for what is asked for as it is.
     pub fn new(partition: &Partition, target: PathAndQuery, format: Option<Format>) -> Self {
-        Self { partition: partition.id(), target, format }
+        Self { partition: partition.id(), target, format, native: None }
+    }
+
+    /// The same, of what the upstream has in this format alone.
+    #[must_use]
+    pub fn converted_from(self, native: Option<Format>) -> Self {
+        Self { native, ..self }
+    }
+
+    /// The format that is answered, and the one that the upstream has, if it is another one.
+    pub fn conversion(&self) -> Option<(Format, Format)> {
+        Some((self.format?, self.native?))
+    }
+
+    /// What the upstream is asked for.
+    #[must_use]
+    pub fn in_native(self) -> Self {
+        Self { format: self.native, native: None, ..self }
     }
 
     /// The number of its partition.

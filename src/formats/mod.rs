@@ -20,7 +20,11 @@ mod course;
 
 pub use book::{Book, ImportError, Proven, Shown};
 
-use crate::{chance::MILLION, settings::Problems};
+use crate::{
+    chance::MILLION,
+    settings::Problems,
+    transcode::{forced::Inflection, xml::is_name},
+};
 
 crate::section! {
     /// How the formats of routes are learned.
@@ -31,6 +35,9 @@ crate::section! {
         pub pairs_per_second: u32 = 1,
         /// How many of a million derived replies are compared with the upstream's own.
         pub check_share: u32 = 10_000,
+        /// Plurals whose singulars Rails' own rules do not give, written `PLURAL/SINGULAR`: what the
+        /// items of a list are called where XML is made of JSON by rules.
+        pub inflections: Vec<String> = Vec::new(),
     }
 }
 
@@ -44,5 +51,23 @@ impl Config {
         if self.check_share > MILLION {
             problems.add(None, "formats.check_share", "must be from 0 to 1000000");
         }
+        for entry in &self.inflections {
+            if inflection(entry).is_none() {
+                let message = format!("expected PLURAL/SINGULAR, found {entry:?}");
+                problems.add(None, "formats.inflections", &message);
+            }
+        }
     }
+
+    /// The singulars of lists.
+    pub fn inflection(&self) -> Inflection {
+        Inflection::new(self.inflections.iter().filter_map(|entry| inflection(entry)))
+    }
+}
+
+/// A plural and its singular.
+fn inflection(entry: &str) -> Option<(String, String)> {
+    let (many, one) = entry.split_once('/')?;
+    let good = is_name(many) && is_name(one);
+    good.then(|| (many.to_owned(), one.to_owned()))
 }

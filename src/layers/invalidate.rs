@@ -219,6 +219,7 @@ fn settlement_of(rejection: &Rejection) -> Settlement {
         | Rejection::BodyBroken
         | Rejection::DeadlineExceeded
         | Rejection::Unmaskable
+        | Rejection::Unconvertible
         | Rejection::Panicked => Settlement::Open(Unrest::Unknown),
         // What follows was refused before it was sent, or by the upstream itself.
         Rejection::Target(_)
@@ -234,6 +235,7 @@ fn settlement_of(rejection: &Rejection) -> Settlement {
         | Rejection::OutOfScope
         | Rejection::Guarded
         | Rejection::Format(_)
+        | Rejection::Body(_)
         | Rejection::NotCached
         | Rejection::Overloaded
         | Rejection::NoUpstream

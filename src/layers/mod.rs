@@ -12,6 +12,7 @@ pub mod authorise;
 pub mod body_limit;
 pub mod cache;
 pub mod coalesce;
+pub mod convert;
 pub mod deadline;
 pub mod invalidate;
 pub mod negotiate;

@@ -1,9 +1,10 @@
 //! Decides which format is answered, and how the upstream is asked for it.
 
+use std::{collections::HashMap, sync::Arc};
+
 use futures_util::future::Either;
 use http::uri::PathAndQuery;
 use http_body::Body as _;
-use std::sync::Arc;
 use tower::{Layer, Service, layer::layer_fn};
 
 use super::{Answer, Step, always_ready, refuse};
@@ -15,6 +16,7 @@ use crate::{
     },
     call::{Aimed, Call, Effect, Exchange},
     rejection::Rejection,
+    tenants::snapshot::Grant,
     vocabulary::Format,
 };
 
@@ -22,16 +24,34 @@ use crate::{
 #[derive(Clone)]
 pub struct Negotiate<S> {
     inner: S,
-    routes: Arc<RouteTable>,
-    strict: bool,
+    rules: Arc<Rules>,
 }
 
-/// Negotiates by the routes and the tenant's default format; `strict` refuses contradictions.
-pub fn layer<S>(
-    routes: Arc<RouteTable>,
-    strict: bool,
-) -> impl Layer<S, Service = Negotiate<S>> + Clone {
-    layer_fn(move |inner| Negotiate { inner, routes: Arc::clone(&routes), strict })
+/// By what formats are negotiated.
+#[derive(Debug)]
+pub struct Rules {
+    /// The routes.
+    pub routes: Arc<RouteTable>,
+    /// Contradictions are refused.
+    pub strict: bool,
+    /// The upstreams that have one format alone.
+    pub natives: HashMap<String, Format>,
+}
+
+/// How the upstream is asked, and what is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agreed {
+    /// The target as it is asked for upstream.
+    pub ask: PathAndQuery,
+    /// The format that is answered; none for what is asked for as it is.
+    pub format: Option<Format>,
+    /// The one format that the upstream has, if it is another one.
+    pub native: Option<Format>,
+}
+
+/// Negotiates by these rules and the tenant's default format.
+pub fn layer<S>(rules: Arc<Rules>) -> impl Layer<S, Service = Negotiate<S>> + Clone {
+    layer_fn(move |inner| Negotiate { inner, rules: Arc::clone(&rules) })
 }
 
 impl<S> Service<Call> for Negotiate<S>
@@ -56,38 +76,69 @@ impl<S> Negotiate<S> {
     fn exchange(&self, call: Call) -> Result<Exchange, Rejection> {
         let Aimed { target, effect, headers, record, body, .. } = &call.request;
         let wishes = Wishes::of(target, headers, !body.is_end_stream());
-        let default = call.caller.grant().tenant.default_format;
-        let terms = Terms { only: None, default, strict: self.strict };
-        let (ask, format) = ask(&self.routes, target, *effect, &wishes, terms)?;
+        let grant = call.caller.grant();
+        let agreed = self.rules.agree(grant, target, *effect, &wishes)?;
+        let Agreed { ask, format, native } = agreed;
         if let Some(format) = format {
             record.format.set(format);
         }
-        Ok(Exchange { call, ask, format, touch: None })
+        Ok(Exchange { call, ask, format, native, touch: None })
     }
 }
 
-/// How a target is asked for upstream, and in which format; none for what is asked for as it is.
-pub fn ask(
-    routes: &RouteTable,
-    target: &Target,
-    effect: Effect,
-    wishes: &Wishes<'_>,
-    terms: Terms,
-) -> Result<(PathAndQuery, Option<Format>), Rejection> {
-    let wished = negotiate(wishes, terms);
-    let as_it_is = || target.path_and_query().clone();
-    Ok(match effect {
-        Effect::Read(listed) => {
-            let route = routes.route(listed.id);
-            if route.as_is {
-                (as_it_is(), None)
-            } else {
+impl Rules {
+    /// How a target is asked for upstream, and in which format it is answered.
+    pub fn agree(
+        &self,
+        grant: &Grant,
+        target: &Target,
+        effect: Effect,
+        wishes: &Wishes<'_>,
+    ) -> Result<Agreed, Rejection> {
+        let terms = Terms { only: None, default: grant.tenant.default_format, strict: self.strict };
+        let wished = negotiate(wishes, terms);
+        let as_it_is =
+            |format| Agreed { ask: target.path_and_query().clone(), format, native: None };
+        match effect {
+            Effect::Read(listed) => {
+                let route = self.routes.route(listed.id);
+                if route.as_is {
+                    return Ok(as_it_is(None));
+                }
                 let format = wished?;
-                (target.asked_in(format, route.suffix_place(target.path()))?, Some(format))
+                let native = self.native(grant, route.only_format).filter(|only| *only != format);
+                let place = route.suffix_place(target.path());
+                let ask = target.asked_in(native.unwrap_or(format), place)?;
+                Ok(Agreed { ask, format: Some(format), native })
             }
+            Effect::Write(_) => self.in_native(grant, target, as_it_is(Some(wished?))),
+            // It may have a format that is none of ours (a CSV, a download): the upstream's to say.
+            Effect::UnlistedRead { .. } => self.in_native(grant, target, as_it_is(wished.ok())),
         }
-        Effect::Write(_) => (as_it_is(), Some(wished?)),
-        // It may have a format that is none of ours (a CSV, a download): the upstream's to say.
-        Effect::UnlistedRead { .. } => (as_it_is(), wished.ok()),
-    })
+    }
+
+    /// What is asked for as it is, in the format that the upstream has.
+    fn in_native(
+        &self,
+        grant: &Grant,
+        target: &Target,
+        agreed: Agreed,
+    ) -> Result<Agreed, Rejection> {
+        let route = self.routes.read(target).and_then(|l| self.routes.route(l.id).only_format);
+        let native =
+            self.native(grant, route).filter(|only| agreed.format.is_some_and(|f| f != *only));
+        let Some(only) = native else { return Ok(agreed) };
+        // An Accept is enough where nothing in the target says another format.
+        let says = target.suffix().is_some() || target.format_parameter().is_some();
+        let ask = if says { target.asked_in(only, target.path().len())? } else { agreed.ask };
+        Ok(Agreed { ask, native, ..agreed })
+    }
+
+    fn native(&self, grant: &Grant, of_route: Option<Format>) -> Option<Format> {
+        // Most installations have none, and a look is cheaper than a hash.
+        if of_route.is_some() || self.natives.is_empty() {
+            return of_route;
+        }
+        self.natives.get(&*grant.credential.upstream).copied()
+    }
 }

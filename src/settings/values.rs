@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{ByteSize, Setting};
+use crate::vocabulary::{Closed as _, Format};
 
 impl Setting for bool {
     fn from_toml(value: &toml::Value) -> Result<Self, String> {
@@ -13,6 +14,13 @@ impl Setting for bool {
 impl Setting for String {
     fn from_toml(value: &toml::Value) -> Result<Self, String> {
         value.as_str().map(str::to_owned).ok_or_else(|| expected("a string", value))
+    }
+}
+
+impl Setting for Format {
+    fn from_toml(value: &toml::Value) -> Result<Self, String> {
+        let found = Format::ALL.iter().copied().find(|f| value.as_str() == Some(f.as_str()));
+        found.ok_or_else(|| expected("\"json\" or \"xml\"", value))
     }
 }
 

@@ -4,6 +4,7 @@
 
 pub mod compare;
 pub mod errors;
+pub mod forced;
 pub mod json;
 pub mod learned;
 pub mod locked;

@@ -2,6 +2,7 @@
 
 mod absent;
 mod cache;
+mod conversion;
 mod credentials;
 mod directives;
 mod formats;

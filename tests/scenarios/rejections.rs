@@ -237,7 +237,9 @@ fn every_refusal_is_known_here() {
             | Rejection::UpstreamTimedOut
             | Rejection::UpstreamBroken
             | Rejection::CredentialRefused
-            | Rejection::Unmaskable => true,
+            | Rejection::Unmaskable
+            | Rejection::Unconvertible
+            | Rejection::Body(_) => true,
         }
     }
     for (rejection, status, code) in

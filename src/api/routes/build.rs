@@ -12,7 +12,7 @@ use crate::{
         families::{FamilyNames, FamilySet, TooManyFamilies},
         pattern::PatternTree,
     },
-    vocabulary::RouteClass,
+    vocabulary::{Format, RouteClass},
 };
 
 #[derive(Deserialize)]
@@ -73,6 +73,7 @@ struct Kind {
     class: RouteClass,
     as_is: bool,
     masked: bool,
+    only_format: Option<Format>,
 }
 
 impl RouteTable {
@@ -99,13 +100,13 @@ impl RouteTable {
         for read in &data.read {
             let class = class_named(&read.class).expect("tested data");
             for path in &read.paths {
-                let kind = Kind { class, as_is: false, masked: true };
+                let kind = Kind { class, as_is: false, masked: true, only_format: None };
                 table.add_read(path, &read.families, kind, &data.item)?;
             }
         }
         for route in operator {
-            let OperatorRoute { class, as_is, masked, .. } = *route;
-            let kind = Kind { class, as_is, masked };
+            let OperatorRoute { class, as_is, masked, only_format, .. } = *route;
+            let kind = Kind { class, as_is, masked, only_format };
             // Whatever it shows below an item, nobody has said that it shows nothing else.
             table.add_read(&route.pattern, &route.families, kind, &[])?;
         }
@@ -123,7 +124,7 @@ impl RouteTable {
         &mut self,
         path: &str,
         families: &[String],
-        Kind { class, as_is, masked }: Kind,
+        Kind { class, as_is, masked, only_format }: Kind,
         items: &[ItemData],
     ) -> Result<(), RouteError> {
         let pattern = parse(path)?;
@@ -140,6 +141,7 @@ impl RouteTable {
             class,
             families: set,
             as_is,
+            only_format,
             masked,
             item: self.item_of(path, set, items),
             may_be_guarded: self.read_guards.iter().any(|guard| pattern.overlaps(guard)),

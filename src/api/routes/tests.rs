@@ -55,6 +55,7 @@ fn an_operators_route_opens_no_guard() {
         families: vec!["users".to_owned()],
         as_is: true,
         masked: true,
+        only_format: None,
         private: false,
     };
     let table = RouteTable::new(&[route]).expect("a table");
@@ -173,6 +174,7 @@ fn an_operator_adds_routes_and_families() {
         families: vec!["files".to_owned()],
         as_is: true,
         masked: true,
+        only_format: None,
         private: false,
     };
     let table = RouteTable::new(std::slice::from_ref(&route)).expect("a table");

@@ -176,6 +176,9 @@ impl Hangar {
     /// What the other format of what is read is kept under; none where the query names the format.
     pub(super) fn other_key(&self, miss: &Miss) -> Option<Key> {
         let other = miss.key.format()?.other();
+        if miss.key.conversion().is_some() {
+            return None;
+        }
         let target = &miss.exchange.call.request.target;
         if target.format_parameter().is_some() {
             return None;

@@ -110,7 +110,8 @@ impl Setting {
             body: ClientBody::empty(),
         };
         let call = Call { caller, request };
-        let exchange = Exchange { call, ask, format: Some(Format::Json), touch: None };
+        let exchange =
+            Exchange { call, ask, format: Some(Format::Json), native: None, touch: None };
         let (route, forward, max_age) = (listed.id, Forward::Miss, None);
         let (held, stale) = (None, None);
         let miss = Miss {

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::origin::{Origin, OriginError, Scheme};
-use crate::{section, settings::ByteSize};
+use crate::{section, settings::ByteSize, vocabulary::Format};
 
 section! {
     /// One upstream, written `[upstreams.NAME]`.
@@ -40,6 +40,9 @@ section! {
         pub retry_percent: u32 = 10,
         /// And so many a second, however few requests there are.
         pub retries_per_second: u32 = 1,
+        /// The one format that it has, `json` or `xml`, if it has not both; what is asked for in the
+        /// other is converted.
+        pub only_format: Option<Format> = None,
         /// Failures in a row after which it is taken to be down; 0 never is.
         pub breaker_failures: u32 = 5,
         /// While it is down, one request in such a time is sent, to find out; others are refused.

@@ -3,7 +3,7 @@
 mod reader;
 mod writer;
 
-pub use reader::{Mixed, read};
+pub use reader::{Mixed, is_name, read};
 pub use writer::{is_shown_as, push_text};
 
 /// The first line of every document.

@@ -69,9 +69,9 @@ impl<'a> Reader<'a> {
                 }
                 Event::End(_) => self.end()?,
                 Event::Text(_) => {
-                    self.check_characters(source)?;
-                    if source.contains("]]>") {
-                        return Err(self.flaw(Flaw::Character));
+                    let suspicious = |byte: &u8| IS_SUSPICIOUS[usize::from(*byte)];
+                    if source.as_bytes().iter().any(suspicious) {
+                        self.check_text(source)?;
                     }
                     self.add(source)?;
                 }
@@ -152,7 +152,7 @@ impl<'a> Reader<'a> {
     fn end(&mut self) -> Result<(), NotRead> {
         let Some(open) = self.open.pop() else { return Err(self.flaw(Flaw::Mismatch)) };
         let has_children = self.tree.nodes.len() > open.node + 1;
-        let is_blank = open.text.chars().all(is_white_space);
+        let is_blank = is_blank(&open.text);
         let value = if open.is_nil && !has_children && open.text.is_empty() {
             if open.is_array {
                 self.tree.nodes[open.node].kind = Some("array");
@@ -179,10 +179,13 @@ impl<'a> Reader<'a> {
 
     /// Text of the innermost element, or white space around the root.
     fn add(&mut self, piece: &'a str) -> Result<(), NotRead> {
+        let nodes = self.tree.nodes.len();
         match self.open.last_mut() {
+            // The space between the elements that a container holds says nothing.
+            Some(open) if nodes > open.node + 1 && is_blank(piece) => {}
             Some(open) if open.text.is_empty() => open.text = Cow::Borrowed(piece),
             Some(open) => open.text.to_mut().push_str(piece),
-            None if piece.chars().all(is_white_space) => {}
+            None if is_blank(piece) => {}
             None => return Err(self.flaw(Flaw::Syntax)),
         }
         Ok(())
@@ -248,6 +251,14 @@ impl<'a> Reader<'a> {
     }
 
     #[cold]
+    fn check_text(&self, text: &str) -> Result<(), NotRead> {
+        if text.contains("]]>") {
+            return Err(self.flaw(Flaw::Character));
+        }
+        self.check_characters(text)
+    }
+
+    #[cold]
     fn flaw(&self, why: Flaw) -> NotRead {
         NotRead::at(self.at, why)
     }
@@ -274,6 +285,23 @@ fn is_white_space(character: char) -> bool {
     matches!(character, ' ' | '\t' | '\n' | '\r')
 }
 
+fn is_blank(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))
+}
+
+/// Bytes of text that may be part of what is not allowed there.
+const IS_SUSPICIOUS: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        table[byte] = !matches!(byte, 9 | 10 | 13);
+        byte += 1;
+    }
+    table[b']' as usize] = true;
+    table[0xef] = true;
+    table
+};
+
 /// A character that a document may have (XML 1.0, 2.2).
 fn is_character(character: char) -> bool {
     match character {
@@ -284,7 +312,13 @@ fn is_character(character: char) -> bool {
 }
 
 /// Whether a text is a name (XML 1.0, 2.3).
-fn is_name(text: &str) -> bool {
+pub fn is_name(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    // Most are of these letters alone.
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    if bytes.iter().all(plain) {
+        return bytes.first().is_some_and(|first| !first.is_ascii_digit());
+    }
     let mut characters = text.chars();
     characters.next().is_some_and(begins_a_name) && characters.all(is_in_a_name)
 }

@@ -1,0 +1,133 @@
+//! The singular of a list's name: Rails' own rules, and an operator's before them.
+
+/// Singulars of names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inflection {
+    /// Of these plurals these singulars; a name that ends in one after an underscore has it, too.
+    own: Vec<(Box<str>, Box<str>)>,
+}
+
+/// Words that are their own plural.
+const UNCOUNTABLE: [&str; 10] = [
+    "equipment",
+    "information",
+    "rice",
+    "money",
+    "species",
+    "series",
+    "fish",
+    "sheep",
+    "jeans",
+    "police",
+];
+
+/// Words of which the plural follows no rule.
+const IRREGULAR: [(&str, &str); 6] = [
+    ("people", "person"),
+    ("men", "man"),
+    ("children", "child"),
+    ("sexes", "sex"),
+    ("moves", "move"),
+    ("zombies", "zombie"),
+];
+
+/// What an ending becomes; the first that fits counts. Rails tries its rules from the last one.
+const ENDINGS: [(&str, &str); 43] = [
+    ("databases", "database"),
+    ("quizzes", "quiz"),
+    ("matrices", "matrix"),
+    ("vertices", "vertex"),
+    ("indices", "index"),
+    ("aliases", "alias"),
+    ("alias", "alias"),
+    ("statuses", "status"),
+    ("status", "status"),
+    ("octopi", "octopus"),
+    ("octopus", "octopus"),
+    ("viri", "virus"),
+    ("virus", "virus"),
+    ("crisis", "crisis"),
+    ("crises", "crisis"),
+    ("testis", "testis"),
+    ("testes", "testis"),
+    ("shoes", "shoe"),
+    ("oes", "o"),
+    ("buses", "bus"),
+    ("bus", "bus"),
+    ("xes", "x"),
+    ("ches", "ch"),
+    ("sses", "ss"),
+    ("shes", "sh"),
+    ("movies", "movie"),
+    ("series", "series"),
+    ("quies", "quy"),
+    ("lves", "lf"),
+    ("rves", "rf"),
+    ("tives", "tive"),
+    ("hives", "hive"),
+    ("analyses", "analysis"),
+    ("bases", "basis"),
+    ("diagnoses", "diagnosis"),
+    ("parentheses", "parenthesis"),
+    ("prognoses", "prognosis"),
+    ("synopses", "synopsis"),
+    ("theses", "thesis"),
+    ("ta", "tum"),
+    ("ia", "ium"),
+    ("news", "news"),
+    ("ss", "ss"),
+];
+
+impl Inflection {
+    /// Rails' rules, and before them these plurals with their singulars.
+    pub fn new(own: impl IntoIterator<Item = (String, String)>) -> Self {
+        let own = own.into_iter().map(|(many, one)| (many.into(), one.into())).collect();
+        Self { own }
+    }
+
+    /// The singular of a name.
+    pub fn singular(&self, name: &str) -> String {
+        let (stem, word) = name.rsplit_once('_').map_or(("", name), |(stem, word)| (stem, word));
+        if let Some((_, one)) = self.own.iter().find(|(many, _)| **many == *word || **many == *name)
+        {
+            let whole = self.own.iter().any(|(many, _)| **many == *name);
+            return if whole || stem.is_empty() {
+                one.to_string()
+            } else {
+                format!("{stem}_{one}")
+            };
+        }
+        singular(name)
+    }
+}
+
+fn singular(name: &str) -> String {
+    let ends = |ending: &str| name.strip_suffix(ending);
+    if UNCOUNTABLE.contains(&name) {
+        return name.to_owned();
+    }
+    // A word that begins a name is another than one within it.
+    for (many, one) in [("mice", "mouse"), ("lice", "louse"), ("axes", "axis"), ("axis", "axis")] {
+        if name == many {
+            return one.to_owned();
+        }
+    }
+    for (many, one) in IRREGULAR.into_iter().chain(ENDINGS) {
+        if let Some(stem) = ends(many) {
+            return format!("{stem}{one}");
+        }
+    }
+    if let Some(stem) = ends("ies")
+        && !stem.ends_with(['a', 'e', 'i', 'o', 'u', 'y'])
+        && !stem.is_empty()
+    {
+        return format!("{stem}y");
+    }
+    if let Some(stem) = ends("ves")
+        && !stem.ends_with('f')
+        && !stem.is_empty()
+    {
+        return format!("{stem}fe");
+    }
+    ends("s").unwrap_or(name).to_owned()
+}
