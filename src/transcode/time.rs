@@ -16,8 +16,13 @@ pub fn without_fraction(text: &str) -> Option<(String, &str)> {
 /// The opposite: a time with this fraction of its second; none for what is no time or has one.
 pub fn with_fraction(text: &str, zeros: usize) -> Option<String> {
     let (whole, zone) = text.split_at_checked(WHOLE.len())?;
-    let is_time = is_like(whole, WHOLE) && is_zone(zone);
-    is_time.then(|| format!("{whole}.{:0<zeros$}{zone}", ""))
+    is_whole_time(text).then(|| format!("{whole}.{:0<zeros$}{zone}", ""))
+}
+
+/// Whether it is a time without a fraction of its second.
+pub fn is_whole_time(text: &str) -> bool {
+    text.split_at_checked(WHOLE.len())
+        .is_some_and(|(whole, zone)| is_like(whole, WHOLE) && is_zone(zone))
 }
 
 /// Whether it is a date.

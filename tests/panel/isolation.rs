@@ -98,7 +98,8 @@ async fn headers_of_the_first_caller_choose_nothing_for_the_next() {
     assert_eq!(seen.headers["accept-encoding"], "identity");
 }
 
-async fn filled(house: &House) -> Vec<String> {
+/// The reads of the panel as alice asks for them, without a suffix.
+pub async fn filled(house: &House) -> Vec<String> {
     let machine = &house.machines("alice")[0];
     let below = |what: &str| format!("/virtual_machines/{}/{what}.json", machine.id);
     let disks = house.direct("alice", &below("disks")).await;

@@ -3,6 +3,7 @@
 //! Documents come from schemas, several of each, so that what was learned of some can be tried on
 //! another. A seed that fails is named, and makes the same document again.
 
+mod bodies;
 mod documents;
 mod oracle;
 

@@ -1,5 +1,6 @@
-# Writes documents as ActiveSupport does. Each line of input is one in JSON: its root, its style, and
-# its value with the kind of everything in it. Each line of output has both its formats.
+# Answers, a line of JSON for each, what ActiveSupport makes of something:
+# a document (its root, its style, and its value with the kind of everything in it) in both formats,
+# the singulars of names, and what a body in XML is read as.
 
 require "active_support/all"
 require "bigdecimal"
@@ -60,9 +61,33 @@ def configure(style)
   ActiveSupport::XmlMini::TYPE_NAMES.merge!("Time" => old ? "datetime" : "dateTime")
 end
 
+# Exact numbers as JSON has them.
+def plain(value)
+  case value
+  when Hash then value.transform_values { |item| plain(item) }
+  when Array then value.map { |item| plain(item) }
+  when BigDecimal then value.to_f
+  when Date, Time, DateTime then value.to_s
+  else value
+  end
+end
+
+def read(body)
+  { read: plain(Hash.from_xml(body)) }
+rescue StandardError => error
+  { refused: error.class.name }
+end
+
 $stdout.sync = true
 $stdin.each_line do |line|
   document = JSON.parse(line)
+  if document["names"]
+    puts JSON.generate(document["names"].map(&:singularize))
+    next
+  elsif document["body"]
+    puts JSON.generate(read(document["body"]))
+    next
+  end
   configure(document["style"])
   value = build(document["value"], document["style"])
   options = { dasherize: false }

@@ -44,16 +44,33 @@ impl Rails {
             "style": style.name(),
             "value": document.value,
         });
-        writeln!(self.questions, "{question}").expect("a Ruby process that reads");
-        let mut line = String::new();
-        let read = self.answers.read_line(&mut line).expect("a Ruby process that writes");
-        assert!(read > 0, "Ruby ended: install ruby-activesupport and ruby-builder; {question}");
-        let answer: Value = serde_json::from_str(&line).expect("JSON");
+        let answer = self.ask(&question);
         let text = |name: &str| {
             let bytes = BASE64_STANDARD.decode(answer[name].as_str().expect("a text"));
             String::from_utf8(bytes.expect("base64")).expect("UTF-8")
         };
         Written { json: text("json"), xml: text("xml") }
+    }
+}
+
+impl Rails {
+    /// The singulars of names.
+    pub fn singulars(&mut self, names: &[&str]) -> Vec<String> {
+        let answer = self.ask(&json!({"names": names}));
+        serde_json::from_value(answer).expect("a list of names")
+    }
+
+    /// What a body in XML is read as; none if it is refused.
+    pub fn read(&mut self, body: &str) -> Option<Value> {
+        self.ask(&json!({"body": body})).get("read").cloned()
+    }
+
+    fn ask(&mut self, question: &Value) -> Value {
+        writeln!(self.questions, "{question}").expect("a Ruby process that reads");
+        let mut line = String::new();
+        let read = self.answers.read_line(&mut line).expect("a Ruby process that writes");
+        assert!(read > 0, "Ruby ended: install ruby-activesupport and ruby-builder; {question}");
+        serde_json::from_str(&line).expect("JSON")
     }
 }
 

@@ -78,11 +78,37 @@ const ENDINGS: [(&str, &str); 43] = [
     ("ss", "ss"),
 ];
 
+/// Words whose plural follows no rule where nothing stands before them.
+const ALONE: [(&str, &str); 5] =
+    [("mice", "mouse"), ("lice", "louse"), ("axes", "axis"), ("axis", "axis"), ("oxen", "ox")];
+
 impl Inflection {
     /// Rails' rules, and before them these plurals with their singulars.
     pub fn new(own: impl IntoIterator<Item = (String, String)>) -> Self {
         let own = own.into_iter().map(|(many, one)| (many.into(), one.into())).collect();
         Self { own }
+    }
+
+    /// The plural of the name of a record: one whose singular that name is.
+    pub fn plural(&self, name: &str) -> String {
+        let own = self.own.iter().find(|(_, one)| **one == *name);
+        if let Some((many, _)) = own {
+            return many.to_string();
+        }
+        let irregular = IRREGULAR.iter().chain(&ALONE).find(|(_, one)| *one == name);
+        if let Some((many, _)) = irregular {
+            return (*many).to_owned();
+        }
+        let stem = name.strip_suffix('y').filter(|stem| !stem.ends_with(['a', 'e', 'i', 'o', 'u']));
+        let many = match stem {
+            Some(stem) => format!("{stem}ies"),
+            None if name.ends_with("sis") => format!("{}ses", &name[..name.len() - 3]),
+            None if ["s", "x", "ch", "sh"].iter().any(|end| name.ends_with(end)) => {
+                format!("{name}es")
+            }
+            None => format!("{name}s"),
+        };
+        if self.singular(&many) == name { many } else { format!("{name}s") }
     }
 
     /// The singular of a name.
@@ -106,8 +132,7 @@ fn singular(name: &str) -> String {
     if UNCOUNTABLE.contains(&name) {
         return name.to_owned();
     }
-    // A word that begins a name is another than one within it.
-    for (many, one) in [("mice", "mouse"), ("lice", "louse"), ("axes", "axis"), ("axis", "axis")] {
+    for (many, one) in ALONE {
         if name == many {
             return one.to_owned();
         }

@@ -12,11 +12,14 @@ enum Task {
     Value(usize),
     /// A member of an object, after a comma or not.
     Member(usize, bool),
-    /// An item of a list, likewise.
-    Item(usize, bool),
+    /// An item of a list, likewise, and whether that list is a member.
+    Item(usize, bool, bool),
     /// The end of something.
     Close(&'static str),
 }
+
+/// Records of the panel that stand in lists of another name.
+const RECORDS: [&str; 5] = ["ip_address", "virtual_machine", "network_interface", "disk", "user"];
 
 /// The JSON of a document of XML.
 pub fn to_json(xml: &Tree<'_>) -> String {
@@ -29,7 +32,8 @@ pub fn to_json(xml: &Tree<'_>) -> String {
         // Messages of a refused record.
         Value::Object if root.name == "errors" => {
             out.push_str("{\"errors\":[");
-            let messages = xml.children(0).enumerate().map(|(n, (at, _))| Task::Item(at, n > 0));
+            let messages =
+                xml.children(0).enumerate().map(|(n, (at, _))| Task::Item(at, n > 0, false));
             let messages: Vec<_> = messages.collect();
             std::iter::once(Task::Close("]}")).chain(messages.into_iter().rev()).collect()
         }
@@ -46,14 +50,9 @@ pub fn to_json(xml: &Tree<'_>) -> String {
         match task {
             Task::Close(end) => out.push_str(end),
             Task::Member(at, follows) => {
-                if follows {
-                    out.push(',');
-                }
-                push_string(&mut out, &xml.nodes[at].name);
-                out.push(':');
-                value(xml, at, &mut out, &mut tasks);
+                member(xml, at, follows, &xml.nodes[at].name, &mut out, &mut tasks);
             }
-            Task::Item(at, follows) => {
+            Task::Item(at, follows, within) => {
                 if follows {
                     out.push(',');
                 }
@@ -61,7 +60,9 @@ pub fn to_json(xml: &Tree<'_>) -> String {
                 if xml.nodes[at].value == Value::Object {
                     out.push('{');
                     tasks.push(Task::Close("}"));
-                    tasks.push(Task::Member(at, false));
+                    let name = &xml.nodes[at].name;
+                    let name = if within { record(name) } else { name };
+                    member(xml, at, false, name, &mut out, &mut tasks);
                 } else {
                     value(xml, at, &mut out, &mut tasks);
                 }
@@ -70,6 +71,29 @@ pub fn to_json(xml: &Tree<'_>) -> String {
         }
     }
     out
+}
+
+fn member(
+    xml: &Tree<'_>,
+    at: usize,
+    follows: bool,
+    name: &str,
+    out: &mut String,
+    tasks: &mut Vec<Task>,
+) {
+    if follows {
+        out.push(',');
+    }
+    push_string(out, name);
+    out.push(':');
+    value(xml, at, out, tasks);
+}
+
+/// What a record is called whose list has a name of its own, such as `used_ip_addresses`.
+fn record(item: &str) -> &str {
+    let known =
+        |record: &&&str| item.strip_suffix(**record).is_some_and(|rest| rest.ends_with('_'));
+    RECORDS.iter().find(known).copied().unwrap_or(item)
 }
 
 fn value(xml: &Tree<'_>, at: usize, out: &mut String, tasks: &mut Vec<Task>) {
@@ -85,7 +109,9 @@ fn value(xml: &Tree<'_>, at: usize, out: &mut String, tasks: &mut Vec<Task>) {
         Value::Array => {
             out.push('[');
             tasks.push(Task::Close("]"));
-            let items = xml.children(at).enumerate().map(|(n, (at, _))| Task::Item(at, n > 0));
+            let within = at > 0;
+            let items = xml.children(at).enumerate();
+            let items = items.map(|(n, (at, _))| Task::Item(at, n > 0, within));
             let items: Vec<_> = items.collect();
             tasks.extend(items.into_iter().rev());
         }
@@ -100,7 +126,8 @@ fn scalar(node: &Node<'_>, text: &str, out: &mut String) {
         Some("integer") if is_number(text) && is_integer(text) => out.push_str(text),
         Some("integer" | "float") if is_number(text) => out.push_str(text),
         Some("boolean") if matches!(text, "true" | "false") => out.push_str(text),
-        Some("datetime" | "dateTime") => {
+        // Rails 3 writes `datetime`, and JSON without a fraction.
+        Some("dateTime") => {
             let whole = with_fraction(text, 3);
             push_string(out, whole.as_deref().unwrap_or(text));
         }

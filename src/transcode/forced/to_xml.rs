@@ -3,7 +3,7 @@
 use super::Inflection;
 use crate::transcode::{
     json::is_integer,
-    time::{is_date, without_fraction},
+    time::{is_date, is_whole_time, without_fraction},
     tree::{Tree, Value},
     xml::{DECLARATION, is_name, push_text},
 };
@@ -25,17 +25,28 @@ pub(super) enum Looks {
     DoNotCount,
 }
 
-/// The XML of a document of JSON; `root` is what a list is called whose items do not say.
+/// The XML of a document of JSON; `root` is what a list is called whose items do not say: records are
+/// called by their own name.
 pub fn to_xml(json: &Tree<'_>, root: &str, inflection: &Inflection) -> String {
     let node = &json.nodes[0];
     if let Some(errors) = errors(json) {
         return errors;
     }
     let (at, name) = match node.value {
-        Value::Object => wrapped(json, 0).map_or((0, "hash"), |at| (at, &json.nodes[at].name)),
-        _ => (0, root),
+        Value::Object => match wrapped(json, 0) {
+            Some(at) => (at, json.nodes[at].name.to_string()),
+            None => (0, "hash".to_owned()),
+        },
+        _ => (0, records(json, inflection).unwrap_or_else(|| root.to_owned())),
     };
-    write(json, at, name.to_owned(), inflection, Looks::Count)
+    write(json, at, name, inflection, Looks::Count)
+}
+
+/// What a list of records is called, if it is one: all of its items are wrapped in one name.
+fn records(json: &Tree<'_>, inflection: &Inflection) -> Option<String> {
+    let mut names = json.children(0).map(|(at, _)| Some(&*json.nodes[wrapped(json, at)?].name));
+    let first = names.next()??;
+    names.all(|name| name == Some(first)).then(|| inflection.plural(first))
 }
 
 /// Writes what is below a node as a document.
@@ -81,13 +92,15 @@ pub(super) fn write(
                 depth += 1;
                 tasks.push(Task::Close(name.clone()));
                 let item = inflection.singular(&name);
-                // The records of a list that is the document are wrapped whatever they are called.
-                let is_record = |name: &str| name == item || depth == 1;
-                let items = json.children(at).map(|(at, _)| match wrapped(json, at) {
-                    Some(inner) if is_record(&json.nodes[inner].name) => {
-                        Task::Node(inner, json.nodes[inner].name.to_string())
-                    }
-                    _ => Task::Node(at, item.clone()),
+                // `used_ip_addresses` may be a list of records that are an `ip_address`.
+                let is_record = |name: &str| {
+                    item.strip_suffix(name)
+                        .is_some_and(|rest| rest.is_empty() || rest.ends_with('_'))
+                };
+                let items = json.children(at).map(|(at, _)| {
+                    let inner = wrapped(json, at);
+                    let inner = inner.filter(|inner| is_record(&json.nodes[*inner].name));
+                    Task::Node(inner.unwrap_or(at), item.clone())
                 });
                 let items: Vec<_> = items.collect();
                 tasks.extend(items.into_iter().rev());
@@ -123,6 +136,10 @@ fn kind_of(text: &str, looks: Looks) -> Option<(&'static str, String)> {
     }
     if let Some((whole, _)) = without_fraction(text) {
         return Some(("dateTime", whole));
+    }
+    // Only Rails 3 writes a time without a fraction, and what it calls that.
+    if is_whole_time(text) {
+        return Some(("datetime", text.to_owned()));
     }
     let decimal = text.strip_prefix('-').unwrap_or(text).split_once('.').is_some_and(|(w, f)| {
         let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
