@@ -4,6 +4,7 @@
 
 mod cli;
 mod clients;
+mod corpus;
 mod harness;
 mod panel;
 mod program;

@@ -6,10 +6,8 @@
 
 use std::borrow::Cow;
 
-use quick_xml::{
-    Reader as Events,
-    events::{Event, attributes::Attributes},
-};
+use quick_xml::{Reader as Events, events::Event};
+use smallvec::SmallVec;
 
 use crate::transcode::tree::{Bounds, Flaw, NotRead, Tree, Value};
 
@@ -124,17 +122,35 @@ impl<'a> Reader<'a> {
         if attributes.is_empty() { Ok(()) } else { self.attributes(node, attributes) }
     }
 
+    /// What stands behind the name in a tag that opens an element.
     fn attributes(&mut self, node: usize, attributes: &'a str) -> Result<(), NotRead> {
-        for (count, attribute) in Attributes::new(attributes, 0).enumerate() {
-            let attribute = attribute.map_err(|_| self.flaw(Flaw::Repeated))?;
-            let (name, value) = (attribute.key.into_inner(), attribute.value);
+        let mut seen: SmallVec<[&str; 4]> = SmallVec::new();
+        let mut rest = attributes;
+        loop {
+            let trimmed = rest.trim_start_matches(is_white_space);
+            if trimmed.is_empty() {
+                return Ok(());
+            }
+            if trimmed.len() == rest.len() {
+                return Err(self.flaw(Flaw::Syntax));
+            }
+            let (name, value, behind) =
+                attribute(trimmed).ok_or_else(|| self.flaw(Flaw::Syntax))?;
+            rest = behind;
             self.check_name(name)?;
-            self.check_characters(&value)?;
-            if count >= self.bounds.attributes || value.contains('<') {
+            self.check_characters(value)?;
+            if seen.contains(&name) {
+                return Err(self.flaw(Flaw::Repeated));
+            }
+            seen.push(name);
+            if seen.len() > self.bounds.attributes || value.contains('<') {
                 return Err(self.flaw(Flaw::Attributes));
             }
-            let value = if value.contains('&') { self.unescaped(&value)?.into() } else { value };
-            let Some(open) = self.open.last_mut() else { break };
+            let value = match value.contains('&') {
+                true => Cow::Owned(self.unescaped(value)?),
+                false => Cow::Borrowed(value),
+            };
+            let Some(open) = self.open.last_mut() else { return Ok(()) };
             match (name, &value) {
                 ("type", Cow::Borrowed("array")) => open.is_array = true,
                 ("type", Cow::Borrowed(kind)) => self.tree.nodes[node].kind = Some(kind),
@@ -145,7 +161,6 @@ impl<'a> Reader<'a> {
                 _ => return Err(self.flaw(Flaw::Attribute)),
             }
         }
-        Ok(())
     }
 
     /// Closes the innermost element.
@@ -262,6 +277,16 @@ impl<'a> Reader<'a> {
     fn flaw(&self, why: Flaw) -> NotRead {
         NotRead::at(self.at, why)
     }
+}
+
+/// An attribute that begins here: its name, its value without quotes, and what stands behind it.
+fn attribute(text: &str) -> Option<(&str, &str, &str)> {
+    let (name, rest) = text.split_at(text.find(|c| c == '=' || is_white_space(c))?);
+    let rest = rest.trim_start_matches(is_white_space).strip_prefix('=')?;
+    let rest = rest.trim_start_matches(is_white_space);
+    let quote = rest.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
+    let (value, behind) = rest[1..].split_once(quote)?;
+    Some((name, value, behind))
 }
 
 fn flaw_of(error: &quick_xml::Error) -> Flaw {

@@ -1,0 +1,7 @@
+#![no_main]
+
+#[path = "../checks.rs"]
+#[allow(dead_code, reason = "each target runs one of them")]
+mod checks;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| checks::json(input));
