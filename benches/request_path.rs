@@ -59,7 +59,9 @@ const BATCH: BatchSize = BatchSize::NumIterations(64);
 
 const HIT: Expected = (StatusCode::OK, Some("tollgate; hit"));
 const NOT_MODIFIED: Expected = (StatusCode::NOT_MODIFIED, Some("tollgate; hit"));
+const DERIVED: Expected = (StatusCode::OK, Some("tollgate; hit; detail=derived"));
 const MISS: Expected = (StatusCode::OK, Some("tollgate; fwd=miss; stored"));
+const RENEWED: Expected = (StatusCode::OK, Some("tollgate; fwd=miss; fwd-status=304; stored"));
 const UNAUTHORIZED: Expected = (StatusCode::UNAUTHORIZED, None);
 const LIMITED: Expected = (StatusCode::TOO_MANY_REQUESTS, None);
 const FORBIDDEN: Expected = (StatusCode::FORBIDDEN, None);
@@ -76,6 +78,7 @@ fn main() {
         let mut bench = Bench { criterion: &mut criterion, world: &world, path };
         bench.hits();
         bench.refusals();
+        bench.hits_in_both_formats();
         bench.misses();
     }
     criterion.final_summary();
@@ -102,6 +105,24 @@ where
             request.headers_mut().insert(IF_NONE_MATCH, tag.clone());
         }
         self.at_once("304", NOT_MODIFIED, &requests);
+    }
+
+    /// A list in the format that was fetched, and in the one that was derived from it.
+    fn hits_in_both_formats(&mut self) {
+        let formats = [LONG.target.to_owned(), LONG.target.replace("json", "xml")];
+        let [json, xml] = formats.map(|target| self.by_first(&target));
+        let bodies = [&json, &xml].map(|request| {
+            let read = self.path.call(arrival(request));
+            let answer = self.world.runtime.block_on(read).unwrap_or_else(|never| match never {});
+            let body = self.world.runtime.block_on(answer.into_body().collect());
+            body.expect("a whole body").to_bytes()
+        });
+        self.world.prove(LONG.target, &bodies[0], &bodies[1]);
+        self.world.forget();
+        self.check("JSON, fetched", RENEWED, &json);
+        self.check("XML, derived", DERIVED, &xml);
+        self.at_once("hit/20KiB/JSON, fetched", HIT, &[json]);
+        self.at_once("hit/20KiB/XML, derived", HIT, &[xml]);
     }
 
     fn refusals(&mut self) {

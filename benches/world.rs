@@ -2,11 +2,15 @@
 
 use std::{path::Path, sync::Arc};
 
-use http::{HeaderValue, header::ETAG};
+use http::{
+    HeaderMap, HeaderValue, Version,
+    header::{ETAG, HOST},
+};
 use rcgen::{CertificateParams, KeyPair};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tollgate::{
+    api::target::Target,
     auth::{
         keyring::{Keyring, MasterKey, random},
         token::{Environment, Token},
@@ -28,7 +32,7 @@ use tollgate::{
         secret::{UpstreamSecret, Vault},
         store::{Edit, NewToken, Store, StoreError},
     },
-    vocabulary::Format,
+    vocabulary::{Format, Taken},
 };
 
 /// A gateway without its sockets, in front of a panel with some.
@@ -100,6 +104,18 @@ impl World {
     pub(crate) fn entity_tag(&self, target: &str) -> HeaderValue {
         let stored = self.stored(target);
         entry(&stored).representation.headers.get(ETAG).expect("kept entries have one").clone()
+    }
+
+    /// Proves the formats of a route by two pairs of its documents, a minute apart.
+    pub(crate) fn prove(&self, target: &str, json: &[u8], xml: &[u8]) {
+        let shared = self.process.shared();
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, HeaderValue::from_static("cloud.example.com"));
+        let uri = target.parse().expect("a target");
+        let target = Target::canonicalize(&uri, &headers, Version::HTTP_11, 1000);
+        let route = shared.routes.read(&target.expect("a target")).expect("a listed route").id;
+        let take = |now| shared.book.take("panel", route, json, xml, now);
+        assert_eq!([take(0), take(60_000)], [Taken::Learned, Taken::Proved]);
     }
 
     /// Makes all that the first caller was shown untrue, as a write does.
