@@ -193,7 +193,7 @@ fn configuration(folder: &Path, panel: &str) -> Config {
         r#"
         upstreams.panel.url = "{panel}"
         tenants.store = "{}"
-        cache = {{ capacity = "1GiB", inventory_lifetime = "1d" }}
+        cache = {{ capacity = "1GiB", inventory_lifetime = "1d", revalidate = false }}
         # The panel knows one of the credentials alone.
         sampler.share = 0
         formats.learn = false
