@@ -54,7 +54,7 @@ fn xml_of(map: &Map, text: &str) -> String {
 }
 
 fn json_of(map: &Map, text: &str) -> String {
-    let tree = xml::read(text.as_bytes(), Mixed::Refused, Bounds::REPLY).expect("XML");
+    let tree = xml::read(text.as_bytes(), Mixed::Never, Bounds::REPLY).expect("XML");
     to_json(map, &tree, text.len()).expect("it fits")
 }
 
@@ -66,7 +66,7 @@ fn formats(criterion: &mut Criterion) {
     let one = format!("[{JSON}]");
     let mut map = Map::new();
     let json_tree = json::read(one.as_bytes(), Bounds::REPLY).expect("JSON");
-    let xml_tree = xml::read(document.as_bytes(), Mixed::Refused, Bounds::REPLY).expect("XML");
+    let xml_tree = xml::read(document.as_bytes(), Mixed::Never, Bounds::REPLY).expect("XML");
     learn(&mut map, &json_tree, &xml_tree).expect("a pair");
 
     let machines = |each: usize| vec![JSON; SIZE / each].join(",");

@@ -28,7 +28,7 @@ pub fn json(bytes: &[u8]) {
     if let Ok(xml) = body_to_xml(bytes, &Inflection::default()) {
         body_to_json(xml.as_bytes()).expect("a body that was converted");
     }
-    let xml = to_xml(&tree, "objects", &Inflection::default());
+    let xml = to_xml(&tree, "objects", &Inflection::default(), usize::MAX).expect("no bound");
     let back = xml::read(xml.as_bytes(), Mixed::Refused, Bounds { depth: 100, ..Bounds::REPLY });
     let back = back.expect("XML that was made");
     // A map that has learned from the two gives the one for the other, or nothing.

@@ -22,6 +22,7 @@ use crate::{
     cache::touch::Touch,
     cache::{
         dependence::{Dependence, Stamps},
+        directives::Directives,
         entry::Stored,
         key::Key,
         validator::Held,
@@ -114,7 +115,7 @@ pub struct Exchange {
     pub ask: PathAndQuery,
     /// The format that is answered; none for what is asked for as it is.
     pub format: Option<Format>,
-    /// The one format that the upstream has of it, if it is another one.
+    /// The one format that the upstream has of it, if it has not both.
     pub native: Option<Format>,
     /// What a write touches.
     pub touch: Option<Arc<Touch>>,
@@ -144,8 +145,8 @@ pub struct Miss {
     pub dependence: Dependence,
     /// Why what is kept would not do.
     pub forward: Forward,
-    /// The greatest age of what will do, in seconds; zero is for what is fetched from now on.
-    pub max_age: Option<u64>,
+    /// What the request demands of what it is shown.
+    pub demands: Directives,
     /// What the upstream may be asked about, whether or not it may be shown.
     pub held: Option<Held>,
     /// What may be shown if there will be no answer.

@@ -202,6 +202,7 @@ impl Rejection {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "a list of every refusal, one beside the other")]
     fn terms(&self) -> Terms {
         let plain = |status, code| Terms { status, code, header: None };
         let with = |status, code, name, value| Terms { status, code, header: Some((name, value)) };

@@ -258,7 +258,23 @@ struct Base {
     metrics: Arc<Metrics>,
 }
 
+fn conversion(config: &Config) -> convert::Rules {
+    convert::Rules::new(
+        config.formats.inflection(),
+        config.cache.max_entry.get(),
+        config.gateway.max_inspected_body.0,
+    )
+}
+
 impl Base {
+    fn negotiation(&self, config: &Config) -> negotiate::Rules {
+        negotiate::Rules {
+            routes: Arc::clone(&self.routes),
+            strict: config.gateway.strict_formats,
+            natives: config.natives(),
+        }
+    }
+
     fn shared(&self, config: &Config) -> Result<Shared, StartError> {
         let Self { routes, directory, settler, tasks, metrics, .. } = self;
         let shelf = Arc::new(Shelf::new(
@@ -301,15 +317,8 @@ impl Base {
                 metrics: Arc::clone(metrics),
                 tasks: tasks.clone(),
             }),
-            negotiation: Arc::new(negotiate::Rules {
-                routes: Arc::clone(routes),
-                strict: config.gateway.strict_formats,
-                natives: config.natives(),
-            }),
-            conversion: Arc::new(convert::Rules {
-                inflection: config.formats.inflection(),
-                max_reply: config.cache.max_entry.get(),
-            }),
+            negotiation: Arc::new(self.negotiation(config)),
+            conversion: Arc::new(conversion(config)),
             hangar: Arc::new(hangar),
             book,
             sampler: Arc::new(sampler),

@@ -6,7 +6,7 @@ use http::Method;
 
 use crate::{
     client::{Ask, Reply, Trouble},
-    outage::Asked,
+    outage::{Asked, Outage},
     shown::{self, Shown},
     tally::{Read, Tally},
     tenant::{Machine, Tenant},
@@ -216,7 +216,7 @@ impl Actor {
             Err(error) => return self.error(target, error),
         };
         let outage = self.tally.outage.as_ref().filter(|_| reply.staleness().is_some());
-        let unseen = outage.and_then(|outage| outage.unseen_since());
+        let unseen = outage.and_then(Outage::unseen_since);
         let faults = self.tenant.truth.faults(note, shown, unseen);
         if !faults.is_empty() {
             let (name, cache, faults) = (&self.tenant.name, &reply.cache, faults.join(", "));

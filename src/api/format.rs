@@ -150,7 +150,11 @@ pub fn error_format(path: &str, query: Option<&str>, accept: Option<&str>) -> Er
         return ErrorFormat::Problem(format);
     }
     let suffix = match memchr::memchr(b'.', path.as_bytes()) {
-        Some(_) => path.split('/').find_map(|segment| segment.rsplit_once('.').map(|(_, s)| s)),
+        Some(_) => {
+            let segments = path.split('/').filter_map(|segment| segment.rsplit_once('.'));
+            let mut suffixes = segments.map(|(_, suffix)| suffix);
+            suffixes.find(|suffix| matches!(*suffix, "json" | "xml"))
+        }
         None => None,
     };
     let parameter = || {
@@ -300,7 +304,8 @@ fn is_wildcard(range: &str) -> bool {
 fn quality(range: &str) -> f32 {
     let parameters = range.split(';').skip(1).map(str::trim);
     let q = parameters.filter_map(|p| p.strip_prefix("q=").or_else(|| p.strip_prefix("Q="))).next();
-    q.map_or(1.0, |q| q.trim().parse().unwrap_or(0.0))
+    let weight = |q: &str| q.trim().parse().ok().filter(|q| (0.0..=1.0).contains(q));
+    q.map_or(1.0, |q| weight(q).unwrap_or(0.0))
 }
 
 #[cfg(test)]

@@ -48,6 +48,7 @@ impl Key {
     /// The same, of what the upstream has in this format alone.
     #[must_use]
     pub fn converted_from(self, native: Option<Format>) -> Self {
+        let native = native.filter(|native| Some(*native) != self.format);
         Self { native, ..self }
     }
 
@@ -60,6 +61,26 @@ impl Key {
     #[must_use]
     pub fn in_native(self) -> Self {
         Self { format: self.native, native: None, ..self }
+    }
+
+    /// The key of the same in the other format; none for what is asked for as it is, or converted, or
+    /// names its format in its query.
+    pub fn in_other_format(&self) -> Option<Self> {
+        let format = self.format.filter(|_| self.native.is_none())?;
+        let (path, query) = (self.target.path(), self.target.query());
+        let suffix = format!(".{}", format.as_str());
+        let named = |query: &str| query.split('&').any(|pair| pair.contains("format"));
+        if query.is_some_and(named) {
+            return None;
+        }
+        // Where it ends its segment.
+        let ends = |at: &usize| matches!(path.as_bytes().get(at + suffix.len()), None | Some(b'/'));
+        let at = path.match_indices(&suffix).map(|(at, _)| at).find(ends)?;
+        let (before, behind) = (&path[..at], &path[at + suffix.len()..]);
+        let other = format.other();
+        let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+        let target = format!("{before}.{}{behind}{query}", other.as_str()).parse().ok()?;
+        Some(Self { target, format: Some(other), ..self.clone() })
     }
 
     /// The number of its partition.
@@ -101,6 +122,31 @@ mod tests {
         api::families::FamilySet,
         cache::{coherence::Epochs, names::Names, partition::Commons},
     };
+
+    #[test]
+    fn the_other_format_stands_under_its_own_suffix() {
+        let none = FamilySet::EMPTY;
+        let commons = Arc::new(Commons::new(1, none, none, Names::new(1)));
+        let partition = Partition::new(Arc::new(Epochs::new(1, none)), commons, true);
+        let key = |target: &str, format| {
+            Key::new(&partition, target.parse().expect("a target"), Some(format))
+        };
+        for (json, xml) in [
+            ("/a.json", "/a.xml"),
+            ("/a.json?b=1.json&c", "/a.xml?b=1.json&c"),
+            ("/a.jsonp.b/c.json/page/2", "/a.jsonp.b/c.xml/page/2"),
+        ] {
+            let (json, xml) = (key(json, Format::Json), key(xml, Format::Xml));
+            assert_eq!(
+                (json.in_other_format(), xml.in_other_format()),
+                (Some(xml.clone()), Some(json))
+            );
+        }
+        let converted = key("/a.json", Format::Xml).converted_from(Some(Format::Json));
+        for none in [converted, key("/a.json?format=xml", Format::Json), key("/a", Format::Json)] {
+            assert_eq!(none.in_other_format(), None, "{none:?}");
+        }
+    }
 
     #[test]
     fn a_digest_tells_keys_apart() {

@@ -35,9 +35,18 @@ pub struct Shelf {
     pub metrics: Arc<Metrics>,
     /// The partitions whose share is used up; what they have that is of little use is cleared away.
     crowded: Mutex<HashMap<u64, Arc<Partition>>>,
-    /// When the last soft purge was, in milliseconds of the process. It is held while an entry is put
-    /// in, so that a soft purge finds the entry, or the entry finds the soft purge.
-    softened_at: RwLock<Option<u64>>,
+    /// Held while an entry is put in, so that a soft purge finds the entry, or the entry finds the
+    /// soft purge.
+    softening: RwLock<Softening>,
+}
+
+/// The soft purges so far.
+#[derive(Debug, Default)]
+struct Softening {
+    /// When the last one was, in milliseconds of the process.
+    at: Option<u64>,
+    /// How many are looking for what they are about.
+    running: usize,
 }
 
 /// What a soft purge is about: of each partition by its number, what no longer counts as fresh.
@@ -65,29 +74,28 @@ impl Shelf {
         metrics: Arc<Metrics>,
     ) -> Self {
         let store = Store::new(config.capacity, metrics.cache_evictions.clone());
-        let (crowded, softened_at) = (Mutex::default(), RwLock::default());
-        Self { store, routes, config, clock, metrics, crowded, softened_at }
+        let (crowded, softening) = (Mutex::default(), RwLock::default());
+        Self { store, routes, config, clock, metrics, crowded, softening }
     }
 
     /// Keeps a representation for as long as its class and its status live. While what it shows is
     /// unsettled it is fresh for a moment from when the upstream was asked, and then of use only where
-    /// the upstream cannot say what has become of it. Says why not, if it is not kept.
+    /// the upstream cannot say what has become of it. What was derived from what it follows goes.
     pub fn keep(
         &self,
         key: &Key,
         partition: &Arc<Partition>,
         filled: Filled<'_>,
         shown: Representation,
-    ) -> Option<NotStored> {
+    ) -> Result<Arc<Stored>, NotStored> {
         let Dependence { class, .. } = filled.dependence;
-        let Some(Lifetime { fresh, stale }) = self.config.lifetime_of(class, shown.status) else {
-            return Some(NotStored::Status);
-        };
+        let lifetime = self.config.lifetime_of(class, shown.status);
+        let Lifetime { fresh, stale } = lifetime.ok_or(NotStored::Status)?;
         // What is found by no request is judged by what its stamp was taken of.
         let view = filled.dependence.view_of(shown.status);
         let (now, asked_at) = (self.clock.now(), filled.asked_at);
         if self.has_newer(key, partition, asked_at) {
-            return Some(NotStored::Overtaken);
+            return Err(NotStored::Overtaken);
         }
         let (fresh_until, stale) = if filled.settled {
             // Not from when it was asked for: the slowest lists are those that are worth keeping.
@@ -98,43 +106,65 @@ impl Shelf {
         };
         if fresh_until <= now && stale.is_zero() {
             self.forget(key, asked_at);
-            return Some(NotStored::Unsettled);
+            return Err(NotStored::Unsettled);
         }
         let stamp = filled.stamp.clone();
         let mut entry = Entry::new(shown, view, stamp, asked_at, fresh_until, millis(stale));
         entry.settled = filled.settled;
-        self.put(key, partition, entry)
-    }
-
-    /// Puts an entry in, if its partition has room for it.
-    fn put(&self, key: &Key, partition: &Arc<Partition>, entry: Entry) -> Option<NotStored> {
-        let asked_at = entry.asked_at;
-        let bytes = (key.weight() + entry.representation.weight()) as u64;
-        let Some(room) = partition.room(bytes, self.config.share()) else {
-            // What stands there is outdated, and takes the room of its successor.
-            self.forget(key, asked_at);
-            self.crowded().insert(partition.id(), Arc::clone(partition));
-            return Some(NotStored::Share);
-        };
-        let entry = entry.taking(room);
-        let softened_at = self.softened_at.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = softened_at.filter(|at| asked_at <= *at) {
+        let entry = self.housed(key, partition, entry)?;
+        self.forget_derived_from(key, asked_at);
+        let softening = self.softening.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = softening.at.filter(|at| asked_at <= *at) {
             // Maybe what it shows was not even meant: that costs a fetch.
             entry.soften(at);
         }
-        self.store.insert(key.clone(), Arc::new(Stored::Entry(entry)));
-        None
+        Ok(self.put(key, entry))
     }
 
-    /// Keeps what was derived from an entry, for as long as that.
+    /// Keeps what was derived from an entry, for as long as that: if that is still what is kept, and
+    /// nothing newer has been fetched.
     pub fn keep_derived(
         &self,
         key: &Key,
         partition: &Arc<Partition>,
-        source: &Entry,
+        source: (&Key, &Arc<Stored>),
         shown: Representation,
-    ) -> Option<NotStored> {
-        self.put(key, partition, source.derived(shown))
+    ) -> Result<Arc<Stored>, NotStored> {
+        let Stored::Entry(entry) = &**source.1 else { return Err(NotStored::Overtaken) };
+        let is_kept = self.store.get(source.0).is_some_and(|kept| Arc::ptr_eq(&kept, source.1));
+        if !is_kept || self.has_newer(key, partition, entry.asked_at) {
+            return Err(NotStored::Overtaken);
+        }
+        let softening = self.softening.read().unwrap_or_else(PoisonError::into_inner);
+        if softening.running > 0 {
+            // Nobody knows whether its source has been looked at.
+            return Err(NotStored::Overtaken);
+        }
+        let derived = self.housed(key, partition, entry.derived(shown))?;
+        Ok(self.put(key, derived))
+    }
+
+    /// Takes the room of an entry, if its partition has it.
+    fn housed(
+        &self,
+        key: &Key,
+        partition: &Arc<Partition>,
+        entry: Entry,
+    ) -> Result<Entry, NotStored> {
+        let bytes = (key.weight() + entry.representation.weight()) as u64;
+        if let Some(room) = partition.room(bytes, self.config.share()) {
+            return Ok(entry.taking(room));
+        }
+        // What stands there is outdated, and takes the room of its successor.
+        self.forget(key, entry.asked_at);
+        self.crowded().insert(partition.id(), Arc::clone(partition));
+        Err(NotStored::Share)
+    }
+
+    fn put(&self, key: &Key, entry: Entry) -> Arc<Stored> {
+        let stored = Arc::new(Stored::Entry(entry));
+        self.store.insert(key.clone(), Arc::clone(&stored));
+        stored
     }
 
     /// Removes all that was derived from the other format.
@@ -147,13 +177,26 @@ impl Shelf {
     }
 
     /// Removes what is under a key, unless it was asked for later: a newer answer, though it be not
-    /// kept, is not followed by an older one.
+    /// kept, is not followed by an older one, nor by what was derived from one.
     pub fn forget(&self, key: &Key, asked_at: u64) {
+        self.forget_derived_from(key, asked_at);
         if let Some(stored) = self.store.get(key)
             && let Stored::Entry(entry) = &*stored
             && entry.asked_at <= asked_at
         {
             self.store.remove(key);
+        }
+    }
+
+    /// Removes what was derived from what is under a key, unless that was asked for later.
+    pub fn forget_derived_from(&self, key: &Key, asked_at: u64) {
+        if let Some(other) = key.in_other_format()
+            && let Some(stored) = self.store.get(&other)
+            && let Stored::Entry(entry) = &*stored
+            && entry.derived
+            && entry.asked_at <= asked_at
+        {
+            self.store.remove(&other);
         }
     }
 
@@ -201,9 +244,11 @@ impl Shelf {
     /// All that is kept is looked at, so this is for a thread that may be busy for a while. What is
     /// being fetched, or is asked for within this millisecond, is kept as stale, whatever it shows.
     pub fn soften(&self, changes: &Softened) -> usize {
+        let softening = || self.softening.write().unwrap_or_else(PoisonError::into_inner);
         let now = {
-            let mut at = self.softened_at.write().unwrap_or_else(PoisonError::into_inner);
-            *at.insert(self.clock.now())
+            let mut softening = softening();
+            softening.running += 1;
+            *softening.at.insert(self.clock.now())
         };
         let precise = self.routes.precise();
         let mut count = 0;
@@ -215,6 +260,7 @@ impl Shelf {
                 count += usize::from(partition.is_current(entry.view, &entry.stamp));
             }
         }
+        softening().running -= 1;
         count
     }
 
@@ -230,123 +276,4 @@ impl Shelf {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{
-        thread,
-        time::{Duration, Instant},
-    };
-
-    use bytes::Bytes;
-    use http::{HeaderMap, StatusCode};
-
-    use super::*;
-    use crate::{
-        api::families::FamilySet,
-        cache::{
-            coherence::{Epochs, View},
-            names::Names,
-            partition::Commons,
-        },
-        settings::ByteSize,
-        vocabulary::RouteClass,
-    };
-
-    struct Setting {
-        shelf: Shelf,
-        partition: Arc<Partition>,
-        view: View,
-    }
-
-    impl Setting {
-        /// A partition whose share is a MiB.
-        fn new() -> Self {
-            let routes = Arc::new(RouteTable::new(&[]).expect("the table itself"));
-            let config = Config {
-                capacity: ByteSize::mib(10),
-                max_partition_percent: 10,
-                ..Config::default()
-            };
-            let (families, none) = (routes.families().len(), FamilySet::EMPTY);
-            let commons = Arc::new(Commons::new(families, none, none, Names::new(1)));
-            let account = Arc::new(Epochs::new(families, none));
-            let partition = Arc::new(Partition::new(account, commons, true));
-            let view = View::of(routes.families().all());
-            let shelf = Shelf::new(config, routes, Clock::start(), Arc::new(Metrics::new()));
-            Self { shelf, partition, view }
-        }
-
-        fn key(&self, number: u32) -> Key {
-            let target = format!("/virtual_machines/{number}.json").parse().expect("a target");
-            Key::new(&self.partition, target, None)
-        }
-
-        /// Keeps something of 200 KiB that was asked for now; says whether there was room.
-        fn keep(&self, number: u32) -> bool {
-            self.keep_of(number, self.shelf.clock.now()).is_none()
-        }
-
-        fn keep_of(&self, number: u32, asked_at: u64) -> Option<NotStored> {
-            let stamp = &self.partition.stamp(self.view);
-            let dependence = Dependence { view: self.view, class: RouteClass::Inventory };
-            let filled = Filled { stamp, dependence, settled: true, asked_at };
-            let body = Bytes::from(vec![b'x'; 200 << 10]);
-            let shown = Representation::new(StatusCode::OK, HeaderMap::new(), body);
-            self.shelf.keep(&self.key(number), &self.partition, filled, shown)
-        }
-    }
-
-    #[test]
-    fn what_was_touched_gives_its_room_back_when_it_is_wanted() {
-        let setting = Setting::new();
-        let kept = (0..9).filter(|number| setting.keep(*number)).count();
-        assert_eq!(kept, 5);
-        setting.shelf.housekeep();
-        assert!(!setting.keep(9), "what is fresh is not cleared away");
-        setting.partition.account().touch(Change::whole(setting.view.families));
-        assert!(!setting.keep(9));
-        // moka lets go of what it removed when no thread looks at it any more.
-        let patience = Instant::now() + Duration::from_secs(10);
-        while !setting.keep(9) {
-            assert!(Instant::now() < patience, "what was touched keeps its room");
-            setting.shelf.housekeep();
-            thread::yield_now();
-        }
-    }
-
-    #[test]
-    fn a_newer_answer_is_not_followed_by_an_older_one() {
-        let setting = Setting::new();
-        let kept = || setting.shelf.store.get(&setting.key(1)).is_some();
-        assert_eq!(setting.keep_of(1, 20), None);
-        assert_eq!(setting.keep_of(1, 19), Some(NotStored::Overtaken));
-        setting.shelf.forget(&setting.key(1), 19);
-        assert!(kept());
-        setting.shelf.forget(&setting.key(1), 20);
-        assert!(!kept());
-        // What was touched is nobody's successor.
-        assert_eq!(setting.keep_of(1, 20), None);
-        setting.partition.account().touch(Change::whole(setting.view.families));
-        assert_eq!(setting.keep_of(1, 19), None);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_is_asked_for_later_is_not_softened() {
-        let setting = Setting::new();
-        let all = Change::whole(setting.view.families);
-        let partition = Arc::clone(&setting.partition);
-        let changes = HashMap::from([(partition.id(), (partition, all))]);
-        let fresh = || {
-            let now = setting.shelf.clock.now();
-            let all = setting.shelf.store.iter();
-            all.filter(|(_, kept)| matches!(&**kept, Stored::Entry(e) if e.is_fresh(now))).count()
-        };
-        assert!(setting.keep(1));
-        assert_eq!((setting.shelf.soften(&changes), fresh()), (1, 0));
-        assert!(setting.keep(2));
-        assert_eq!(fresh(), 0, "it may have been asked for before");
-        tokio::time::advance(Duration::from_millis(1)).await;
-        assert!(setting.keep(3));
-        assert_eq!((fresh(), setting.shelf.soften(&HashMap::new())), (1, 0));
-        assert_eq!((fresh(), setting.shelf.soften(&changes)), (1, 1));
-    }
-}
+mod tests;

@@ -26,6 +26,7 @@ pub struct Book {
     chapters: Mutex<HashMap<Subject, Chapter>>,
     checks: Share,
     gate: Gate,
+    checking: Gate,
     budget: Limit,
 }
 
@@ -43,6 +44,8 @@ struct Chapter {
     seen: [Option<u64>; 2],
     /// Until when no pair is wanted, because one was of no use.
     rests_until: u64,
+    /// How many pairs were taken, or maps handed in.
+    taken: u64,
 }
 
 /// A map that is good to derive by.
@@ -106,6 +109,7 @@ impl Book {
             chapters: Mutex::default(),
             checks: Share::of_a_million(config.check_share),
             gate: Gate::new(AT_ONCE),
+            checking: Gate::new(AT_ONCE),
             budget: Limit::new("pairs", quota),
         }
     }
@@ -114,11 +118,10 @@ impl Book {
     pub fn proven(&self, upstream: &str, route: RouteId) -> Option<Proven> {
         let chapters = self.chapters();
         let course = &chapters.get(&Subject::new(upstream, route))?.course;
-        let Course { map, proven, tells_json, generation, .. } = course;
-        proven.then(|| Proven {
-            map: Arc::clone(map),
-            tells_json: *tells_json,
-            generation: *generation,
+        course.proven.then(|| Proven {
+            map: Arc::clone(&course.map),
+            tells_json: course.tells_json(),
+            generation: course.generation,
         })
     }
 
@@ -152,26 +155,43 @@ impl Book {
 
     /// A place to compare what was derived with the upstream's own, if this is one of those that are.
     pub fn check(&self) -> Option<Permit> {
-        if self.learns && self.checks.draws() { self.admit() } else { None }
+        // A place of its own: what is learned elsewhere keeps no check from being made.
+        if self.learns && self.checks.draws() { self.checking.enter() } else { None }
+    }
+
+    /// A pair could not be fetched, or was not of one state: the route is left alone for a while.
+    pub fn failed(&self, upstream: &str, route: RouteId, now: u64) {
+        let mut chapters = self.chapters();
+        let chapter = chapters.entry(Subject::new(upstream, route)).or_default();
+        chapter.rests_until = now.saturating_add(rest_after(Taken::Failed));
     }
 
     fn admit(&self) -> Option<Permit> {
         self.gate.enter().filter(|_| self.budget.check().is_ok())
     }
 
-    /// Takes a pair. It is looked at without holding anybody up; there is one at a time.
+    /// Takes a pair. It is looked at without holding anybody up.
     pub fn take(&self, upstream: &str, route: RouteId, json: &[u8], xml: &[u8], now: u64) -> Taken {
         let subject = Subject::new(upstream, route);
-        let course = self.chapters().get(&subject).map(|chapter| chapter.course.clone());
-        let mut course = course.unwrap_or_default();
-        let taken = course.take(json, xml, now);
-        let mut chapters = self.chapters();
-        let chapter = chapters.entry(subject).or_default();
-        chapter.course = course;
-        if matches!(taken, Taken::Unlearned | Taken::Repeated) {
-            chapter.rests_until = now.saturating_add(rest_after(taken));
+        loop {
+            let (mut course, taken_before) = {
+                let chapters = self.chapters();
+                let chapter = chapters.get(&subject);
+                chapter.map(|chapter| (chapter.course.clone(), chapter.taken)).unwrap_or_default()
+            };
+            let taken = course.take(json, xml, now);
+            let mut chapters = self.chapters();
+            let chapter = chapters.entry(subject.clone()).or_default();
+            // Another pair was taken meanwhile: what that has shown must not be forgotten.
+            if chapter.taken != taken_before {
+                continue;
+            }
+            (chapter.course, chapter.taken) = (course, taken_before + 1);
+            if matches!(taken, Taken::Unlearned | Taken::Repeated) {
+                chapter.rests_until = now.saturating_add(rest_after(taken));
+            }
+            return taken;
         }
-        taken
     }
 
     /// Keeps what was derived by a map, unless that was found wrong meanwhile. Whatever is kept so is
@@ -224,7 +244,8 @@ impl Book {
         for (subject, map) in checked {
             let chapter = chapters.entry(subject).or_default();
             if !chapter.course.proven {
-                (chapter.course, chapter.rests_until) = (Course::of(map), 0);
+                chapter.course.import(map);
+                (chapter.rests_until, chapter.taken) = (0, chapter.taken + 1);
                 count += 1;
             }
         }
@@ -246,6 +267,7 @@ fn rest_after(taken: Taken) -> u64 {
     match taken {
         // The next reply may well be another one.
         Taken::Repeated => 1_000,
+        Taken::Failed => 10_000,
         _ => REST,
     }
 }

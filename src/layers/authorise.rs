@@ -11,12 +11,12 @@ use http::Method;
 use http_body_util::BodyExt as _;
 use tower::{Layer, Service, layer::layer_fn};
 
-use super::{Answer, Step, always_ready, refuse};
+use super::{Answer, Step, always_ready, of_body, refuse};
 use crate::{
     api::{method, routes::RouteTable, target::Target},
     auth::scopes::Scopes,
     call::{Aimed, Call, Effect},
-    net::server::{ClientBody, ClientBodyError},
+    net::server::ClientBody,
     rejection::Rejection,
 };
 
@@ -122,13 +122,4 @@ pub fn judge(
 async fn read_whole(body: ClientBody, most: u64) -> Result<Bytes, Rejection> {
     let collected = body.limited(most).collect().await;
     collected.map(http_body_util::Collected::to_bytes).map_err(|error| of_body(&error, most))
-}
-
-/// The refusal for a body that did not arrive whole.
-fn of_body(error: &ClientBodyError, most: u64) -> Rejection {
-    match error {
-        ClientBodyError::Idle | ClientBodyError::Deadline => Rejection::BodyTimedOut,
-        ClientBodyError::TooLarge => Rejection::BodyTooLarge(most),
-        ClientBodyError::Broken(_) => Rejection::BodyBroken,
-    }
 }

@@ -115,7 +115,7 @@ where
                 {
                     exchange.call.request.record.cause.set(cause);
                 }
-                let (route, class, max_age) = (listed.id, dependence.class, demands.max_age);
+                let (route, class) = (listed.id, dependence.class);
                 let miss = Miss {
                     exchange,
                     key,
@@ -123,7 +123,7 @@ where
                     route,
                     dependence,
                     forward,
-                    max_age,
+                    demands,
                     held,
                     stale,
                     trusted_from: self.sampler.trusted_from(class),

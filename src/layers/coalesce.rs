@@ -71,7 +71,7 @@ pub struct Hangar {
     /// What is known of the formats of routes.
     book: Arc<Book>,
     /// Bounds how much is derived at once.
-    derivations: Semaphore,
+    derivations: Arc<Semaphore>,
 }
 
 /// What a leader's task takes with it: nothing of the request but what the key says.
@@ -215,7 +215,7 @@ where
                     forward: miss.forward,
                     collapsed,
                     not_modified: brought.not_modified,
-                    not_stored: brought.not_stored,
+                    not_stored: brought.not_stored(),
                 };
                 return Ok(show(&mut miss.exchange, &brought.representation, status));
             }
@@ -247,7 +247,7 @@ where
         let partition = &miss.exchange.call.caller.credential().partition;
         let stamps = || miss.dependence.stamps(partition);
         let (stamp, now) = (&miss.stamps.shown, self.hangar.shelf.clock.now());
-        let reader = Reader { stamp, now, max_age: miss.max_age };
+        let reader = Reader { stamp, now, max_age: miss.demands.max_age };
         let joined = flights.join(&miss.key, reader, || stamps().shown, Flight::new);
         let (id, flight, waits) = match joined {
             Join::Share(flight) => return Ok((flight, true)),
@@ -339,7 +339,7 @@ impl Hangar {
             metrics: Arc::clone(&shelf.metrics),
         };
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let derivations = Semaphore::new(cores);
+        let derivations = Arc::new(Semaphore::new(cores));
         Self { flights, shelf, lessons, tasks, fetch_timeout, book, derivations }
     }
 

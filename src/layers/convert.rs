@@ -9,6 +9,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    thread,
 };
 
 use bytes::Bytes;
@@ -18,10 +19,10 @@ use http::{
     header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG},
 };
 use http_body_util::BodyExt as _;
-use tokio::task::spawn_blocking;
+use tokio::{sync::Semaphore, task::spawn_blocking};
 use tower::{Layer, Service, layer::layer_fn};
 
-use super::Answer;
+use super::{Answer, of_body};
 use crate::{
     api::{format, target::collection},
     body::{Body, BodyError, Read},
@@ -53,6 +54,9 @@ pub struct Rules {
     pub inflection: Inflection,
     /// The largest reply that is converted.
     pub max_reply: usize,
+    /// The largest body of a request that is converted.
+    pub max_body: u64,
+    turns: Arc<Semaphore>,
 }
 
 /// What is done to a reply.
@@ -105,16 +109,25 @@ where
                 }))
             }
             Outbound::Forward(mut exchange) => {
-                let (Some(native), Some(format)) = (exchange.native, exchange.format) else {
+                let Some(native) = exchange.native else {
                     return Either::Left(self.inner.call(Outbound::Forward(exchange)));
                 };
-                exchange.format = Some(native);
-                let root = collection(exchange.ask.path()).to_owned();
-                let has_body = exchange.call.request.method != Method::HEAD;
-                let wanted = Wanted { format, native, root, keeps_tag: false, has_body };
+                let format = exchange.format.filter(|format| *format != native);
+                let wanted = format.map(|format| Wanted {
+                    format,
+                    native,
+                    root: collection(exchange.ask.path()).to_owned(),
+                    keeps_tag: false,
+                    has_body: exchange.call.request.method != Method::HEAD,
+                });
+                exchange.format = exchange.format.map(|_| native);
                 Either::Right(Box::pin(async move {
                     rules.convert_body(&mut exchange, native).await?;
-                    rules.convert(inner.call(Outbound::Forward(exchange)).await?, wanted).await
+                    let answer = inner.call(Outbound::Forward(exchange)).await?;
+                    match wanted {
+                        Some(wanted) => rules.convert(answer, wanted).await,
+                        None => Ok(answer),
+                    }
                 }))
             }
         }
@@ -122,6 +135,13 @@ where
 }
 
 impl Rules {
+    /// Rules for replies and bodies up to these sizes.
+    pub fn new(inflection: Inflection, max_reply: usize, max_body: u64) -> Self {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let turns = Arc::new(Semaphore::new(cores));
+        Self { inflection, max_reply, max_body, turns }
+    }
+
     /// Converts the body of a request, if it is in the format that the upstream does not have.
     async fn convert_body(&self, exchange: &mut Exchange, native: Format) -> Result<(), Rejection> {
         let request = &mut exchange.call.request;
@@ -129,18 +149,36 @@ impl Rules {
         if kind.and_then(format::of_media_type) != Some(native.other()) {
             return Ok(());
         }
-        let body = std::mem::replace(&mut request.body, ClientBody::empty());
-        let body = body.collect().await.map_err(|_| Rejection::BodyBroken)?.to_bytes();
+        let most = self.max_body;
+        let body = std::mem::replace(&mut request.body, ClientBody::empty()).limited(most);
+        let body = body.collect().await.map_err(|error| of_body(&error, most))?.to_bytes();
         if body.is_empty() {
             return Ok(());
         }
-        let converted = match native {
+        let inflection = self.inflection.clone();
+        let converted = self.beside(move || match native {
             Format::Json => body_to_json(&body),
-            Format::Xml => body_to_xml(&body, &self.inflection),
-        };
-        request.body = ClientBody::from_bytes(converted?.into());
+            Format::Xml => body_to_xml(&body, &inflection),
+        });
+        let converted = converted.await.ok_or(Rejection::Panicked)??;
+        request.body = ClientBody::from_bytes(converted.into());
         request.headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type(native)));
         Ok(())
+    }
+
+    /// Does work beside the requests, no more of it at once than there are processors. It keeps its
+    /// turn to its end, whoever waits for it.
+    async fn beside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let turn = Arc::clone(&self.turns).acquire_owned().await.ok()?;
+        let work = move || {
+            let done = work();
+            drop(turn);
+            done
+        };
+        spawn_blocking(work).await.ok()
     }
 
     /// Converts a reply, if it is a document.
@@ -169,15 +207,21 @@ impl Rules {
             return Ok(Answer::from_parts(parts, Body::from(whole)));
         }
         let inflection = self.inflection.clone();
-        let work = spawn_blocking(move || converted(&whole, &wanted, &inflection));
-        let converted = work.await.ok().flatten().ok_or(Rejection::Unconvertible)?;
+        let most = self.max_reply;
+        let work = self.beside(move || converted(&whole, &wanted, &inflection, most));
+        let converted = work.await.flatten().ok_or(Rejection::Unconvertible)?;
         Ok(Answer::from_parts(parts, Body::from(converted)))
     }
 }
 
-fn converted(body: &[u8], wanted: &Wanted, inflection: &Inflection) -> Option<Bytes> {
+/// A document in the other format; none for what is none, or would be much longer than it is.
+fn converted(body: &[u8], wanted: &Wanted, inflection: &Inflection, most: usize) -> Option<Bytes> {
     let text = match wanted.format {
-        Format::Xml => to_xml(&json::read(body, Bounds::REPLY).ok()?, &wanted.root, inflection),
+        Format::Xml => {
+            // XML of the same is up to three times as long.
+            let tree = json::read(body, Bounds::REPLY).ok()?;
+            to_xml(&tree, &wanted.root, inflection, most.saturating_mul(4))?
+        }
         Format::Json => to_json(&xml::read(body, Mixed::Refused, Bounds::REPLY).ok()?),
     };
     Some(text.into())

@@ -42,6 +42,7 @@ use crate::{
     call::Exchange,
     limit::{Allowed, Limit},
     metrics::Metrics,
+    net::server::ClientBodyError,
     rejection::Rejection,
     tenants::record::LimitStatus,
     vocabulary::{Decision, Limiter},
@@ -123,6 +124,15 @@ fn show(
     headers.insert(AGE, HeaderValue::from(entry.age(now)));
     headers.insert(&CACHE_STATUS, status.header());
     answer
+}
+
+/// The refusal for a body that did not arrive whole.
+fn of_body(error: &ClientBodyError, most: u64) -> Rejection {
+    match error {
+        ClientBodyError::Idle | ClientBodyError::Deadline => Rejection::BodyTimedOut,
+        ClientBodyError::TooLarge => Rejection::BodyTooLarge(most),
+        ClientBodyError::Broken(_) => Rejection::BodyBroken,
+    }
 }
 
 /// Declares `poll_ready` of a layer: it is as ready as the next one.

@@ -45,7 +45,7 @@ pub struct Agreed {
     pub ask: PathAndQuery,
     /// The format that is answered; none for what is asked for as it is.
     pub format: Option<Format>,
-    /// The one format that the upstream has, if it is another one.
+    /// The one format that the upstream has, if it has not both.
     pub native: Option<Format>,
 }
 
@@ -106,7 +106,7 @@ impl Rules {
                     return Ok(as_it_is(None));
                 }
                 let format = wished?;
-                let native = self.native(grant, route.only_format).filter(|only| *only != format);
+                let native = self.native(grant, route.only_format);
                 let place = route.suffix_place(target.path());
                 let ask = target.asked_in(native.unwrap_or(format), place)?;
                 Ok(Agreed { ask, format: Some(format), native })
@@ -125,12 +125,13 @@ impl Rules {
         agreed: Agreed,
     ) -> Result<Agreed, Rejection> {
         let route = self.routes.read(target).and_then(|l| self.routes.route(l.id).only_format);
-        let native =
-            self.native(grant, route).filter(|only| agreed.format.is_some_and(|f| f != *only));
+        let native = self.native(grant, route);
         let Some(only) = native else { return Ok(agreed) };
         // An Accept is enough where nothing in the target says another format.
         let says = target.suffix().is_some() || target.format_parameter().is_some();
-        let ask = if says { target.asked_in(only, target.path().len())? } else { agreed.ask };
+        let other = agreed.format.is_some_and(|format| format != only);
+        let ask =
+            if says && other { target.asked_in(only, target.path().len())? } else { agreed.ask };
         Ok(Agreed { ask, native, ..agreed })
     }
 

@@ -108,7 +108,7 @@ impl World {
             let dependence = Dependence { view, class: route.class };
             let filled = Filled { stamp: &stamp, dependence, settled: true, asked_at: 0 };
             let shown = Representation::new(http::StatusCode::OK, HeaderMap::new(), "[]".into());
-            assert_eq!(self.shelf.keep(&key, &partition, filled, shown), None);
+            assert!(self.shelf.keep(&key, &partition, filled, shown).is_ok());
             assert!(self.is_fresh(&key));
             ((partition, view, stamp), key)
         })

@@ -214,7 +214,9 @@ impl Sampler {
     pub fn draw(&self, class: RouteClass, entry: &Entry) -> Option<Permit> {
         // Of what is unsettled everybody knows that it may be shown a moment too long, and of what is
         // not there that it may come to be.
-        let judged = entry.settled && entry.representation.status == StatusCode::OK;
+        // What was derived is compared where it was learned (`formats/`).
+        let judged =
+            entry.settled && !entry.derived && entry.representation.status == StatusCode::OK;
         let drawn = judged && self.share.draws();
         if drawn { self.admit(class) } else { None }
     }
@@ -304,6 +306,7 @@ impl Sampler {
             metrics.staleness.of(class).observe(age.as_secs_f64());
             metrics.invalidations.of(InvalidationCause::Sample).inc();
             // Not even asked about by its tag, which has told nothing of the change.
+            self.shelf.forget_derived_from(&sample.key, entry.asked_at);
             self.shelf.store.remove(&sample.key);
             if !forbidden && class != RouteClass::Volatile {
                 let change = Change::whole(view.families);

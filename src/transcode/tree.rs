@@ -70,7 +70,7 @@ pub struct NotRead {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
     /// Bytes that are no UTF-8.
-    #[error("it is not UTF-8")]
+    #[error("it is not UTF-8, or says that it is not")]
     Encoding,
     /// It ends within something.
     #[error("it ends too early")]
@@ -99,6 +99,9 @@ pub enum Flaw {
     /// A document type declaration.
     #[error("a document type declaration is not read")]
     DocumentType,
+    /// What is well-formed, but not as Rails writes it.
+    #[error("it is written as Rails does not")]
+    Unusual,
     /// Characters between elements.
     #[error("there are characters between elements")]
     Mixed,

@@ -5,7 +5,7 @@ use tollgate::transcode::forced::{Inflection, body_to_json, body_to_xml};
 
 use super::oracle::Rails;
 
-const BODIES: [&str; 40] = [
+const BODIES: [&str; 66] = [
     "<a/>",
     "<a></a>",
     "<a> </a>",
@@ -45,10 +45,36 @@ const BODIES: [&str; 40] = [
     "<a><b type=\"array\"><b type=\"array\"><b>x</b></b></b></a>",
     "<a>\n  <b>1</b>\n  <c>\n  </c>\n</a>",
     "<virtual_machine><label>x</label><memory type=\"integer\">512</memory></virtual_machine>",
+    "<a type=\"array\" xmlns=\"urn:x\"><b>1</b></a>",
+    "<a type=\"array\">x<b>1</b></a>",
+    "<l type=\"array\">x</l>",
+    "<l type=\"array\" x=\"9\"/>",
+    "<b x=\"1\">foo&amp; &amp;bar</b>",
+    "<a>x<b/> <c/>y</a>",
+    "<a>1\r\n2\r3</a>",
+    "<a type=\"float\">1e3</a>",
+    "<a type=\"float\">1.5e-3x</a>",
+    "<a type=\"decimal\">1e3</a>",
+    "<a type=\"integer\">1_000</a>",
+    "<a type=\"float\">1_0.5</a>",
+    "<a type=\"date\">2016-13-45</a>",
+    "<a type=\"date\">2016-02-30</a>",
+    "<a type=\"datetime\">soon</a>",
+    "<a><b nil=\"true\"><c>1</c></b></a>",
+    "<a><b nil=\"true\"> </b></a>",
+    "<a><b nil=\"true\" x=\"1\"/></a>",
+    "<l type=\"array\" nil=\"true\"/>",
+    "<a><b type=\"string\"><c>1</c></b></a>",
+    "<a><b type=\"string\"> </b></a>",
+    "<a x=\"\"/>",
+    "<a><b type=\"sym&#98;ol\">x</b></a>",
+    "<a x=\"1\" y=\"&lt;\"><b>2</b></a>",
+    "<a><b>1</b><b type=\"integer\">2</b><b/></a>",
+    "<a> <b>1</b></a>",
     "<user><role-ids type=\"array\"><role-id type=\"integer\">1</role-id></role-ids></user>",
 ];
 
-const NAMES: [&str; 100] = [
+const NAMES: [&str; 105] = [
     "virtual_machines",
     "disks",
     "ip_addresses",
@@ -149,6 +175,11 @@ const NAMES: [&str; 100] = [
     "edge_groups",
     "recipes",
     "user_statuses",
+    "analysis",
+    "os_analysis",
+    "basis",
+    "thesis",
+    "diagnosis",
 ];
 
 #[test]

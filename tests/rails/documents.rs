@@ -107,11 +107,9 @@ const MODELS: [&str; 4] = ["virtual_machine", "disk", "ip_address", "vm_hourly_s
 
 const ROOTS: [&str; 4] = ["virtual_machines", "vm", "image_templates", "hash"];
 
-const TEXTS: [&str; 30] = [
+const TEXTS: [&str; 28] = [
     "",
     " ",
-    "\n",
-    "\n  ",
     "1",
     "007",
     "1.5",
@@ -140,8 +138,8 @@ const TEXTS: [&str; 30] = [
     "plain text",
 ];
 
-/// What XML replaces.
-const LOSSY: [&str; 4] = ["\u{1}bell\u{7}", "\u{85}\u{99}", "\u{fffe}", "\u{fffd}"];
+/// What XML replaces, or writes as it writes an object without members.
+const LOSSY: [&str; 6] = ["\n", "\n  ", "\u{1}bell\u{7}", "\u{85}\u{99}", "\u{fffe}", "\u{fffd}"];
 
 impl Schema {
     pub fn new(style: Style, seed: u64) -> Self {

@@ -45,7 +45,7 @@ impl Sides {
     }
 
     fn xml(&self) -> Option<Tree<'_>> {
-        xml::read(self.written.xml.as_bytes(), Mixed::Refused, Bounds::REPLY).ok()
+        xml::read(self.written.xml.as_bytes(), Mixed::Never, Bounds::REPLY).ok()
     }
 
     fn learn(&self, map: &mut Map) -> bool {

@@ -86,6 +86,12 @@ async fn bodies_are_converted_before_they_are_sent() {
         })
         .expect_status(204)
         .await;
+    // Whatever is answered.
+    let put = w.put("/virtual_machines/1.json").as_("a").body("text/xml", "<a><b>1</b></a>");
+    put.origin(status(204))
+        .sees(|seen| assert_eq!(seen.body, br#"{"a":{"b":"1"}}"#))
+        .expect_status(204)
+        .await;
     // JSON in and XML out: the body is what it was.
     let body = r#"{"virtual_machine":{"label":"x"}}"#;
     let post = w.post("/virtual_machines.xml").as_("a").body("application/json", body);

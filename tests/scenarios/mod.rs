@@ -4,6 +4,7 @@ mod absent;
 mod cache;
 mod conversion;
 mod credentials;
+mod derived;
 mod directives;
 mod formats;
 mod limits;

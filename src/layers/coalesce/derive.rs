@@ -9,13 +9,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header::CONTENT_TYPE, header::ETAG};
-use tokio::task::spawn_blocking;
+use tokio::{sync::OwnedSemaphorePermit, task::spawn_blocking};
 use tower::Service;
 
 use super::{Answer, Coalesce, Hangar, Outbound, Outcome, flight::Brought, show};
 use crate::{
     cache::{
-        directives::Directives,
         entry::{Entry, Representation, Stored, strong_tag},
         key::Key,
         standing::{Circumstances, Standing},
@@ -32,7 +31,7 @@ use crate::{
         tree::Bounds,
         xml::{self, Mixed},
     },
-    vocabulary::{CacheOutcome, Derived, Format},
+    vocabulary::{Derived, Format, NotStored},
 };
 
 /// How a miss may be answered by the other format.
@@ -56,40 +55,37 @@ where
     pub(super) async fn derive(&mut self, miss: &mut Miss) -> Result<Option<Answer>, Rejection> {
         let Some(plan) = self.hangar.plan(miss) else { return Ok(None) };
         let stored = self.hangar.shelf.store.get(&plan.source);
-        if let Some(stored) = stored.clone()
-            && self.hangar.is_fresh(miss, &stored)
-        {
-            return Ok(self.show_derived(miss, &plan, &stored, CacheStatus::Derived).await);
+        match stored.as_deref() {
+            Some(Stored::Uncacheable { .. }) => return Ok(None),
+            Some(Stored::Entry(source)) if self.hangar.is_fresh(miss, source) => {
+                // What is not there is said in the format's own words, and what was derived may be
+                // of what is gone.
+                let good = source.representation.status == StatusCode::OK && !source.derived;
+                let Some(stored) = stored.filter(|_| good) else { return Ok(None) };
+                return Ok(self.show_derived(miss, &plan, &stored).await);
+            }
+            Some(Stored::Entry(_)) | None => {}
         }
         if plan.wanted == Format::Json {
-            // It says less: who asks for JSON is shown the upstream's own.
+            // XML says less: who asks for JSON is shown the upstream's own.
             return Ok(None);
         }
-        let (brought, collapsed) = match self.fetch_source(miss, &plan, stored).await? {
-            (Outcome::Shared(brought), collapsed) => (brought, collapsed),
-            (Outcome::Refused(rejection), _) if miss.stale.is_none() => return Err(rejection),
-            // What is stale may be shown, or it is passed on as it comes.
-            (Outcome::Refused(_) | Outcome::Streamed(_), _) => return Ok(None),
-        };
-        let Brought { representation, not_stored, not_modified, .. } = &*brought;
-        if representation.status != StatusCode::OK {
-            return Ok(None);
+        let (landed, collapsed) = self.fetch_source(miss, &plan, stored).await?;
+        if landed.is_failure()
+            && let Some(answer) = self.hangar.instead(miss, &landed)
+        {
+            return Ok(Some(answer));
         }
-        let status = CacheStatus::Miss {
-            forward: miss.forward,
-            collapsed,
-            not_modified: *not_modified,
-            not_stored: *not_stored,
-        };
-        // What was kept of it, if it was.
-        let stored = self.hangar.shelf.store.get(&plan.source).filter(|_| not_stored.is_none());
-        if let Some(stored) = stored {
-            return Ok(self.show_derived(miss, &plan, &stored, status).await);
+        match landed {
+            Outcome::Refused(rejection) => {
+                self.hangar.note_unanswered(miss, collapsed);
+                Err(rejection)
+            }
+            Outcome::Streamed(_) => Ok(None),
+            Outcome::Shared(brought) => {
+                Ok(self.tell_derived(miss, &plan, &brought, collapsed).await)
+            }
         }
-        let Some(derived) = self.derived(miss, &plan, representation).await else {
-            return Ok(None);
-        };
-        Ok(Some(self.hangar.tell_derived(miss, &derived, status)))
     }
 
     /// Fetches the other format, together with all who read that.
@@ -99,66 +95,118 @@ where
         plan: &Plan,
         stored: Option<Arc<Stored>>,
     ) -> Result<(Outcome, bool), Rejection> {
-        let held = stored.as_ref().filter(|_| self.hangar.shelf.config.revalidate);
+        let may_ask = |stored: &Arc<Stored>| {
+            let trusted = matches!(&**stored, Stored::Entry(entry)
+                if entry.asked_at >= miss.trusted_from);
+            trusted && self.hangar.shelf.config.revalidate
+        };
+        let held = stored.filter(may_ask).and_then(|stored| Held::of(&stored));
         let own = (miss.key.clone(), miss.held.take());
-        (miss.key, miss.held) = (plan.source.clone(), held.and_then(Held::of));
+        (miss.key, miss.held) = (plan.source.clone(), held);
         let boarded = self.board(miss);
         (miss.key, miss.held) = own;
         let (flight, collapsed) = boarded?;
-        if collapsed {
-            self.hangar.shelf.metrics.collapsed_reads.inc();
-        }
         Ok((flight.landed().await, collapsed))
     }
 
-    /// Shows what is derived from an entry, and keeps it.
+    /// Shows what is derived from an entry, and keeps it: a hit.
     async fn show_derived(
         &mut self,
         miss: &mut Miss,
         plan: &Plan,
         stored: &Arc<Stored>,
-        status: CacheStatus,
     ) -> Option<Answer> {
         let Stored::Entry(source) = &**stored else { return None };
         let hangar = Arc::clone(&self.hangar);
         // Whoever comes with the same wish waits here, and finds it done.
-        let _turn = hangar.derivations.acquire().await.ok()?;
-        let done = hangar.shelf.store.get(&miss.key).filter(|done| hangar.is_fresh(miss, done));
-        if let Some(done) = done
-            && let Stored::Entry(entry) = &*done
-        {
-            return Some(hangar.show_entry(miss, entry, status));
-        }
-        let shown = self.derived(miss, plan, &source.representation).await?;
-        let (key, credential) = (&miss.key, miss.exchange.call.caller.credential());
-        let partition = &credential.partition;
-        let keep = || hangar.shelf.keep_derived(key, partition, source, shown.clone());
-        // Found wrong meanwhile: it is not even shown.
-        hangar.book.keep(&credential.upstream, miss.route, &plan.proven, keep)?;
-        if let Some(permit) = hangar.book.check() {
-            self.fetch_pair(miss, permit);
-        }
-        Some(hangar.show_entry(miss, &source.derived(shown), status))
+        let turn = Arc::clone(&hangar.derivations).acquire_owned().await.ok()?;
+        let done = hangar.shelf.store.get(&miss.key);
+        let shown = match done.as_deref() {
+            Some(Stored::Entry(done))
+                if done.representation.status == StatusCode::OK && hangar.is_fresh(miss, done) =>
+            {
+                done.representation.clone()
+            }
+            _ => self.derived(miss, plan, &source.representation, Some(stored), turn).await?,
+        };
+        let now = hangar.shelf.clock.now();
+        let status = CacheStatus::Derived;
+        Some(crate::layers::show(
+            &hangar.shelf,
+            &mut miss.exchange,
+            &source.derived(shown),
+            now,
+            status,
+        ))
     }
 
-    /// The same in the format that is asked for; what does not fit is learned from.
+    /// Shows what is derived from what a flight has brought; the first of its readers derives it.
+    async fn tell_derived(
+        &mut self,
+        miss: &mut Miss,
+        plan: &Plan,
+        brought: &Brought,
+        collapsed: bool,
+    ) -> Option<Answer> {
+        if brought.representation.status != StatusCode::OK {
+            return None;
+        }
+        let derivations = Arc::clone(&self.hangar.derivations);
+        let shown = brought.derived.get_or_init(async || {
+            let turn = derivations.acquire_owned().await.ok()?;
+            let kept = brought.kept.as_ref().ok();
+            self.derived(miss, plan, &brought.representation, kept, turn).await
+        });
+        let shown = shown.await.as_ref()?.clone();
+        let status = CacheStatus::Miss {
+            forward: miss.forward,
+            collapsed,
+            not_modified: brought.not_modified,
+            not_stored: brought.not_stored(),
+        };
+        let metrics = &self.hangar.shelf.metrics;
+        if collapsed {
+            metrics.collapsed_reads.inc();
+        }
+        metrics.cache_lookups.of(status.outcome()).inc();
+        Some(show(&mut miss.exchange, &shown, status))
+    }
+
+    /// The same in the format that is asked for, kept beside its source; what does not fit is learned
+    /// from.
     async fn derived(
         &mut self,
         miss: &mut Miss,
         plan: &Plan,
         source: &Representation,
+        kept: Option<&Arc<Stored>>,
+        turn: OwnedSemaphorePermit,
     ) -> Option<Representation> {
-        let Hangar { book, shelf, .. } = &*self.hangar;
-        let derived = derived(plan, source).await;
-        let outcome = if derived.is_some() { Derived::Done } else { Derived::Unfit };
+        let hangar = Arc::clone(&self.hangar);
+        let Hangar { book, shelf, .. } = &*hangar;
+        let made = derived(plan, source, shelf.config.max_entry.get(), turn).await;
+        let outcome = if made.is_some() { Derived::Done } else { Derived::Unfit };
         shelf.metrics.derived.of(outcome).inc();
-        if derived.is_none() {
-            let upstream = &miss.exchange.call.caller.credential().upstream;
-            if let Some(permit) = book.unfit(upstream, miss.route, shelf.clock.now()) {
+        let credential = Arc::clone(miss.exchange.call.caller.credential());
+        let Some(shown) = made else {
+            if let Some(permit) = book.unfit(&credential.upstream, miss.route, shelf.clock.now()) {
                 self.fetch_pair(miss, permit);
             }
+            return None;
+        };
+        let keep = || {
+            let beside = |kept| {
+                let source = (&plan.source, kept);
+                shelf.keep_derived(&miss.key, &credential.partition, source, shown.clone())
+            };
+            kept.map(beside)
+        };
+        // Found wrong meanwhile: it is not even shown.
+        book.keep(&credential.upstream, miss.route, &plan.proven, keep)?;
+        if let Some(permit) = book.check() {
+            self.fetch_pair(miss, permit);
         }
-        derived
+        Some(shown)
     }
 }
 
@@ -170,63 +218,55 @@ impl Hangar {
         if wanted == Format::Json && !proven.tells_json {
             return None;
         }
-        Some(Plan { proven, source: self.other_key(miss)?, wanted })
+        Some(Plan { proven, source: miss.key.in_other_format()?, wanted })
     }
 
-    /// What the other format of what is read is kept under; none where the query names the format.
-    pub(super) fn other_key(&self, miss: &Miss) -> Option<Key> {
-        let other = miss.key.format()?.other();
-        if miss.key.conversion().is_some() {
-            return None;
-        }
-        let target = &miss.exchange.call.request.target;
-        if target.format_parameter().is_some() {
-            return None;
-        }
-        let place = self.shelf.routes.route(miss.route).suffix_place(target.path());
-        let asked = target.asked_in(other, place).ok()?;
-        Some(Key::new(&miss.exchange.call.caller.credential().partition, asked, Some(other)))
-    }
-
-    /// Whether an entry may be shown to whoever has missed the other format.
-    fn is_fresh(&self, miss: &Miss, stored: &Stored) -> bool {
-        let Stored::Entry(entry) = stored else { return false };
+    /// Whether an entry may be shown to whoever has missed the other format, as far as it is for its
+    /// age and what has touched it.
+    fn is_fresh(&self, miss: &Miss, entry: &Entry) -> bool {
         let partition = &miss.exchange.call.caller.credential().partition;
         let circumstances = Circumstances {
             now: self.shelf.clock.now(),
             current: partition.is_current(entry.view, &entry.stamp),
             trusted_from: miss.trusted_from,
-            demands: Directives { max_age: miss.max_age, ..Directives::default() },
+            demands: miss.demands,
         };
-        entry.representation.status == StatusCode::OK
-            && Standing::of(entry, circumstances, &self.shelf.config) == Standing::Fresh
+        Standing::of(entry, circumstances, &self.shelf.config) == Standing::Fresh
     }
 
-    fn show_entry(&self, miss: &mut Miss, entry: &Entry, status: CacheStatus) -> Answer {
-        if status.outcome() != CacheOutcome::Hit {
-            return self.tell_derived(miss, &entry.representation, status);
-        }
-        let now = self.shelf.clock.now();
-        crate::layers::show(&self.shelf, &mut miss.exchange, entry, now, status)
-    }
-
-    fn tell_derived(&self, miss: &mut Miss, shown: &Representation, status: CacheStatus) -> Answer {
+    /// A read whose fetch was refused.
+    fn note_unanswered(&self, miss: &Miss, collapsed: bool) {
+        let status = CacheStatus::Miss {
+            forward: miss.forward,
+            collapsed,
+            not_modified: false,
+            not_stored: Some(NotStored::Failed),
+        };
+        miss.exchange.call.request.record.cache.set(status);
         self.shelf.metrics.cache_lookups.of(status.outcome()).inc();
-        show(&mut miss.exchange, shown, status)
     }
 }
 
-/// The same in the format that is asked for, if it fits.
-async fn derived(plan: &Plan, source: &Representation) -> Option<Representation> {
+/// The same in the format that is asked for, if it fits and is no longer than an entry may be.
+async fn derived(
+    plan: &Plan,
+    source: &Representation,
+    most: usize,
+    turn: OwnedSemaphorePermit,
+) -> Option<Representation> {
     let (map, wanted, body) = (Arc::clone(&plan.proven.map), plan.wanted, source.body.clone());
-    let work = move || match wanted {
-        Format::Xml => {
-            let tree = json::read(&body, Bounds::REPLY).ok()?;
-            to_xml(&map, &tree, body.len()).ok().map(Bytes::from)
-        }
-        Format::Json => {
-            let tree = xml::read(&body, Mixed::Refused, Bounds::REPLY).ok()?;
-            to_json(&map, &tree, body.len()).ok().map(Bytes::from)
+    let work = move || {
+        // Held for as long as it takes, whoever waits for it.
+        let _turn = turn;
+        match wanted {
+            Format::Xml => {
+                let tree = json::read(&body, Bounds::REPLY).ok()?;
+                to_xml(&map, &tree, body.len()).ok().map(Bytes::from)
+            }
+            Format::Json => {
+                let tree = xml::read(&body, Mixed::Never, Bounds::REPLY).ok()?;
+                to_json(&map, &tree, body.len()).ok().map(Bytes::from)
+            }
         }
     };
     let body = if source.body.len() < LARGE {
@@ -234,6 +274,9 @@ async fn derived(plan: &Plan, source: &Representation) -> Option<Representation>
     } else {
         spawn_blocking(work).await.ok().flatten()?
     };
+    if body.len() > most {
+        return None;
+    }
     let mut headers = source.headers.clone();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type(wanted)));
     headers.insert(ETAG, strong_tag(&body));

@@ -3,14 +3,14 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use http::StatusCode;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, OnceCell, watch};
 
 use super::Hangar;
 use crate::{
     cache::{
         coherence::Stamp,
         dependence::{Dependence, Stamps},
-        entry::Representation,
+        entry::{Representation, Stored},
         key::Key,
     },
     call::Miss,
@@ -53,11 +53,21 @@ pub(super) enum Outcome {
 /// A representation as a fetch brought it.
 pub(super) struct Brought {
     pub(super) representation: Representation,
-    pub(super) not_stored: Option<NotStored>,
+    /// As what it is kept, or why it is not.
+    pub(super) kept: Result<Arc<Stored>, NotStored>,
     /// The upstream has said that it is what was kept.
     pub(super) not_modified: bool,
     /// Of what is not there, when the fetch began.
     pub(super) absent: Stamp,
+    /// The same in the other format, once a reader of that has asked for it; none if it does not fit.
+    pub(super) derived: OnceCell<Option<Representation>>,
+}
+
+impl Brought {
+    /// Why it is not kept, if it is not.
+    pub(super) fn not_stored(&self) -> Option<NotStored> {
+        self.kept.as_ref().err().copied()
+    }
 }
 
 impl Outcome {

@@ -36,7 +36,11 @@ where
     /// Notes that a route was fetched in a format, and fetches a pair if that is wanted.
     pub(super) fn note_format(&self, miss: &Miss, brought: &Brought) {
         let Some(format) = miss.key.format() else { return };
-        if brought.representation.status != StatusCode::OK || brought.not_stored.is_some() {
+        let there_are_both = miss.exchange.native.is_none();
+        if !there_are_both
+            || brought.representation.status != StatusCode::OK
+            || brought.kept.is_err()
+        {
             return;
         }
         let Hangar { book, shelf, .. } = &*self.hangar;
@@ -50,10 +54,14 @@ where
     pub(super) fn fetch_pair(&self, miss: &Miss, permit: Permit) {
         let Some(subject) = Subject::of(miss, &self.hangar) else { return };
         let (hangar, inner) = (Arc::clone(&self.hangar), self.inner.clone());
+        let (credential, route) = (Arc::clone(&subject.credential), subject.route);
         self.hangar.tasks.spawn(async move {
             let learning = learn(&hangar, inner, subject);
             let taken = tokio::time::timeout(hangar.fetch_timeout, learning).await;
             let taken = taken.ok().flatten().unwrap_or(Taken::Failed);
+            if taken == Taken::Failed {
+                hangar.book.failed(&credential.upstream, route, hangar.shelf.clock.now());
+            }
             hangar.shelf.metrics.pairs.of(taken).inc();
             drop(permit);
         });
@@ -62,7 +70,7 @@ where
 
 impl Subject {
     fn of(miss: &Miss, hangar: &Hangar) -> Option<Self> {
-        let (own, other) = (miss.key.clone(), hangar.other_key(miss)?);
+        let (own, other) = (miss.key.clone(), miss.key.in_other_format()?);
         let (json, xml) = match own.format()? {
             Format::Json => (own, other),
             Format::Xml => (other, own),

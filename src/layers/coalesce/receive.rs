@@ -8,6 +8,7 @@ use http::{
     header::{CACHE_CONTROL, ETAG, VARY},
     response::Parts,
 };
+use tokio::sync::OnceCell;
 
 use super::{
     Fetch, Hangar,
@@ -18,7 +19,7 @@ use crate::{
     api::format,
     body::{Body, BodyError, Read},
     cache::{
-        entry::{Candidate, Representation, strong_tag},
+        entry::{Candidate, Representation, Stored, strong_tag},
         shelf::Filled,
         validator::{Provenance, Validator},
     },
@@ -58,9 +59,11 @@ impl Hangar {
         let provenance = parts.extensions.get::<Provenance>();
         let not_modified = provenance.is_some_and(|provenance| provenance.not_modified);
         let (representation, verdict) = self.judge(fetch, parts, held, refusal);
-        let not_stored = self.shelve(fetch, &representation, &verdict);
+        let kept = self.shelve(fetch, &representation, &verdict);
         let absent = fetch.stamps.absent.clone();
-        Outcome::Shared(Arc::new(Brought { representation, not_stored, not_modified, absent }))
+        let derived = OnceCell::new();
+        let brought = Brought { representation, kept, not_modified, absent, derived };
+        Outcome::Shared(Arc::new(brought))
     }
 
     /// Keeps what may be kept; why not, if not.
@@ -69,20 +72,23 @@ impl Hangar {
         fetch: &Fetch,
         shown: &Representation,
         verdict: &Verdict,
-    ) -> Option<NotStored> {
-        let &Verdict { settled, mut not_stored } = verdict;
-        if not_stored.is_none() {
+    ) -> Result<Arc<Stored>, NotStored> {
+        let &Verdict { settled, not_stored } = verdict;
+        let kept = if let Some(why) = not_stored {
+            if tells_more(fetch, shown.status) {
+                self.shelf.forget(&fetch.key, fetch.asked_at);
+            }
+            Err(why)
+        } else {
             let (stamp, dependence) = (fetch.stamps.of(shown.status), fetch.dependence);
             let filled = Filled { stamp, dependence, settled, asked_at: fetch.asked_at };
             let partition = &fetch.credential.partition;
-            not_stored = self.shelf.keep(&fetch.key, partition, filled, shown.clone());
-        } else if tells_more(fetch, shown.status) {
-            self.shelf.forget(&fetch.key, fetch.asked_at);
-        }
-        if not_stored == Some(NotStored::NoStore) {
+            self.shelf.keep(&fetch.key, partition, filled, shown.clone())
+        };
+        if matches!(kept, Err(NotStored::NoStore)) {
             self.shelf.mark_uncacheable(&fetch.key);
         }
-        not_stored
+        kept
     }
 
     /// A reply that is too large to hold goes to the first who takes it, as it comes.
@@ -107,6 +113,9 @@ impl Hangar {
             headers.insert(ETAG, strong_tag(&body));
             headers.insert(CACHE_CONTROL, REVALIDATE);
             headers.insert(VARY, BY_CALLER);
+        } else if fetch.key.conversion().is_some() {
+            // It is the tag of what was converted.
+            headers.remove(ETAG);
         }
         let lesson = format::of_reply(&headers).map_or(Lesson::Settled, |format| {
             self.lessons.learn(fetch, self.shelf.clock.now(), format, &body)

@@ -18,6 +18,7 @@ use crate::{
     body::Body,
     cache::{
         coherence::{Change, Epochs},
+        directives::Directives,
         entry,
         names::Names,
         partition::{Commons, Felt, Partition},
@@ -112,7 +113,8 @@ impl Setting {
         let call = Call { caller, request };
         let exchange =
             Exchange { call, ask, format: Some(Format::Json), native: None, touch: None };
-        let (route, forward, max_age) = (listed.id, Forward::Miss, None);
+        let (route, forward) = (listed.id, Forward::Miss);
+        let demands = Directives::default();
         let (held, stale) = (None, None);
         let miss = Miss {
             exchange,
@@ -121,7 +123,7 @@ impl Setting {
             route,
             dependence,
             forward,
-            max_age,
+            demands,
             held,
             stale,
             trusted_from: 0,
@@ -221,7 +223,7 @@ async fn who_waits_for_the_next_fetch_is_told_that_something_is_not_there() {
         let Lookup::Miss(mut miss) = setting.miss_of("/virtual_machines/9.json") else {
             panic!("a miss")
         };
-        miss.max_age = max_age;
+        miss.demands.max_age = max_age;
         let (view, partition) =
             (miss.dependence.view, Arc::clone(&miss.exchange.call.caller.credential().partition));
         let read = tokio::spawn(coalesce.clone().oneshot(Lookup::Miss(miss)));

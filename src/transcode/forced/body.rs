@@ -1,16 +1,16 @@
 //! Bodies of requests: as Rails would have read them in the other format.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::{
     Inflection, Unconvertible,
-    to_xml::{Looks, write},
+    to_xml::{Purpose, write},
 };
 use crate::transcode::{
     json::{self, push_string},
-    time::is_date,
+    time::{is_date, is_whole_time, without_fraction},
     tree::{Bounds, Tree, Value},
-    xml::{self, Mixed, is_name},
+    xml::{self, Mixed},
 };
 
 /// What a body is read within; Rails refuses what is nested deeper.
@@ -47,10 +47,12 @@ fn read(
     tasks: &mut Vec<Task<'_>>,
 ) -> Result<(), Unconvertible> {
     let node = &tree.nodes[at];
-    if matches!(node.kind, Some("symbol" | "yaml")) {
+    if matches!(node.kind, Some("symbol" | "yaml" | "file" | "binary" | "base64Binary")) {
         return Err(Unconvertible::Kind);
     }
     match &node.value {
+        // A text, whatever it holds.
+        Value::Object if node.kind == Some("string") => out.push_str("\"\""),
         Value::Array => {
             out.push('[');
             let first = tree.children(at).next().map(|(_, node)| &node.name);
@@ -66,15 +68,15 @@ fn read(
 
 /// Members in the order in which their names came first; those of one name are a list.
 fn members(tree: &Tree<'_>, at: usize, out: &mut String, tasks: &mut Vec<Task<'_>>) {
-    let mut names = HashSet::new();
     let all: Vec<(usize, String)> =
         tree.children(at).map(|(at, node)| (at, node.name.replace('-', "_"))).collect();
     let mut groups: Vec<(&str, Vec<usize>)> = Vec::new();
+    let mut by_name: HashMap<&str, usize> = HashMap::new();
     for (at, name) in &all {
-        if names.insert(name.as_str()) {
-            groups.push((name, vec![*at]));
-        } else if let Some((_, places)) = groups.iter_mut().find(|(known, _)| known == name) {
-            places.push(*at);
+        let group = *by_name.entry(name).or_insert(groups.len());
+        match groups.get_mut(group) {
+            Some((_, places)) => places.push(*at),
+            None => groups.push((name, vec![*at])),
         }
     }
     out.push('{');
@@ -110,37 +112,85 @@ fn scalar(kind: Option<&str>, text: &str) -> Result<String, Unconvertible> {
         push_string(&mut out, text);
         out
     };
+    let bare = text.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\0');
     Ok(match kind {
         Some("string") => string(text),
         _ if text.is_empty() => "null".to_owned(),
-        Some("integer") => leading(text, false),
-        Some("float" | "double" | "decimal") => leading(text, true),
-        Some("boolean") => matches!(text.trim(), "1" | "true").to_string(),
-        Some("date") if is_date(text.trim()) => string(text.trim()),
-        Some("date") => return Err(Unconvertible::Date),
+        Some("integer") => leading(text, Number::Integer),
+        Some("float" | "double" | "decimal") => leading(text, Number::Fraction),
+        Some("boolean") => matches!(bare, "1" | "true").to_string(),
+        Some("date") if is_date(bare) && is_of_the_calendar(bare) => string(bare),
+        Some("datetime" | "dateTime") if is_whole_time(bare) => string(bare),
+        Some("datetime" | "dateTime") if without_fraction(bare).is_some() => string(bare),
+        Some("date" | "datetime" | "dateTime") => return Err(Unconvertible::Date),
         _ => string(text),
     })
 }
 
-/// The number that a text begins with; zero if it does not.
-fn leading(text: &str, fraction: bool) -> String {
-    let text = text.trim_start();
+/// Whether a month has such a day.
+fn is_of_the_calendar(date: &str) -> bool {
+    let number = |range: std::ops::Range<usize>| date[range].parse::<u32>().unwrap_or(0);
+    let (year, month, day) = (number(0..4), number(5..7), number(8..10));
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = match month {
+        2 => 28 + u32::from(leap),
+        4 | 6 | 9 | 11 => 30,
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        _ => 0,
+    };
+    (1..=days).contains(&day)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Number {
+    Integer,
+    Fraction,
+}
+
+/// The number that a text begins with, as Ruby reads it; zero if it does not.
+fn leading(text: &str, kind: Number) -> String {
+    let text = text.trim_start_matches(|c: char| c.is_ascii_whitespace());
     let (sign, rest) = match text.strip_prefix('-') {
         Some(rest) => ("-", rest),
         None => ("", text.strip_prefix('+').unwrap_or(text)),
     };
-    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
-    let (whole, behind) = rest.split_at(digits(rest));
+    let (whole, behind) = digits(rest);
     let whole = whole.trim_start_matches('0');
     let mut number = format!("{sign}{}", if whole.is_empty() { "0" } else { whole });
-    if fraction && let Some(behind) = behind.strip_prefix('.') {
-        let part = &behind[..digits(behind)];
-        if !part.is_empty() {
+    if kind == Number::Fraction {
+        let mut behind = behind;
+        if let Some((part, rest)) =
+            behind.strip_prefix('.').map(digits).filter(|(part, _)| !part.is_empty())
+        {
             number.push('.');
-            number.push_str(part);
+            number.push_str(&part);
+            behind = rest;
+        }
+        if let Some(exponent) = behind.strip_prefix(['e', 'E']) {
+            let (sign, rest) = match exponent.strip_prefix('-') {
+                Some(rest) => ("-", rest),
+                None => ("", exponent.strip_prefix('+').unwrap_or(exponent)),
+            };
+            let (part, _) = digits(rest);
+            if !part.is_empty() && part.len() < 4 {
+                number.push('e');
+                number.push_str(sign);
+                number.push_str(&part);
+            }
         }
     }
     if number == "-0" { "0".to_owned() } else { number }
+}
+
+/// The digits that a text begins with, an underscore between two of them left out, and the rest.
+fn digits(text: &str) -> (String, &str) {
+    let bytes = text.as_bytes();
+    let is_digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
+    let mut at = 0;
+    while is_digit(at) || (at > 0 && bytes.get(at) == Some(&b'_') && is_digit(at + 1)) {
+        at += 1;
+    }
+    (text[..at].replace('_', ""), &text[at..])
 }
 
 /// The XML of a body in JSON, such that Rails reads the same of it.
@@ -148,8 +198,15 @@ pub fn body_to_xml(body: &[u8], inflection: &Inflection) -> Result<String, Uncon
     let tree = json::read(body, BOUNDS)?;
     let root = (tree.nodes[0].value == Value::Object).then(|| tree.children(0).collect::<Vec<_>>());
     let Some([(at, node)]) = root.as_deref() else { return Err(Unconvertible::Root) };
-    if tree.nodes.iter().skip(1).any(|node| !node.name.is_empty() && !is_name(&node.name)) {
-        return Err(Unconvertible::Name);
+    for (at, node) in tree.nodes.iter().enumerate().filter(|(_, n)| n.value == Value::Object) {
+        let mut names = HashSet::with_capacity(0);
+        if node.end > at + 2 && !tree.children(at).all(|(_, member)| names.insert(&*member.name)) {
+            return Err(Unconvertible::Repeated);
+        }
     }
-    Ok(write(&tree, *at, node.name.to_string(), inflection, Looks::DoNotCount))
+    let most = body.len().saturating_mul(8) + LEAST;
+    write(&tree, *at, &node.name, inflection, Purpose::Body, most)
 }
+
+/// However short a body is, it may become so long.
+const LEAST: usize = 4 << 10;

@@ -32,7 +32,7 @@ const IRREGULAR: [(&str, &str); 6] = [
 ];
 
 /// What an ending becomes; the first that fits counts. Rails tries its rules from the last one.
-const ENDINGS: [(&str, &str); 43] = [
+const ENDINGS: [(&str, &str); 50] = [
     ("databases", "database"),
     ("quizzes", "quiz"),
     ("matrices", "matrix"),
@@ -66,12 +66,19 @@ const ENDINGS: [(&str, &str); 43] = [
     ("tives", "tive"),
     ("hives", "hive"),
     ("analyses", "analysis"),
+    ("analysis", "analysis"),
     ("bases", "basis"),
+    ("basis", "basis"),
     ("diagnoses", "diagnosis"),
+    ("diagnosis", "diagnosis"),
     ("parentheses", "parenthesis"),
+    ("parenthesis", "parenthesis"),
     ("prognoses", "prognosis"),
+    ("prognosis", "prognosis"),
     ("synopses", "synopsis"),
+    ("synopsis", "synopsis"),
     ("theses", "thesis"),
+    ("thesis", "thesis"),
     ("ta", "tum"),
     ("ia", "ium"),
     ("news", "news"),
@@ -113,15 +120,15 @@ impl Inflection {
 
     /// The singular of a name.
     pub fn singular(&self, name: &str) -> String {
-        let (stem, word) = name.rsplit_once('_').map_or(("", name), |(stem, word)| (stem, word));
-        if let Some((_, one)) = self.own.iter().find(|(many, _)| **many == *word || **many == *name)
+        let own =
+            |name: &str| self.own.iter().find(|(many, _)| **many == *name).map(|(_, one)| one);
+        if let Some(one) = own(name) {
+            return one.to_string();
+        }
+        if let Some((stem, word)) = name.rsplit_once('_')
+            && let Some(one) = own(word)
         {
-            let whole = self.own.iter().any(|(many, _)| **many == *name);
-            return if whole || stem.is_empty() {
-                one.to_string()
-            } else {
-                format!("{stem}_{one}")
-            };
+            return format!("{stem}_{one}");
         }
         singular(name)
     }

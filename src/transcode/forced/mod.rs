@@ -23,14 +23,23 @@ pub enum Unconvertible {
     /// JSON that is no object with one member.
     #[error("the body has to be an object with one member, which XML has as its root")]
     Root,
-    /// A type that Rails refuses.
-    #[error("an element has a type that is refused: symbol, yaml")]
+    /// A type that Rails refuses, or that JSON cannot say.
+    #[error("an element has a type that is refused: symbol, yaml, file, binary, base64Binary")]
     Kind,
-    /// A name that XML does not have.
-    #[error("a name in the body is none in XML")]
+    /// A name that XML does not have, or that Rails reads as another.
+    #[error("a name in the body is none in XML, or would be read as another one")]
     Name,
-    /// A date that is none.
-    #[error("an element has the type date, and no date")]
+    /// A name that is there twice.
+    #[error("a name is repeated within an object, which XML would say is a list")]
+    Repeated,
+    /// A character that XML does not have.
+    #[error("a character in the body is none in XML")]
+    Character,
+    /// Much longer than what it is made of.
+    #[error("it would be too long")]
+    Size,
+    /// A date or a time that is none.
+    #[error("an element has the type of a date or a time, and is none")]
     Date,
 }
 

@@ -5,7 +5,7 @@
 
 use super::{
     Unlearned,
-    map::{Form, Item, List, Map, Scalar, Text, Wrapped},
+    map::{Form, Item, Kinds, List, Map, RootList, Scalar, Seen, Text, Wrapped},
 };
 use crate::transcode::{
     json::is_integer,
@@ -46,7 +46,12 @@ fn root(map: &mut Map, json: &Tree<'_>, xml: &Tree<'_>) -> Result<Option<Pair>, 
             if x.end == 1 { Ok(None) } else { Err(Unlearned::Values) }
         }
         Value::Array => {
-            known(&mut map.root.list)?;
+            let kinds = Kinds::of_items(json, 0);
+            match map.root.list(kinds) {
+                Some(known) if known != name => return Err(Unlearned::Contradiction),
+                Some(_) => {}
+                None => map.root.lists.push(RootList { kinds, name: name.into() }),
+            }
             Ok(Some((0, 0, 0)))
         }
         Value::Object => {
@@ -147,6 +152,9 @@ fn learn_text(
         if zeros { Form::WholeSeconds { digits: fraction.len() } } else { Form::Fractions }
     };
     let learned = Text { kind: element.kind.map(Into::into), form };
+    if !learned.admits(text) {
+        return Err(Unlearned::Values);
+    }
     let known = map.places[place].text.get_or_insert_with(|| learned.clone());
     if known.kind != learned.kind {
         return Err(Unlearned::Contradiction);
@@ -177,20 +185,17 @@ fn members(
         return Err(Unlearned::Contradiction);
     }
     let mut known = map.places[place].object.take().unwrap_or_default();
-    let (mut shown, mut hint) = (xml.children(x), 0);
+    let (mut shown, mut hint, mut seen) = (xml.children(x), 0, Seen::default());
     for (inner, member) in json.children(j) {
         let (child, element) = shown.next().ok_or(Unlearned::Names)?;
         if element.name != member.name {
             return Err(Unlearned::Names);
         }
-        let to = match known.find(&member.name, &mut hint) {
-            Some(to) => to,
-            None => {
-                let to = map.add()?;
-                known.add(&member.name, to);
-                to
-            }
-        };
+        if !known.has(&member.name) {
+            known.add(&member.name, map.add()?);
+        }
+        // A name that is there twice is one member for some readers and two for others.
+        let to = known.find(&member.name, &mut hint, &mut seen).ok_or(Unlearned::Ambiguous)?;
         open.push((inner, child, to));
     }
     if shown.next().is_some() {

@@ -18,7 +18,7 @@ impl Pair<'_> {
     fn learn(&self, map: &mut Map) -> Result<(), Unlearned> {
         let xml = self.xml();
         let json = json::read(self.0.as_bytes(), Bounds::REPLY).expect("JSON");
-        let xml = xml::read(xml.as_bytes(), Mixed::Refused, Bounds::REPLY).expect("XML");
+        let xml = xml::read(xml.as_bytes(), Mixed::Never, Bounds::REPLY).expect("XML");
         learn(map, &json, &xml)
     }
 
@@ -40,7 +40,7 @@ fn xml_of(map: &Map, text: &str) -> Result<String, Unfit> {
 }
 
 fn json_of(map: &Map, text: &str) -> Result<String, Unfit> {
-    let tree = xml::read(text.as_bytes(), Mixed::Refused, Bounds::REPLY).expect("XML");
+    let tree = xml::read(text.as_bytes(), Mixed::Never, Bounds::REPLY).expect("XML");
     to_json(map, &tree, text.len())
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Unfit,
-    map::{Form, Item, Map, Members, Place, Scalar, Text},
+    map::{Form, Item, Map, Members, Place, Scalar, Seen, Text},
 };
 use crate::transcode::{
     json::{is_integer, is_number, push_string},
@@ -19,7 +19,7 @@ pub fn to_json(map: &Map, xml: &Tree<'_>, bytes: usize) -> Result<String, Unfit>
         (Value::Array, 1) if names.empty_list.as_deref() == Some(&*root.name) => {
             return Ok("[]".to_owned());
         }
-        (Value::Array, 2..) if names.list.as_deref() == Some(&*root.name) => true,
+        (Value::Array, 2..) if names.lists.iter().any(|list| *list.name == *root.name) => true,
         _ => names.object.as_deref() == Some(&*root.name),
     };
     if !known {
@@ -45,8 +45,8 @@ struct Level<'l> {
 }
 
 enum Holds<'l> {
-    /// Members, and which of them is likely to be next.
-    Members(&'l Members, usize),
+    /// Members, which of them is likely to be next, and which there were.
+    Members(&'l Members, usize, Seen),
     Items(&'l Item),
 }
 
@@ -67,8 +67,8 @@ impl<'l> Writer<'l> {
             self.out.push(',');
         }
         match &mut level.holds {
-            Holds::Members(members, hint) => {
-                let place = members.find(&node.name, hint).ok_or(Unfit::Name)?;
+            Holds::Members(members, hint, seen) => {
+                let place = members.find(&node.name, hint, seen).ok_or(Unfit::Name)?;
                 push_string(&mut self.out, &node.name);
                 self.out.push(':');
                 Ok(Some(place))
@@ -122,7 +122,10 @@ impl<'l> Writer<'l> {
             Value::Object => {
                 let members = place.object.as_ref().filter(|_| node.kind.is_none());
                 self.out.push('{');
-                self.begin(node.end, Holds::Members(members.ok_or(Unfit::Kind)?, 0));
+                self.begin(
+                    node.end,
+                    Holds::Members(members.ok_or(Unfit::Kind)?, 0, Seen::default()),
+                );
             }
             Value::Text(text) => return self.text(place, node.kind, text),
             Value::Null | Value::Boolean(_) | Value::Number(_) => return Err(Unfit::Kind),
@@ -138,6 +141,8 @@ impl<'l> Writer<'l> {
         let is_number = is_of(numbers, kind) && is_number(text);
         let is_empty_object = place.object.is_some() && kind.is_none() && is_blank(text);
         match (known, is_word || is_number, is_empty_object) {
+            // Rails writes an object without members so, too, though none was seen yet.
+            (Some(_), false, false) if kind.is_none() && is_blank(text) => Err(Unfit::Ambiguous),
             (Some(known), false, false) => self.characters(known, text),
             (None, true, false) => {
                 self.out.push_str(text);
@@ -153,6 +158,9 @@ impl<'l> Writer<'l> {
     }
 
     fn characters(&mut self, known: &Text, text: &str) -> Result<(), Unfit> {
+        if known.form == Form::Same && !known.admits(text) {
+            return Err(Unfit::Kind);
+        }
         match known.form {
             // It stands for every character that XML does not have.
             Form::Same if text.contains('\u{fffd}') => return Err(Unfit::Ambiguous),

@@ -2,7 +2,7 @@
 
 use super::{
     Unfit,
-    map::{Form, Item, Map, Members, Place},
+    map::{Form, Item, Kinds, Map, Members, Place, Seen},
 };
 use crate::transcode::{
     json::is_integer,
@@ -22,11 +22,11 @@ pub fn to_xml(map: &Map, json: &Tree<'_>, bytes: usize) -> Result<String, Unfit>
             open_tag(&mut out, 0, name, " type=\"array\"/>\n");
             return Ok(out);
         }
-        Value::Array => &map.root.list,
-        Value::Object => &map.root.object,
+        Value::Array => map.root.list(Kinds::of_items(json, 0)),
+        Value::Object => map.root.object.as_deref(),
         _ => return Err(Unfit::Kind),
     };
-    let name = name.as_deref().ok_or(Unfit::Name)?;
+    let name = name.ok_or(Unfit::Name)?;
     let mut writer = Writer { map, out, open: Vec::new() };
     let mut at = writer.value(name, json, 0, 0)?;
     loop {
@@ -34,8 +34,8 @@ pub fn to_xml(map: &Map, json: &Tree<'_>, bytes: usize) -> Result<String, Unfit>
         let Some(level) = writer.open.last_mut() else { return Ok(writer.out) };
         let node = &json.nodes[at];
         let (name, place) = match &mut level.holds {
-            Holds::Members(members, hint) => {
-                (&*node.name, members.find(&node.name, hint).ok_or(Unfit::Name)?)
+            Holds::Members(members, hint, seen) => {
+                (&*node.name, members.find(&node.name, hint, seen).ok_or(Unfit::Name)?)
             }
             Holds::Items(item) => (&*item.name, item.place),
         };
@@ -59,8 +59,8 @@ struct Level<'l> {
 }
 
 enum Holds<'l> {
-    /// Members, and which of them is likely to be next.
-    Members(&'l Members, usize),
+    /// Members, which of them is likely to be next, and which there were.
+    Members(&'l Members, usize, Seen),
     Items(&'l Item),
 }
 
@@ -107,6 +107,9 @@ impl<'l> Writer<'l> {
             Value::Text(text) => {
                 let known = place.text.as_ref().ok_or(Unfit::Kind)?;
                 let kind = known.kind.as_deref();
+                if !known.admits(text) {
+                    return Err(Unfit::Kind);
+                }
                 if known.form == Form::Same {
                     scalar(out, depth, name, kind, |out| push_text(out, text));
                 } else {
@@ -117,7 +120,11 @@ impl<'l> Writer<'l> {
             Value::Object => {
                 let members = place.object.as_ref().ok_or(Unfit::Kind)?;
                 open_tag(out, depth, name, ">\n");
-                self.open.push(Level { name, end: node.end, holds: Holds::Members(members, 0) });
+                self.open.push(Level {
+                    name,
+                    end: node.end,
+                    holds: Holds::Members(members, 0, Seen::default()),
+                });
             }
             Value::Array => {
                 let list = place.list.as_ref().ok_or(Unfit::Kind)?;

@@ -9,16 +9,20 @@ use std::borrow::Cow;
 use quick_xml::{Reader as Events, events::Event};
 use smallvec::SmallVec;
 
+use super::characters::{IS_SUSPICIOUS, is_blank, is_character, is_name, is_white_space};
 use crate::transcode::tree::{Bounds, Flaw, NotRead, Tree, Value};
 
 /// What becomes of what Rails reads in bodies, but never writes: characters between elements, and
 /// attributes that are neither `type` nor `nil`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mixed {
+    /// They are a flaw, and so is whatever else Rails does not write: an element without content in
+    /// another form than its own, comments, CDATA.
+    Never,
     /// They are a flaw.
     Refused,
     /// As `Hash.from_xml` has it: the characters count and not the elements, and an attribute is a
-    /// member.
+    /// member. The end of a line is a line feed.
     AsRails,
 }
 
@@ -26,8 +30,11 @@ pub enum Mixed {
 pub fn read(bytes: &[u8], mixed: Mixed, bounds: Bounds) -> Result<Tree<'_>, NotRead> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| NotRead::at(error.valid_up_to(), Flaw::Encoding))?;
-    // A byte order mark is no character of the document.
+    // A byte order mark is no character of the document; a second one is.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.starts_with('\u{feff}') {
+        return Err(NotRead::at(0, Flaw::Syntax));
+    }
     let tree = Tree::for_bytes(bytes.len());
     Reader { text, tree, open: Vec::new(), mixed, bounds, at: 0 }.read()
 }
@@ -49,6 +56,8 @@ struct Open<'a> {
     text: Cow<'a, str>,
     is_nil: bool,
     is_array: bool,
+    /// How many members its attributes are.
+    attributes: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -63,6 +72,8 @@ impl<'a> Reader<'a> {
                 Event::Start(_) => self.start(&source[1..source.len() - 1])?,
                 Event::Empty(_) => {
                     self.start(&source[1..source.len() - 2])?;
+                    let of_its_own = self.open.last().is_some_and(|o| o.is_nil || o.is_array);
+                    self.must(of_its_own)?;
                     self.end()?;
                 }
                 Event::End(_) => self.end()?,
@@ -75,15 +86,20 @@ impl<'a> Reader<'a> {
                 }
                 Event::CData(_) => {
                     self.check_characters(source)?;
+                    self.must(false)?;
                     if self.open.is_empty() {
                         return Err(self.flaw(Flaw::Syntax));
                     }
                     self.add(&source["<![CDATA[".len()..source.len() - "]]>".len()])?;
                 }
                 Event::GeneralRef(_) => self.reference(&source[1..source.len() - 1])?,
-                Event::Decl(_) if self.at == 0 => {}
-                Event::Comment(_) => self.check_characters(source)?,
+                Event::Decl(_) if self.at == 0 => self.declaration(source)?,
+                Event::Comment(_) => {
+                    self.must(false)?;
+                    self.check_characters(source)?;
+                }
                 Event::PI(instruction) => {
+                    self.must(false)?;
                     self.check_characters(source)?;
                     let target = instruction.target();
                     if !is_name(target) || target.eq_ignore_ascii_case("xml") {
@@ -118,7 +134,7 @@ impl<'a> Reader<'a> {
         self.check_name(name)?;
         let node = self.tree.push(Cow::Borrowed(name), None, Value::Null);
         let text = Cow::Borrowed("");
-        self.open.push(Open { node, text, is_nil: false, is_array: false });
+        self.open.push(Open { node, text, is_nil: false, is_array: false, attributes: 0 });
         if attributes.is_empty() { Ok(()) } else { self.attributes(node, attributes) }
     }
 
@@ -146,19 +162,24 @@ impl<'a> Reader<'a> {
             if seen.len() > self.bounds.attributes || value.contains('<') {
                 return Err(self.flaw(Flaw::Attributes));
             }
-            let value = match value.contains('&') {
-                true => Cow::Owned(self.unescaped(value)?),
-                false => Cow::Borrowed(value),
-            };
+            if value.contains('&') && matches!(name, "type" | "nil") {
+                return Err(self.flaw(Flaw::Escape));
+            }
             let Some(open) = self.open.last_mut() else { return Ok(()) };
-            match (name, &value) {
-                ("type", Cow::Borrowed("array")) => open.is_array = true,
-                ("type", Cow::Borrowed(kind)) => self.tree.nodes[node].kind = Some(kind),
-                ("nil", _) => open.is_nil = value == "true",
-                _ if self.mixed == Mixed::AsRails => {
-                    self.tree.push(Cow::Borrowed(name), None, Value::Text(value));
+            match (name, value) {
+                ("type", "array") => open.is_array = true,
+                ("type", kind) => self.tree.nodes[node].kind = Some(kind),
+                ("nil", "true") => open.is_nil = true,
+                _ if self.mixed != Mixed::AsRails => return Err(self.flaw(Flaw::Attribute)),
+                ("nil", _) => {}
+                _ => {
+                    open.attributes += 1;
+                    if self.tree.nodes.len() >= self.bounds.nodes {
+                        return Err(self.flaw(Flaw::Size));
+                    }
+                    let value = Value::Text(self.unescaped(value)?.into());
+                    self.tree.push(Cow::Borrowed(name), Some("string"), value);
                 }
-                _ => return Err(self.flaw(Flaw::Attribute)),
             }
         }
     }
@@ -166,38 +187,73 @@ impl<'a> Reader<'a> {
     /// Closes the innermost element.
     fn end(&mut self) -> Result<(), NotRead> {
         let Some(open) = self.open.pop() else { return Err(self.flaw(Flaw::Mismatch)) };
-        let has_children = self.tree.nodes.len() > open.node + 1;
-        let is_blank = is_blank(&open.text);
-        let value = if open.is_nil && !has_children && open.text.is_empty() {
-            if open.is_array {
-                self.tree.nodes[open.node].kind = Some("array");
-            }
-            Value::Null
-        } else if is_blank && open.is_array {
-            Value::Array
-        } else if is_blank && has_children {
-            Value::Object
-        } else {
-            if has_children || open.is_array {
-                if self.mixed == Mixed::Refused {
-                    return Err(self.flaw(Flaw::Mixed));
-                }
-                self.tree.nodes.truncate(open.node + 1);
-            }
-            Value::Text(open.text)
+        let at = open.node;
+        let value = match self.mixed {
+            Mixed::Never | Mixed::Refused => self.strictly(open)?,
+            Mixed::AsRails => self.as_rails(open),
         };
         let end = self.tree.nodes.len();
-        let node = &mut self.tree.nodes[open.node];
+        let node = &mut self.tree.nodes[at];
         (node.value, node.end) = (value, end);
         Ok(())
+    }
+
+    /// What an element is that Rails has written.
+    fn strictly(&mut self, open: Open<'a>) -> Result<Value<'a>, NotRead> {
+        let Open { node, text, is_nil, is_array, .. } = open;
+        let has_children = self.tree.nodes.len() > node + 1;
+        if is_nil && !has_children && text.is_empty() {
+            if is_array {
+                self.tree.nodes[node].kind = Some("array");
+            }
+            return Ok(Value::Null);
+        }
+        self.must(!is_nil)?;
+        match (is_blank(&text), is_array, has_children) {
+            (true, true, _) => Ok(Value::Array),
+            (true, false, true) => Ok(Value::Object),
+            (_, false, false) => Ok(Value::Text(text)),
+            (false, _, _) => Err(self.flaw(Flaw::Mixed)),
+        }
+    }
+
+    /// What `Hash.from_xml` makes of an element, in its order.
+    fn as_rails(&mut self, open: Open<'a>) -> Value<'a> {
+        let Open { node, text, is_nil, is_array, attributes } = open;
+        let children = self.tree.nodes.len() - node - 1;
+        let kind = self.tree.nodes[node].kind;
+        if is_array {
+            // Items are elements.
+            self.tree.nodes.drain(node + 1..node + 1 + attributes);
+            self.tree.nodes[node + 1..].iter_mut().for_each(|item| item.end -= attributes);
+            return Value::Array;
+        }
+        let alone = children == 0 && kind.is_none() && !is_nil;
+        if !text.chars().all(char::is_whitespace) || (alone && !text.is_empty()) {
+            self.tree.nodes.truncate(node + 1);
+            return Value::Text(text);
+        }
+        if is_nil {
+            self.tree.nodes.truncate(node + 1);
+            return Value::Null;
+        }
+        if children > 0 && kind != Some("string") {
+            return Value::Object;
+        }
+        self.tree.nodes.truncate(node + 1);
+        Value::Text(Cow::Borrowed(""))
     }
 
     /// Text of the innermost element, or white space around the root.
     fn add(&mut self, piece: &'a str) -> Result<(), NotRead> {
         let nodes = self.tree.nodes.len();
+        let as_rails = self.mixed == Mixed::AsRails;
         match self.open.last_mut() {
+            Some(open) if as_rails && piece.contains('\r') => {
+                open.text.to_mut().push_str(&piece.replace("\r\n", "\n").replace('\r', "\n"));
+            }
             // The space between the elements that a container holds says nothing.
-            Some(open) if nodes > open.node + 1 && is_blank(piece) => {}
+            Some(open) if !as_rails && nodes > open.node + 1 && is_blank(piece) => {}
             Some(open) if open.text.is_empty() => open.text = Cow::Borrowed(piece),
             Some(open) => open.text.to_mut().push_str(piece),
             None if is_blank(piece) => {}
@@ -250,11 +306,47 @@ impl<'a> Reader<'a> {
         Ok(text)
     }
 
+    /// Refuses what Rails does not write, where only that is read.
+    fn must(&self, be: bool) -> Result<(), NotRead> {
+        if be || self.mixed != Mixed::Never { Ok(()) } else { Err(self.flaw(Flaw::Unusual)) }
+    }
+
+    /// The declaration at the beginning: of version 1, in UTF-8.
+    fn declaration(&self, source: &'a str) -> Result<(), NotRead> {
+        let mut rest = &source["<?xml".len()..source.len() - "?>".len()];
+        let mut expected = ["version", "encoding", "standalone"].into_iter();
+        let mut count = 0;
+        while !rest.trim_start_matches(is_white_space).is_empty() {
+            let found = attribute(rest.trim_start_matches(is_white_space));
+            let (name, value, behind) = found.ok_or_else(|| self.flaw(Flaw::Syntax))?;
+            let spaced = rest.starts_with(is_white_space);
+            if !spaced || !expected.any(|expected| expected == name) {
+                return Err(self.flaw(Flaw::Syntax));
+            }
+            let good = match name {
+                "version" => value.starts_with("1."),
+                "encoding" => ["utf-8", "us-ascii"].iter().any(|e| value.eq_ignore_ascii_case(e)),
+                _ => matches!(value, "yes" | "no"),
+            };
+            if !good {
+                return Err(self.flaw(if name == "encoding" {
+                    Flaw::Encoding
+                } else {
+                    Flaw::Syntax
+                }));
+            }
+            (rest, count) = (behind, count + usize::from(name == "version"));
+        }
+        if count == 1 { Ok(()) } else { Err(self.flaw(Flaw::Syntax)) }
+    }
+
     fn check_name(&self, name: &str) -> Result<(), NotRead> {
         if name.len() > self.bounds.name {
             return Err(self.flaw(Flaw::Attributes));
         }
-        if is_name(name) { Ok(()) } else { Err(self.flaw(Flaw::Name)) }
+        // What stands before a colon is no part of the name that Rails reads.
+        let good = is_name(name) && !(self.mixed == Mixed::AsRails && name.contains(':'));
+        if good { Ok(()) } else { Err(self.flaw(Flaw::Name)) }
     }
 
     fn check_characters(&self, text: &str) -> Result<(), NotRead> {
@@ -304,61 +396,4 @@ fn flaw_of(error: &quick_xml::Error) -> Flaw {
         ) => Flaw::End,
         _ => Flaw::Syntax,
     }
-}
-
-fn is_white_space(character: char) -> bool {
-    matches!(character, ' ' | '\t' | '\n' | '\r')
-}
-
-fn is_blank(text: &str) -> bool {
-    text.bytes().all(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))
-}
-
-/// Bytes of text that may be part of what is not allowed there.
-const IS_SUSPICIOUS: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 0x20 {
-        table[byte] = !matches!(byte, 9 | 10 | 13);
-        byte += 1;
-    }
-    table[b']' as usize] = true;
-    table[0xef] = true;
-    table
-};
-
-/// A character that a document may have (XML 1.0, 2.2).
-fn is_character(character: char) -> bool {
-    match character {
-        '\t' | '\n' | '\r' => true,
-        '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => false,
-        _ => true,
-    }
-}
-
-/// Whether a text is a name (XML 1.0, 2.3).
-pub fn is_name(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    // Most are of these letters alone.
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
-    if bytes.iter().all(plain) {
-        return bytes.first().is_some_and(|first| !first.is_ascii_digit());
-    }
-    let mut characters = text.chars();
-    characters.next().is_some_and(begins_a_name) && characters.all(is_in_a_name)
-}
-
-fn begins_a_name(character: char) -> bool {
-    matches!(character,
-        ':' | '_' | 'A'..='Z' | 'a'..='z' | '\u{c0}'..='\u{d6}' | '\u{d8}'..='\u{f6}'
-        | '\u{f8}'..='\u{2ff}' | '\u{370}'..='\u{37d}' | '\u{37f}'..='\u{1fff}'
-        | '\u{200c}'..='\u{200d}' | '\u{2070}'..='\u{218f}' | '\u{2c00}'..='\u{2fef}'
-        | '\u{3001}'..='\u{d7ff}' | '\u{f900}'..='\u{fdcf}' | '\u{fdf0}'..='\u{fffd}'
-        | '\u{10000}'..='\u{effff}')
-}
-
-fn is_in_a_name(character: char) -> bool {
-    begins_a_name(character)
-        || matches!(character,
-            '-' | '.' | '0'..='9' | '\u{b7}' | '\u{300}'..='\u{36f}' | '\u{203f}'..='\u{2040}')
 }

@@ -20,7 +20,10 @@ fn append(out: &mut String, value: &Value, style: Style) {
         Value::Float(number) => out.push_str(&float(*number)),
         Value::Decimal(text) | Value::Text(text) => string(out, text),
         Value::Time(unix) => {
-            string(out, &Civil::new(*unix, style.zone_minutes).time(&style.dialect.fraction(*unix)))
+            string(
+                out,
+                &Civil::new(*unix, style.zone_minutes).time(&style.dialect.fraction(*unix)),
+            );
         }
         Value::Date(unix) => string(out, &Civil::new(*unix, 0).date()),
         Value::Object(fields) => object(out, fields, style),
