@@ -5,7 +5,10 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use http::{HeaderMap, HeaderValue, Method, Uri, Version, header::ACCEPT, header::HOST};
+use http::{
+    HeaderMap, HeaderValue, Method, StatusCode, Uri, Version,
+    header::{ACCEPT, HOST},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -26,13 +29,14 @@ use crate::{
     },
     call::Effect,
     explain::{CallerShown, CauseShown, EntryShown, Explanation, Ring, RouteShown},
+    formats::Book,
     layers::{
         authorise::judge,
         negotiate::{self, Agreed},
     },
     rejection::Rejection,
-    tenants::snapshot::{Grant, Snapshot},
-    vocabulary::{Bypass, Closed as _, RouteClass},
+    tenants::snapshot::{Credential, Grant, Snapshot},
+    vocabulary::{Bypass, Closed as _, Format, RouteClass},
 };
 
 /// A request that is not made.
@@ -76,6 +80,8 @@ pub struct Deciders<'a> {
     pub max_target: usize,
     /// Whether reads of routes that are not listed change nothing.
     pub unlisted_reads_harmless: bool,
+    /// What is known of the formats of routes.
+    pub book: &'a Book,
     /// By what formats are negotiated.
     pub negotiation: &'a negotiate::Rules,
     /// The entries.
@@ -150,6 +156,11 @@ impl Deciders<'_> {
                 let key = Key::new(partition, ask, format).converted_from(native);
                 explanation.key = Some(format!("{:08x}", key.digest().0));
                 self.look(listed, &target, partition, &key, explanation);
+                let is_miss = explanation.cache.as_ref().is_some_and(|c| c.starts_with("miss"));
+                if is_miss && self.derives(&grant.credential, listed, &key) {
+                    explanation.cache =
+                        Some("hit: derived from what is kept in the other format".to_owned());
+                }
             }
             Effect::UnlistedRead { .. } => explanation.cache = Some(bypass(Bypass::Unlisted)),
             Effect::Write(_) => {
@@ -202,6 +213,27 @@ impl Deciders<'_> {
                 verdict.to_owned()
             }
         });
+    }
+
+    /// Whether a miss would be answered from what is kept in the other format.
+    fn derives(&self, credential: &Credential, listed: Listed, key: &Key) -> bool {
+        let derives = || {
+            let proven = self.book.proven(&credential.upstream, listed.id)?;
+            let stored = self.shelf.store.get(&key.in_other_format()?)?;
+            let Stored::Entry(source) = &*stored else { return None };
+            let (now, view) = (self.shelf.clock.now(), source.view);
+            let circumstances = Circumstances {
+                now,
+                current: credential.partition.is_current(view, &source.stamp),
+                trusted_from: (self.trusted_from)(self.shelf.routes.route(listed.id).class),
+                demands: Directives::default(),
+            };
+            let standing = Standing::of(source, circumstances, &self.shelf.config);
+            let told = key.format() == Some(Format::Xml) || proven.tells_json;
+            let whole = source.representation.status == StatusCode::OK && !source.derived;
+            (told && whole && standing == Standing::Fresh).then_some(())
+        };
+        derives().is_some()
     }
 
     fn judge_entry(

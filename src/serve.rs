@@ -365,7 +365,8 @@ fn sites(
         let names = Names::new(config.cache.max_names);
         let (families, precise) = (routes.families().len(), routes.precise());
         let commons = Arc::new(Commons::new(families, precise, routes.shared(), names));
-        by_name.insert(name.clone(), Arc::new(Site::new(name, pool, commons)));
+        let site = Site::new(name, pool, commons).with_only(upstream.config.only_format);
+        by_name.insert(name.clone(), Arc::new(site));
     }
     Ok(by_name)
 }

@@ -15,6 +15,7 @@ use crate::{
     net::{server::ClientBody, upstream::Upstream},
     tenants::directory::Directory,
     transcode::mask::Secrets,
+    vocabulary::Format,
 };
 
 /// One upstream.
@@ -23,6 +24,7 @@ pub struct Site {
     pool: Arc<Upstream<ClientBody>>,
     origin: String,
     commons: Arc<Commons>,
+    only_format: Option<Format>,
     secrets: ArcSwap<Secrets>,
     secrets_version: AtomicU64,
     renewing: Mutex<()>,
@@ -36,10 +38,22 @@ impl Site {
             origin: pool.origin().to_string(),
             pool,
             commons,
+            only_format: None,
             secrets: ArcSwap::default(),
             secrets_version: AtomicU64::new(u64::MAX),
             renewing: Mutex::new(()),
         }
+    }
+
+    /// The same, which has one format alone.
+    #[must_use]
+    pub fn with_only(self, only_format: Option<Format>) -> Self {
+        Self { only_format, ..self }
+    }
+
+    /// The one format that it has, if it has not both.
+    pub fn only_format(&self) -> Option<Format> {
+        self.only_format
     }
 
     /// Scheme, host and port.

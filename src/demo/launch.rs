@@ -45,9 +45,9 @@ pub struct Options {
     pub data: SocketAddr,
     /// Likewise for operators.
     pub admin: SocketAddr,
-    /// Pairs of formats that are fetched a second to learn from; with none each format is fetched by
-    /// itself, and the panel is asked for what clients ask for and nothing else.
-    pub pairs_per_second: u32,
+    /// Keys of the section `formats`; with `learn = false` each format is fetched by itself, and the
+    /// panel is asked for what clients ask for and nothing else.
+    pub formats: String,
 }
 
 /// A demo that is ready to serve.
@@ -82,7 +82,7 @@ impl Default for Options {
             panel: simulator::Options::default(),
             data: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
             admin: SocketAddr::from((Ipv4Addr::LOCALHOST, 9145)),
-            pairs_per_second: 1,
+            formats: String::new(),
         }
     }
 }
@@ -111,11 +111,7 @@ impl Demo {
         };
         written(MASTER_KEY, &master_key)?;
         written(ADMIN_TOKEN, &admin_token)?;
-        let formats = match options.pairs_per_second {
-            0 => "learn = false".to_owned(),
-            pairs => format!("pairs_per_second = {pairs}"),
-        };
-        let text = configuration(&url, &panel.url(), admin, folder.path(), &formats);
+        let text = configuration(&url, &panel.url(), admin, folder.path(), &options.formats);
         written(CONFIGURATION, &text)?;
         let config = parsed(&text)?;
         let keyring = Keyring::derive(

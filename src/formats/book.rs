@@ -44,6 +44,8 @@ struct Chapter {
     seen: [Option<u64>; 2],
     /// Until when no pair is wanted, because one was of no use.
     rests_until: u64,
+    /// How many pairs in a row could not be fetched.
+    failures: u32,
     /// How many pairs were taken, or maps handed in.
     taken: u64,
 }
@@ -95,6 +97,9 @@ const RECENT: u64 = 3_600_000;
 
 /// How long a route is left alone of which nothing could be learned, in milliseconds.
 const REST: u64 = 600_000;
+
+/// How long after what may be otherwise the next time.
+const SHORT_REST: u64 = 1_000;
 
 /// Pairs that are fetched at once.
 const AT_ONCE: usize = 1;
@@ -163,7 +168,10 @@ impl Book {
     pub fn failed(&self, upstream: &str, route: RouteId, now: u64) {
         let mut chapters = self.chapters();
         let chapter = chapters.entry(Subject::new(upstream, route)).or_default();
-        chapter.rests_until = now.saturating_add(rest_after(Taken::Failed));
+        // What moves with every read is soon asked about no more than once in a while.
+        let rest = SHORT_REST.saturating_mul(1 << chapter.failures.min(16)).min(REST);
+        chapter.failures += 1;
+        chapter.rests_until = now.saturating_add(rest);
     }
 
     fn admit(&self) -> Option<Permit> {
@@ -186,10 +194,13 @@ impl Book {
             if chapter.taken != taken_before {
                 continue;
             }
-            (chapter.course, chapter.taken) = (course, taken_before + 1);
-            if matches!(taken, Taken::Unlearned | Taken::Repeated) {
-                chapter.rests_until = now.saturating_add(rest_after(taken));
-            }
+            (chapter.course, chapter.taken, chapter.failures) = (course, taken_before + 1, 0);
+            chapter.rests_until = now.saturating_add(match taken {
+                Taken::Unlearned => REST,
+                // The next reply may well be another one.
+                Taken::Repeated => SHORT_REST,
+                _ => 0,
+            });
             return taken;
         }
     }
@@ -260,14 +271,5 @@ impl Book {
 impl Subject {
     fn new(upstream: &str, route: RouteId) -> Self {
         Self { upstream: upstream.into(), route }
-    }
-}
-
-fn rest_after(taken: Taken) -> u64 {
-    match taken {
-        // The next reply may well be another one.
-        Taken::Repeated => 1_000,
-        Taken::Failed => 10_000,
-        _ => REST,
     }
 }

@@ -161,6 +161,10 @@ impl Rules {
             Format::Xml => body_to_xml(&body, &inflection),
         });
         let converted = converted.await.ok_or(Rejection::Panicked)??;
+        if converted.is_empty() {
+            request.headers.remove(CONTENT_TYPE);
+            return Ok(());
+        }
         request.body = ClientBody::from_bytes(converted.into());
         request.headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type(native)));
         Ok(())

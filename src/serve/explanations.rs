@@ -31,12 +31,13 @@ impl Explain for Explanations {
     }
 
     fn dry_run(&self, run: &DryRun) -> Result<Explanation, DryRunError> {
-        let Shared { config, observer, sampler, negotiation, .. } = &self.shared;
+        let Shared { config, observer, sampler, book, negotiation, .. } = &self.shared;
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let deciders = Deciders {
             trusted_from: &|class| sampler.trusted_from(class),
             max_target: config.max_target.get(),
             unlisted_reads_harmless: config.unlisted_reads_harmless,
+            book,
             negotiation,
             shelf: &sampler.shelf,
             snapshot: &self.directory.snapshot(),

@@ -21,8 +21,13 @@ use crate::{
     net::server::ClientBody,
     site::Site,
     tenants::snapshot::Credential,
-    transcode::transactions::{Subject, Transaction, transactions},
-    vocabulary::{InvalidationCause, Settled, UpstreamCause},
+    transcode::{
+        forced::to_json,
+        transactions::{Subject, Transaction, transactions},
+        tree::Bounds,
+        xml::{self, Mixed},
+    },
+    vocabulary::{Closed as _, Format, InvalidationCause, Settled, UpstreamCause},
 };
 
 /// What a look has come to.
@@ -220,12 +225,15 @@ async fn ask(
     page: usize,
     size: usize,
 ) -> Option<(StatusCode, Bytes)> {
-    let uri: Uri = format!("/transactions.json?page={page}&per_page={size}").parse().ok()?;
+    let format = site.only_format().unwrap_or(Format::Json);
+    let name = format.as_str();
+    let uri: Uri = format!("/transactions.{name}?page={page}&per_page={size}").parse().ok()?;
+    let accept = HeaderValue::try_from(format!("application/{name}")).ok()?;
     let make = || {
         let mut request = Request::new(ClientBody::empty());
         *request.uri_mut() = uri.clone();
         let headers = request.headers_mut();
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, accept.clone());
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         headers.insert(AUTHORIZATION, credential.authorization.clone());
         request
@@ -234,7 +242,11 @@ async fn ask(
     let reply = site.pool().exchange(cause, make(), || (), || Some(make())).await.ok()?;
     let (head, body) = reply.into_parts();
     let body = Limited::new(body, MAX_PAGE).collect().await.ok()?.to_bytes();
-    Some((head.status, body))
+    if format == Format::Json || head.status != StatusCode::OK {
+        return Some((head.status, body));
+    }
+    let tree = xml::read(&body, Mixed::Refused, Bounds::REPLY).ok()?;
+    Some((head.status, to_json(&tree).into()))
 }
 
 /// What a transaction changes: what a write to its machine does, or all if it names anything that

@@ -34,6 +34,15 @@ async fn what_one_server_has_learned_another_takes() {
     taken(server.admin, "proved").await;
     let listed = place.run(&["formats", "list"]).good();
     assert!(listed.contains("/virtual_machines  proven"), "{listed}");
+    let tokens = place.installation.json("token list", "");
+    let id = |tenant: &str| {
+        let tokens = tokens.as_array().expect("a list");
+        let token = tokens.iter().find(|token| token["tenant"] == tenant).expect("a token");
+        token["id"].as_str().expect("an id").to_owned()
+    };
+    let run = ["explain", "--dry-run", "GET", XML, "--token-id", &id("bob")];
+    let explained = place.run(&run).good();
+    assert!(explained.contains("derived from what is kept in the other format"), "{explained}");
     assert_eq!(server.get(&bob, XML).await.cache(), "hit:derived");
 
     // Names and kinds, and nothing of what anybody was shown.

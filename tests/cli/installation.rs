@@ -71,6 +71,7 @@ impl Installation {
             flush_interval = "10ms"
             [formats]
             pairs_per_second = 1000
+            check_share = 0
             [upstreams.main]
             url = "{}"
             {upstream}

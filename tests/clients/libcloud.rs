@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::{
     panel::{
         House,
-        formats::{invalidate, prove},
+        formats::{FAST, invalidate, prove},
     },
     program,
 };
@@ -34,7 +34,7 @@ async fn libcloud_lists_creates_and_destroys() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn libcloud_and_a_client_in_xml_work_on_one_cache() {
-    let house = House::with(|options| options.pairs_per_second = 1000).await;
+    let house = House::with(|options| options.formats = FAST.to_owned()).await;
     prove(&house).await;
     invalidate(&house, "alice").await;
     let report = libcloud(&house, &["list"]).await;

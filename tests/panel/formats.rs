@@ -19,11 +19,14 @@ use crate::harness::within;
 const JSON: &str = "/virtual_machines.json";
 const XML: &str = "/virtual_machines.xml";
 
+/// It learns as fast as it can, and only what it is shown.
+pub const FAST: &str = "pairs_per_second = 1000\ncheck_share = 0";
+
 /// A demo that learns as fast as it can.
 async fn learning(dialect: Dialect) -> House {
     House::with(|options| {
         options.panel.dialect = dialect;
-        options.pairs_per_second = 1000;
+        options.formats = FAST.to_owned();
     })
     .await
 }
@@ -118,7 +121,10 @@ async fn what_the_map_has_not_seen_is_fetched() {
             within("the new field", async {
                 while pairs(&house, "learned").await + pairs(&house, "contradicted").await < learned
                 {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    invalidate(&house, "alice").await;
+                    house.same("alice", JSON).await;
+                    house.same("alice", XML).await;
                 }
             })
             .await;

@@ -37,7 +37,7 @@ impl House {
         for listen in [&mut options.data, &mut options.admin] {
             listen.set_port(0);
         }
-        options.pairs_per_second = 0;
+        options.formats = "learn = false".to_owned();
         change(&mut options);
         let demo = Demo::start(options).await.expect("a demo");
         let shutdown = CancellationToken::new();

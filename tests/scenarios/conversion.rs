@@ -1,6 +1,6 @@
 //! An upstream, or a route, that has one format alone.
 
-use crate::harness::{Reply, World, json, status, xml};
+use crate::harness::{Reply, World, json, status, within, xml};
 
 const JSON_ALONE: &str = "upstreams.main.only_format = \"json\"";
 const XML_ALONE: &str = "upstreams.main.only_format = \"xml\"";
@@ -106,6 +106,14 @@ async fn bodies_are_converted_before_they_are_sent() {
         .sees(|seen| assert!(seen.body.ends_with(b"<label>x</label>\n</virtual_machine>\n")))
         .expect_status(204)
         .await;
+    // Many clients send these, and mean nothing by them.
+    for nothing in ["{}", "null"] {
+        let put = w.put("/virtual_machines/1.json").as_("a").body("application/json", nothing);
+        put.origin(status(204))
+            .sees(|seen| assert_eq!((seen.body.len(), seen.header("content-type")), (0, None)))
+            .expect_status(204)
+            .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -143,6 +151,29 @@ async fn what_is_kept_is_asked_about_and_not_converted_again() {
     let again = read().origin(same).expect_status(200).await;
     assert_eq!((again.cache().as_str(), &again.body), ("miss", &first.body));
     assert_eq!(again.header("content-type"), XML);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn transactions_are_seen_to_end_in_xml_alone() {
+    let watched = "watch = { enabled = true, interval = \"20ms\", max_interval = \"20ms\" }";
+    let w = World::with(&format!("{XML_ALONE}\n{watched}")).await;
+    w.origin.otherwise(|seen| {
+        assert!(seen.target.starts_with("/transactions.xml?page=1&"), "{}", seen.line());
+        xml(document(
+            "<transactions type=\"array\">\n  <transaction>\n    <id type=\"integer\">7</id>\n    \
+             <status>complete</status>\n    <parent_type>VirtualMachine</parent_type>\n    \
+             <parent_id type=\"integer\">1</parent_id>\n  </transaction>\n</transactions>\n",
+        ))
+    });
+    let startup = w.post("/virtual_machines/1/startup.xml").as_("a");
+    startup.body("application/json", "{}").origin(status(201)).expect_status(201).await;
+    let seen = r#"tollgate_unsettled_ends_total{outcome="seen"}"#;
+    within("the end of the transaction", async {
+        while w.metric(seen).await < 1.0 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

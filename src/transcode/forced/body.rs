@@ -193,9 +193,13 @@ fn digits(text: &str) -> (String, &str) {
     (text[..at].replace('_', ""), &text[at..])
 }
 
-/// The XML of a body in JSON, such that Rails reads the same of it.
+/// The XML of a body in JSON, such that Rails reads the same of it; nothing for one that says nothing.
 pub fn body_to_xml(body: &[u8], inflection: &Inflection) -> Result<String, Unconvertible> {
     let tree = json::read(body, BOUNDS)?;
+    if tree.nodes.len() == 1 && matches!(tree.nodes[0].value, Value::Object | Value::Null) {
+        // It says nothing, and so does no body at all.
+        return Ok(String::new());
+    }
     let root = (tree.nodes[0].value == Value::Object).then(|| tree.children(0).collect::<Vec<_>>());
     let Some([(at, node)]) = root.as_deref() else { return Err(Unconvertible::Root) };
     for (at, node) in tree.nodes.iter().enumerate().filter(|(_, n)| n.value == Value::Object) {
