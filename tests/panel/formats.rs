@@ -63,6 +63,16 @@ pub async fn prove(house: &House) {
     taken(house, "proved", 1.0).await;
 }
 
+/// Reads alice's machines in both formats until so many pairs were learned from.
+async fn learn_anew(house: &House, learned: f64) {
+    while pairs(house, "learned").await + pairs(house, "contradicted").await < learned {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        invalidate(house, "alice").await;
+        house.same("alice", JSON).await;
+        house.same("alice", XML).await;
+    }
+}
+
 fn reads(house: &House) -> usize {
     house.panel().count("GET", "/virtual_machines")
 }
@@ -118,16 +128,8 @@ async fn what_the_map_has_not_seen_is_fetched() {
             }
             // It is learned, too, and then derived.
             let learned = count as f64 + 2.0;
-            within("the new field", async {
-                while pairs(&house, "learned").await + pairs(&house, "contradicted").await < learned
-                {
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    invalidate(&house, "alice").await;
-                    house.same("alice", JSON).await;
-                    house.same("alice", XML).await;
-                }
-            })
-            .await;
+            let learning = Box::pin(learn_anew(&house, learned));
+            within("the new field", learning).await;
             invalidate(&house, "alice").await;
             house.same("alice", JSON).await;
             assert_eq!(house.same("alice", XML).await, "hit:derived", "{dialect:?} {name}");

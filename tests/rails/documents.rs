@@ -38,6 +38,69 @@ impl Document {
     }
 }
 
+/// Documents with every kind of value, each kind in every form that the rules tell apart.
+pub fn fixed() -> Vec<Document> {
+    let everything = json!([
+        "object",
+        [
+            ["id", ["integer", "12"]],
+            ["big", ["integer", "340282366920938463463374607431768211456"]],
+            ["rate", ["float", "1e20"]],
+            ["small", ["float", "1e-5"]],
+            ["price", ["decimal", "109.50"]],
+            ["zero", ["decimal", "0"]],
+            ["booted", ["boolean", true]],
+            ["user_id", ["nil", "integer"]],
+            ["deleted_at", ["nil", "dateTime"]],
+            ["label", ["string", "te<x>&\"'t"]],
+            ["note", ["string", ""]],
+            ["looks", ["array", [["string", "1.1"], ["string", "2016-07-25"], ["string", "true"]]]],
+            ["kind", ["symbol", "ide"]],
+            ["created_at", ["time", "1482250779"]],
+            ["day", ["date", 17_007]],
+            ["empty", ["object", []]],
+            ["extra", ["object", [["cpus", ["integer", "1"]]]]],
+            ["list", ["array", []]],
+            ["lists", ["array", [["array", []], ["array", [["integer", "1"]]]]]],
+            ["data", ["array", [["string", "a"], ["nil", null]]]],
+            ["cost", ["object", [["cost", ["float", "1.5"]]]]],
+            [
+                "ip_addresses",
+                [
+                    "array",
+                    [[
+                        "model",
+                        [
+                            "ip_address",
+                            [["address", ["string", "1.2.3.4"]], ["free", ["nil", null]]]
+                        ]
+                    ]]
+                ]
+            ],
+            [
+                "disks",
+                ["array", [["object", [["disk", ["object", [["size", ["integer", "5"]]]]]]]]]
+            ],
+            ["owner", ["model", ["user", [["login", ["string", "ünïcödé 😀"]]]]]],
+        ]
+    ]);
+    let fields = everything[1].clone();
+    let model = json!(["model", ["virtual_machine", fields]]);
+    let of = |root, value| Document { root, value, loses: false };
+    let mut documents = vec![
+        of(Some("hash"), everything.clone()),
+        of(Some("virtual_machine"), model.clone()),
+        of(Some("image_templates"), json!(["array", [model.clone(), model]])),
+        of(Some("image_templates"), json!(["array", []])),
+        of(None, json!(["array", []])),
+        of(None, json!(["array", [everything]])),
+        of(None, json!(["array", [["integer", "1"], ["string", "a"], ["nil", null]]])),
+    ];
+    let texts = TEXTS.iter().map(|text| json!(["string", text]));
+    documents.push(of(Some("texts"), json!(["array", texts.collect::<Vec<_>>()])));
+    documents
+}
+
 /// What documents are alike in.
 pub struct Schema {
     style: Style,

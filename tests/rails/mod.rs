@@ -14,7 +14,7 @@ use tollgate::transcode::{
     xml::{self, Mixed},
 };
 
-use documents::{Document, Schema, Style};
+use documents::{Document, Schema, Style, fixed};
 use oracle::{Rails, Written};
 
 /// Schemas, of which each gives so many documents.
@@ -78,6 +78,20 @@ fn what_a_map_derives_is_what_rails_writes() {
         assert!(score.unreadable * 4 < score.documents, "{style:?}: {score:?}");
         assert!(score.unlearned * 20 < score.documents, "{style:?}: {score:?}");
         assert!(style == Style::Fractions || score.lost * 3 < score.documents, "{score:?}");
+    }
+}
+
+#[test]
+fn documents_of_every_kind_come_of_each_other() {
+    let mut rails = Rails::start();
+    for style in Style::ALL {
+        for (at, document) in fixed().iter().enumerate() {
+            let side = Sides { written: rails.write(document, style) };
+            let mut map = Map::new();
+            assert!(side.learn(&mut map), "{style:?} {at}: {:?}", side.written);
+            assert_eq!(side.xml_by(&map).as_deref(), Ok(&*side.written.xml), "{style:?} {at}");
+            assert_eq!(side.json_by(&map).as_deref(), Ok(&*side.written.json), "{style:?} {at}");
+        }
     }
 }
 
