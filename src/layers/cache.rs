@@ -96,7 +96,7 @@ where
             Effect::UnlistedRead { .. } => return self.pass(exchange, Some(Bypass::Unlisted)),
             Effect::Write(_) => return self.pass(exchange, None),
         };
-        let demands = demands(&exchange);
+        let mut demands = demands(&exchange);
         match find(&self.sampler, &mut exchange, listed, demands) {
             Found::Answer(answer) => Either::Left(std::future::ready(Ok(answer))),
             Found::Sampled(answer, sample) => {
@@ -105,7 +105,6 @@ where
                 Either::Left(std::future::ready(Ok(answer)))
             }
             Found::Bypass(why) => self.pass(exchange, Some(why)),
-            Found::Nothing { .. } if must_not_ask(&exchange) => refuse(Rejection::NotCached),
             Found::Nothing { key, dependence, forward, held, stale } => {
                 // Rule of coherence: the stamps are taken before anything is sent for it.
                 let partition = &exchange.call.caller.credential().partition;
@@ -116,6 +115,7 @@ where
                     exchange.call.request.record.cause.set(cause);
                 }
                 let (route, class) = (listed.id, dependence.class);
+                demands.only_if_cached = must_not_ask(&exchange);
                 let miss = Miss {
                     exchange,
                     key,

@@ -154,10 +154,13 @@ where
     }
 
     async fn fetch(&mut self, mut miss: Miss) -> Result<Answer, Rejection> {
+        if miss.demands.only_if_cached {
+            return self.derive_kept(&mut miss).await.ok_or(Rejection::NotCached);
+        }
         if let Some(answer) = self.hangar.meanwhile(&mut miss) {
             if !self.hangar.rests(&miss) {
                 // Who may not start a fetch is shown what there is all the same.
-                drop(self.board(&miss));
+                drop(self.board_anew(&mut miss));
             }
             return Ok(answer);
         }

@@ -64,6 +64,10 @@ async fn one_fetch_is_shown_in_both_formats_whichever_is_asked_for_first() {
     assert_eq!(first.header("content-type"), "application/xml; charset=utf-8");
     assert_ne!(first.header("etag"), w.get(JSON).as_("a").await.header("etag"));
     read().expect_cache("hit").await;
+    w.purge(r#"{"path":"/virtual_machines/1.xml"}"#).await;
+    w.get(JSON).as_("a").origin(json(in_json("x"))).expect_cache("miss").await;
+    let cached = w.get(XML).as_("a").header("cache-control", "only-if-cached").no_origin();
+    cached.expect_cache("hit:derived").expect_body(in_xml("x")).await;
     let head = w.head(XML).as_("a").expect_cache("hit").expect_body("").await;
     assert_eq!(head.header("content-length"), in_xml("x").len().to_string());
     let known = w.get(XML).as_("a").header("if-none-match", first.header("etag"));
@@ -180,4 +184,24 @@ async fn a_difference_ends_what_was_derived() {
     for reply in again {
         reply.over().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_shown_meanwhile_is_fetched_anew_for_both() {
+    let lifetimes = "cache = { inventory_lifetime = \"500ms\", stale_while_revalidate = \"10s\" }";
+    let w = proven(lifetimes).await;
+    w.get(JSON).as_("a").origin(json(in_json("x"))).await;
+    w.get(XML).as_("a").expect_cache("hit:derived").await;
+    tokio::time::sleep(Duration::from_millis(510)).await;
+    let fetched = w.origin.expect(json(in_json("y")));
+    let meanwhile = w.get(XML).as_("a").expect_cache("hit:stale-while-revalidate");
+    meanwhile.expect_body(in_xml("x")).await;
+    fetched.over().await;
+    within("the new JSON", async {
+        while w.get(JSON).as_("a").await.body != in_json("y") {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+    w.get(XML).as_("a").no_origin().expect_cache("hit:derived").expect_body(in_xml("y")).await;
 }

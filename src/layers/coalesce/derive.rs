@@ -12,7 +12,11 @@ use http::{HeaderValue, StatusCode, header::CONTENT_TYPE, header::ETAG};
 use tokio::{sync::OwnedSemaphorePermit, task::spawn_blocking};
 use tower::Service;
 
-use super::{Answer, Coalesce, Hangar, Outbound, Outcome, flight::Brought, show};
+use super::{
+    Answer, Coalesce, Hangar, Outbound, Outcome,
+    flight::{Brought, Flight},
+    show,
+};
 use crate::{
     cache::{
         entry::{Entry, Representation, Stored, strong_tag},
@@ -58,10 +62,7 @@ where
         match stored.as_deref() {
             Some(Stored::Uncacheable { .. }) => return Ok(None),
             Some(Stored::Entry(source)) if self.hangar.is_fresh(miss, source) => {
-                // What is not there is said in the format's own words, and what was derived may be
-                // of what is gone.
-                let good = source.representation.status == StatusCode::OK && !source.derived;
-                let Some(stored) = stored.filter(|_| good) else { return Ok(None) };
+                let Some(stored) = stored else { return Ok(None) };
                 return Ok(self.show_derived(miss, &plan, &stored).await);
             }
             Some(Stored::Entry(_)) | None => {}
@@ -70,7 +71,8 @@ where
             // XML says less: who asks for JSON is shown the upstream's own.
             return Ok(None);
         }
-        let (landed, collapsed) = self.fetch_source(miss, &plan, stored).await?;
+        let (flight, collapsed) = self.board_source(miss, &plan, stored)?;
+        let landed = flight.landed().await;
         if landed.is_failure()
             && let Some(answer) = self.hangar.instead(miss, &landed)
         {
@@ -88,13 +90,33 @@ where
         }
     }
 
+    /// The same of what is kept alone.
+    pub(super) async fn derive_kept(&mut self, miss: &mut Miss) -> Option<Answer> {
+        let plan = self.hangar.plan(miss)?;
+        let stored = self.hangar.shelf.store.get(&plan.source)?;
+        let Stored::Entry(source) = &*stored else { return None };
+        if self.hangar.is_fresh(miss, source) {
+            self.show_derived(miss, &plan, &stored).await
+        } else {
+            None
+        }
+    }
+
+    /// Begins to fetch anew what is shown meanwhile.
+    pub(super) fn board_anew(&mut self, miss: &mut Miss) -> Result<(), Rejection> {
+        let plan = self.hangar.plan(miss).filter(|plan| plan.wanted == Format::Xml);
+        let Some(plan) = plan else { return self.board(miss).map(drop) };
+        let stored = self.hangar.shelf.store.get(&plan.source);
+        self.board_source(miss, &plan, stored).map(drop)
+    }
+
     /// Fetches the other format, together with all who read that.
-    async fn fetch_source(
+    fn board_source(
         &mut self,
         miss: &mut Miss,
         plan: &Plan,
         stored: Option<Arc<Stored>>,
-    ) -> Result<(Outcome, bool), Rejection> {
+    ) -> Result<(Arc<Flight>, bool), Rejection> {
         let may_ask = |stored: &Arc<Stored>| {
             let trusted = matches!(&**stored, Stored::Entry(entry)
                 if entry.asked_at >= miss.trusted_from);
@@ -105,8 +127,7 @@ where
         (miss.key, miss.held) = (plan.source.clone(), held);
         let boarded = self.board(miss);
         (miss.key, miss.held) = own;
-        let (flight, collapsed) = boarded?;
-        Ok((flight.landed().await, collapsed))
+        boarded
     }
 
     /// Shows what is derived from an entry, and keeps it: a hit.
@@ -117,6 +138,11 @@ where
         stored: &Arc<Stored>,
     ) -> Option<Answer> {
         let Stored::Entry(source) = &**stored else { return None };
+        // What is not there is said in the format's own words, and what was derived may be of what is
+        // gone.
+        if source.representation.status != StatusCode::OK || source.derived {
+            return None;
+        }
         let hangar = Arc::clone(&self.hangar);
         // Whoever comes with the same wish waits here, and finds it done.
         let turn = Arc::clone(&hangar.derivations).acquire_owned().await.ok()?;

@@ -49,7 +49,7 @@ pub fn to_xml(json: &Tree<'_>, root: &str, inflection: &Inflection, most: usize)
 /// What a list of records is called, if it is one: all of its items are wrapped in one name.
 fn records(json: &Tree<'_>, inflection: &Inflection) -> Option<String> {
     let mut names = json.children(0).map(|(at, _)| Some(&*json.nodes[wrapped(json, at)?].name));
-    let first = names.next()??;
+    let first = names.next()?.filter(|name| !name.is_empty())?;
     names.all(|name| name == Some(first)).then(|| inflection.plural(first))
 }
 
@@ -128,7 +128,11 @@ fn push_items(
 ) {
     // Rails reads whatever the first item is called; of replies it matters.
     let item: Rc<str> = match purpose {
-        Purpose::Reply => inflection.singular(name).into(),
+        // Of `s` nothing would be left.
+        Purpose::Reply => match inflection.singular(name) {
+            one if is_name(&one) => one.into(),
+            _ => name.into(),
+        },
         Purpose::Body => "item".into(),
     };
     // `used_ip_addresses` may be a list of records that are an `ip_address`.
