@@ -212,6 +212,58 @@ fn what_xml_replaces_is_not_put_back() {
 }
 
 #[test]
+fn what_may_be_something_else_is_not_taken_for_what_it_was() {
+    let pair = Pair(
+        r#"{"a":{"price":"1.5","day":"2016-07-25","note":"x","id":1}}"#,
+        "<a>\n  <price type=\"decimal\">1.5</price>\n  <day type=\"date\">2016-07-25</day>\n  \
+         <note>x</note>\n  <id type=\"integer\">1</id>\n</a>\n",
+    );
+    let map = pair.map();
+    pair.check(&map);
+    for (text, why) in [
+        // Of another type, which Rails shows as what it is.
+        (r#"{"a":{"price":"n/a"}}"#, Unfit::Kind),
+        (r#"{"a":{"price":""}}"#, Unfit::Kind),
+        (r#"{"a":{"day":"soon"}}"#, Unfit::Kind),
+        // Rails' own JSON has a name once, though its XML may have it twice.
+        (r#"{"a":{"id":1,"id":2}}"#, Unfit::Name),
+    ] {
+        assert_eq!(xml_of(&map, text), Err(why), "{text}");
+    }
+    for (text, why) in [
+        ("<a><price type=\"decimal\">n/a</price></a>", Unfit::Kind),
+        ("<a><id type=\"integer\">1</id><id type=\"integer\">2</id></a>", Unfit::Name),
+        // An object without members, or white space.
+        ("<a>\n  <note>\n  </note>\n</a>", Unfit::Ambiguous),
+    ] {
+        assert_eq!(json_of(&map, text), Err(why), "{text}");
+    }
+    let either = Pair(
+        r#"{"a":{"b":1,"b":2}}"#,
+        "<a>\n  <b type=\"integer\">1</b>\n  \
+        <b type=\"integer\">2</b>\n</a>\n",
+    );
+    assert_eq!(either.learn(&mut Map::new()), Err(Unlearned::Ambiguous));
+}
+
+#[test]
+fn a_list_is_named_by_what_is_in_it() {
+    let mixed = Pair(
+        r#"["a",1]"#,
+        "<objects type=\"array\">\n  <object>a</object>\n  \
+         <object type=\"integer\">1</object>\n</objects>\n",
+    );
+    let mut map = mixed.map();
+    assert_eq!(xml_of(&map, r#"["b"]"#), Err(Unfit::Name));
+    let one = Pair(r#"["b"]"#, "<strings type=\"array\">\n  <string>b</string>\n</strings>\n");
+    assert_eq!(
+        one.learn(&mut map),
+        Err(Unlearned::Contradiction),
+        "its items are called otherwise"
+    );
+}
+
+#[test]
 fn a_map_survives_being_written_down() {
     let map = MACHINE.map();
     let text = serde_json::to_string(&map).expect("a map");
@@ -219,7 +271,12 @@ fn a_map_survives_being_written_down() {
     let read: Map = serde_json::from_str(&text).expect("a map");
     assert_eq!((&read, read.check()), (&map, Ok(())));
     MACHINE.check(&read);
-    for broken in [r#"{"root":{},"places":[]}"#, r#"{"root":{},"places":[{"object":[["a",0]]}]}"#] {
+    for broken in [
+        r#"{"root":{},"places":[]}"#,
+        r#"{"root":{},"places":[{"object":[["a",0]]}]}"#,
+        r#"{"root":{},"places":[{"null":{"type":"a\"b"}}]}"#,
+        r#"{"root":{},"places":[{"text":{"form":{"whole_seconds":{"digits":100000}}}}]}"#,
+    ] {
         let read: Map = serde_json::from_str(broken).expect("a map");
         assert!(read.check().is_err(), "{broken}");
     }
