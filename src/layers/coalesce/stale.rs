@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use super::{Hangar, Outcome, receive::says_nothing};
 use crate::{
-    cache::{entry::Stored, key::Key, status::CacheStatus},
+    cache::{entry::Stored, key::Key, shelf::Shelf, status::CacheStatus},
     call::Miss,
+    clock::millis,
     layers::{Answer, show},
     net::upstream::breaker,
     rejection::Rejection,
@@ -30,21 +31,26 @@ impl Hangar {
     /// What could not be fetched is not tried again for a while, if there is anything to show, and
     /// nobody else has fetched it since it was asked for.
     pub(super) fn rest(&self, key: &Key, asked_at: u64, outcome: &Outcome) {
-        let interval = self.shelf.config.retry_interval;
-        let rest = match outcome {
+        let Shelf { config, clock, .. } = &*self.shelf;
+        let interval = config.retry_interval;
+        // Counted from when it was tried: the upstream may have come back before that had failed.
+        let until = asked_at.saturating_add(millis(interval));
+        let until = match outcome {
             // Nothing was sent, and by then something may be.
-            Outcome::Refused(Rejection::UpstreamDown(down)) => interval.min(down.retry_after),
+            Outcome::Refused(Rejection::UpstreamDown(down)) => {
+                clock.after(interval.min(down.retry_after))
+            }
             Outcome::Shared(brought) => {
                 let wished = breaker::rest(&brought.representation.headers);
-                wished.unwrap_or_default().max(interval)
+                wished.map_or(until, |wished| clock.after(wished).max(until))
             }
-            Outcome::Refused(_) | Outcome::Streamed(_) => interval,
+            Outcome::Refused(_) | Outcome::Streamed(_) => until,
         };
         if let Some(stored) = self.shelf.store.get(key)
             && let Stored::Entry(entry) = &*stored
             && entry.asked_at <= asked_at
         {
-            entry.rest_until(self.shelf.clock.after(rest));
+            entry.rest_until(until);
         }
     }
 

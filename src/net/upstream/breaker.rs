@@ -79,7 +79,11 @@ impl Breaker {
         let next = now + rest.unwrap_or_default().max(self.interval);
         match &mut self.state {
             State::Open { next: at } => {
-                *at = next.max(*at);
+                // An interval after it was tried, and not after that has failed: the upstream may have
+                // come back in between.
+                if let Some(rest) = rest {
+                    *at = (now + rest).max(*at);
+                }
                 false
             }
             State::Closed { .. } if again => false,
@@ -149,6 +153,19 @@ mod tests {
         assert_eq!(breaker.enter(then, Some(0)), Ok(()));
         breaker.succeeded();
         assert_eq!((breaker.enter(then, Some(0)), breaker.enter(then, Some(0))), (Ok(()), Ok(())));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_interval_is_counted_from_when_it_was_tried() {
+        let now = Instant::now();
+        let mut breaker = opened(now);
+        let (tried, failed) = (now + SECOND, now + SECOND * 5 / 4);
+        assert_eq!(breaker.enter(tried, Some(0)), Ok(()));
+        breaker.failed(failed, Some(0), None);
+        assert_eq!(breaker.enter(failed, Some(1)), Err(SECOND * 3 / 4));
+        // A wish for rest counts from when it was heard.
+        breaker.failed(failed, Some(0), Some(SECOND * 2));
+        assert_eq!(breaker.enter(failed, Some(1)), Err(SECOND * 2));
     }
 
     #[tokio::test(start_paused = true)]
