@@ -103,7 +103,7 @@ impl<'a> Wishes<'a> {
             suffix: target.suffix().map(|suffix| suffix.format),
             parameter: target.format_parameter(),
             accept: text(ACCEPT),
-            content_type: text(CONTENT_TYPE).filter(|_| has_body),
+            content_type: if has_body { text(CONTENT_TYPE) } else { None },
         }
     }
 }
@@ -118,16 +118,15 @@ pub fn negotiate(wishes: &Wishes<'_>, terms: Terms) -> Result<Format, Unacceptab
         Some(_) if terms.strict || wishes.suffix.is_none() => return Err(none),
         Some(_) | None => None,
     };
-    let named = wishes.suffix.or(parameter);
-    let accepted = wishes.accept.map_or(Wish::Anything, wish);
-    let format = match (named, accepted) {
+    let format = match (wishes.suffix.or(parameter), wishes.accept) {
         (Some(named), _) => named,
-        (None, Wish::Prefers(format)) => format,
-        (None, Wish::Anything) => match wishes.accept {
-            Some(accept) if !permits(accept, terms.default) => terms.default.other(),
-            Some(_) | None => terms.default,
+        (None, None) => terms.default,
+        (None, Some(accept)) => match wish(accept) {
+            Wish::Prefers(format) => format,
+            Wish::Anything if permits(accept, terms.default) => terms.default,
+            Wish::Anything => terms.default.other(),
+            Wish::Other => return Err(none),
         },
-        (None, Wish::Other) => return Err(none),
     };
     if terms.only.is_some_and(|only| only != format) {
         return Err(none);

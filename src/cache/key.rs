@@ -9,13 +9,15 @@
 //! let key = Key::new(target, Some(Format::Json)); // whose profile?
 //! ```
 
+use std::hash::{Hash, Hasher};
+
 use http::uri::PathAndQuery;
 
 use super::partition::Partition;
 use crate::vocabulary::{Closed as _, Format, Noted};
 
 /// What an entry is kept under, and all that a fill is made from besides the credential.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
     partition: u64,
     target: PathAndQuery,
@@ -36,6 +38,16 @@ impl Noted for Digest {
 
     fn unpack(packed: u64) -> Option<Self> {
         packed.checked_sub(1 << 32).and_then(|digest| u32::try_from(digest).ok()).map(Self)
+    }
+}
+
+/// The same as derived, in fewer steps: every hit hashes its key.
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let bits = |format: Option<Format>| format.map_or(0, |format| format as u64 + 1);
+        // There are far fewer partitions than this leaves room for.
+        state.write_u64(self.partition << 4 | bits(self.format) << 2 | bits(self.native));
+        state.write(self.target.as_str().as_bytes());
     }
 }
 
