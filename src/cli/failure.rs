@@ -209,6 +209,7 @@ fn of_store(error: &StoreError) -> Exit {
         | StoreError::Missing { .. }
         | StoreError::InUse { .. }
         | StoreError::BadName { .. }
+        | StoreError::Ended { .. }
         | StoreError::TokenTaken { .. }
         | StoreError::NoAccount { .. }
         | StoreError::BadAccount { .. }

@@ -110,6 +110,44 @@ fn tenant_credential_and_token_are_set_up_listed_and_removed() {
 }
 
 #[test]
+fn a_rotated_token_has_the_terms_of_the_old_one_which_ends_by_itself() {
+    let mut fixture = Fixture::new();
+    let mut run = |line: &str| run(&mut fixture, line).expect(line);
+    run("tenant add acme");
+    run(ADD_CREDENTIAL);
+    let create = "token create --json --tenant acme --credential main-1 --read-only --allow vms \
+                  --permit explain --address 192.0.2.0/24 --limit-status 403 --expires-in 30d";
+    let created: serde_json::Value = serde_json::from_str(&run(create)).expect("JSON");
+    let id = created["id"].as_str().expect("an id");
+    let line = format!("token rotate {id} --json --overlap 2h");
+    let rotated: serde_json::Value = serde_json::from_str(&run(&line)).expect("JSON");
+    assert_eq!(
+        (&rotated["replaces"], &rotated["replaced_until"]),
+        (&id.into(), &(NOW + 7200).into())
+    );
+    let tokens: serde_json::Value = serde_json::from_str(&run("token list --json")).expect("JSON");
+    let [old, new] = [&tokens[0], &tokens[1]];
+    assert_eq!((&old["id"], &new["id"]), (&id.into(), &rotated["id"]));
+    assert_eq!((&old["expires"], &new["expires"]), (&(NOW + 7200).into(), &created["expires"]));
+    for term in
+        ["tenant", "credential", "access", "allow", "permissions", "addresses", "limit_status"]
+    {
+        assert_eq!(old[term], new[term], "{term}");
+    }
+    assert_eq!(new["adopted"], false);
+    // Its own end, where that comes first, and a new one where it is wished for.
+    let new = rotated["id"].as_str().expect("an id");
+    run(&format!("token rotate {new} --overlap 90d --expires-in 60d"));
+    let tokens: serde_json::Value = serde_json::from_str(&run("token list --json")).expect("JSON");
+    assert_eq!(tokens[1]["expires"], NOW + 30 * 86_400);
+    assert_eq!(tokens[2]["expires"], NOW + 60 * 86_400);
+    run(&format!("token revoke {id}"));
+    let (exit, said) = refused(&mut fixture, &format!("token rotate {id}"));
+    assert_eq!(exit, Exit::Data);
+    assert!(said.contains("create another one"), "{said}");
+}
+
+#[test]
 fn a_tenant_changes_only_in_what_is_given() {
     let mut fixture = Fixture::new();
     run(&mut fixture, "tenant add acme --reads 50/100 --limit-status 403").expect("added");

@@ -21,7 +21,7 @@ use crate::{
     settings::parse_duration,
     tenants::{
         record::{LimitStatus, Records, TokenRecord, TokenTerms, address_range, member},
-        store::NewToken,
+        store::{NewToken, Successor},
     },
     vocabulary::Closed,
 };
@@ -31,6 +31,9 @@ use crate::{
 pub enum TokenCommand {
     /// Create a token and show it, this once
     Create(CreateToken),
+    /// Create a token that takes another's place, with the same terms, and show it, this once; the
+    /// other one ends by itself
+    Rotate(RotateToken),
     /// List the tokens, revoked ones included
     List(ListTokens),
     /// Revoke a token for good; a running server follows within a second
@@ -76,6 +79,19 @@ pub struct CreateToken {
     pub limit_status: Option<LimitStatus>,
 }
 
+/// A token to rotate.
+#[derive(Debug, Args)]
+pub struct RotateToken {
+    /// The public id of the token
+    pub id: String,
+    /// How long the old one stays good: time enough for all of its clients to change
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = duration)]
+    pub overlap: Duration,
+    /// The new one is good until then: a time from now such as 90d; as long as the old one if not given
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub expires_in: Option<Duration>,
+}
+
 /// Which tokens to list.
 #[derive(Debug, Args)]
 pub struct ListTokens {
@@ -100,6 +116,14 @@ struct Created<'a> {
     tenant: &'a str,
     credential: &'a str,
     expires: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct Rotated<'a> {
+    id: &'a str,
+    token: &'a str,
+    replaces: &'a str,
+    replaced_until: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -145,6 +169,7 @@ const COLUMNS: [Column<Shown>; 11] = [
 pub fn run(command: &TokenCommand, desk: &mut Desk<'_>) -> Result<(), Failure> {
     match command {
         TokenCommand::Create(args) => create(args, desk),
+        TokenCommand::Rotate(args) => rotate(args, desk),
         TokenCommand::List(args) => list(args, desk),
         TokenCommand::Revoke { id } => {
             let revoked = desk.store.edit(desk.now, |edit| edit.revoke_token(id))?;
@@ -178,6 +203,33 @@ fn create(args: &CreateToken, desk: &mut Desk<'_>) -> Result<(), Failure> {
     };
     // The bare token for people, so that `$(tollgate token create ...)` is the token.
     desk.output.one(&created, token.expose())
+}
+
+fn rotate(args: &RotateToken, desk: &mut Desk<'_>) -> Result<(), Failure> {
+    let after = |wait: Duration| {
+        let seconds = i64::try_from(wait.as_secs()).ok();
+        seconds.and_then(|seconds| seconds.checked_add(desk.now)).ok_or(Failure::TooLate)
+    };
+    let overlap_ends = after(args.overlap)?;
+    let expires = args.expires_in.map(after).transpose()?;
+    let keyring = desk.vault.keyring;
+    let token = Token::mint(desk.environment, &*random()?);
+    let successor = Successor {
+        id: token.id(),
+        mac: keyring.mac(token.expose().as_bytes()),
+        key_id: keyring.id(),
+        expires,
+    };
+    let old =
+        desk.store.edit(desk.now, |edit| edit.rotate_token(&args.id, &successor, overlap_ends))?;
+    let rotated = Rotated {
+        id: token.id(),
+        token: token.expose(),
+        replaces: &args.id,
+        replaced_until: old.terms.expires,
+    };
+    // The bare token for people, as when it is created.
+    desk.output.one(&rotated, token.expose())
 }
 
 fn list(args: &ListTokens, desk: &mut Desk<'_>) -> Result<(), Failure> {

@@ -24,7 +24,7 @@ mod tokens;
 #[cfg(test)]
 mod tests;
 
-pub use tokens::NewToken;
+pub use tokens::{NewToken, Successor};
 
 /// An open store.
 #[derive(Debug)]
@@ -119,6 +119,12 @@ pub enum StoreError {
     #[error("this key is already the token {id}")]
     TokenTaken {
         /// The public id of the token that it is.
+        id: String,
+    },
+    /// A token that is not good any more, so that nothing can take its place.
+    #[error("the token {id} has been revoked or has expired; create another one")]
+    Ended {
+        /// Its public id.
         id: String,
     },
     /// A token that is never good.

@@ -41,6 +41,22 @@ async fn a_running_server_sees_every_edit_within_a_second() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_tokens_are_good_while_one_takes_the_place_of_the_other() {
+    let installation = Installation::new().await;
+    let old = installation.tenant("alice");
+    let server = installation.serve();
+    let id = installation.json("token list", "")[0]["id"].as_str().expect("an id").to_owned();
+    let rotated = installation.json(&format!("token rotate {id} --overlap 2s"), "");
+    let new = rotated["token"].as_str().expect("a token");
+    server.answers(new, 200, "").await;
+    server.answers(&old, 200, "").await;
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+    server.answers(&old, 401, "invalid_token").await;
+    server.answers(new, 200, "").await;
+    assert_eq!(server.terminate().code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_permission_is_in_force_on_a_running_server_and_listed() {
     let installation = Installation::new().await;
     installation.tenant("alice");

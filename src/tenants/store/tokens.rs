@@ -32,6 +32,19 @@ pub struct NewToken<'a> {
     pub adopted: bool,
 }
 
+/// A token that takes another's place.
+#[derive(Clone, Copy, Debug)]
+pub struct Successor<'a> {
+    /// The public id.
+    pub id: &'a str,
+    /// What it is recognized by.
+    pub mac: Mac,
+    /// The keys that made the MAC.
+    pub key_id: &'a KeyId,
+    /// When it ends, as a Unix time; as the one before it if not given.
+    pub expires: Option<i64>,
+}
+
 impl Edit<'_> {
     /// Adds a token.
     pub fn add_token(&self, new: &NewToken<'_>) -> Result<(), StoreError> {
@@ -73,6 +86,50 @@ impl Edit<'_> {
             ":permissions": permissions.join(" "),
         })?;
         Ok(())
+    }
+
+    /// A token, revoked or not.
+    pub fn require_token(&self, id: &str) -> Result<TokenRecord, StoreError> {
+        let mut select = self.transaction.prepare_cached("SELECT * FROM tokens WHERE id = ?1")?;
+        let found = select.query_row([id], record).optional()?;
+        found.ok_or_else(|| StoreError::missing(Noun::Token, id))
+    }
+
+    /// Replaces a token by one with another secret and the same terms, but for when it ends. The old
+    /// one is good until `overlap_ends`, or until its own end if that is earlier.
+    pub fn rotate_token(
+        &self,
+        old: &str,
+        successor: &Successor<'_>,
+        overlap_ends: i64,
+    ) -> Result<TokenRecord, StoreError> {
+        let old = self.require_token(old)?;
+        let has_ended = old.terms.expires.is_some_and(|end| end <= self.now);
+        if old.revoked.is_some() || has_ended {
+            return Err(StoreError::Ended { id: old.id });
+        }
+        if let Some(taken) = self.token_by_mac(&successor.mac)? {
+            return Err(StoreError::TokenTaken { id: taken.id });
+        }
+        self.transaction.execute(
+            "INSERT INTO tokens (id, tenant, credential, mac, key_id, access, allow, deny,
+                 addresses, not_before, expires, limit_status, adopted, created, permissions)
+             SELECT :id, tenant, credential, :mac, :key_id, access, allow, deny,
+                 addresses, NULL, :expires, limit_status, 0, :created, permissions
+             FROM tokens WHERE id = :old",
+            named_params! {
+                ":id": successor.id,
+                ":mac": successor.mac.as_bytes(),
+                ":key_id": successor.key_id.as_str(),
+                ":expires": successor.expires.or(old.terms.expires),
+                ":created": self.now,
+                ":old": old.id,
+            },
+        )?;
+        let ends = old.terms.expires.map_or(overlap_ends, |end| end.min(overlap_ends));
+        let update = "UPDATE tokens SET expires = ?2 WHERE id = ?1";
+        self.transaction.execute(update, (&old.id, ends))?;
+        self.require_token(&old.id)
     }
 
     /// Revokes a token for good; false when it was revoked before.
