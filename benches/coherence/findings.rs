@@ -57,6 +57,9 @@ const EXPECTED_PERCENT: usize = 90;
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// Two that were sent a second apart may arrive this much nearer to each other.
+const JITTER: Duration = Duration::from_millis(50);
+
 impl Reads {
     /// One more.
     pub(crate) fn count(&mut self, reply: &Reply) {
@@ -103,7 +106,7 @@ impl Findings {
         self.length = length;
         let later = &knocks[knocks.partition_point(|knock| *knock < SECOND)..];
         let within = |(at, first): (usize, &Duration)| {
-            later[at..].iter().take_while(|knock| **knock < *first + SECOND).count()
+            later[at..].iter().take_while(|knock| **knock < *first + SECOND - JITTER).count()
         };
         let most = later.iter().enumerate().map(within).max().unwrap_or(0);
         self.knocks = [knocks.len() - later.len(), knocks.len(), most];

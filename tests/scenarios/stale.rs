@@ -196,6 +196,27 @@ async fn an_upstream_that_is_down_is_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_while_one_finds_out_is_not_made_to_rest() {
+    let down = "upstreams.main = { breaker_failures = 1, breaker_interval = \"60ms\" }\n\
+                cache = { inventory_lifetime = \"30ms\", retry_interval = \"60s\" }";
+    let w = World::with(down).await;
+    read(&w).await;
+    w.get("/roles.json").as_("a").origin(status(503)).expect_status(503).await;
+    tokio::time::sleep(Duration::from_millis(70)).await;
+    let probe = w.origin.expect(json("[]").gated());
+    let finds_out = w.get("/templates.json").as_("a");
+    let meanwhile = async {
+        probe.arrived().await;
+        w.get(VMS).as_("a").expect_cache("hit:stale-if-error").await;
+        probe.release();
+    };
+    let (found, ()) = tokio::join!(finds_out, meanwhile);
+    assert_eq!(found.status, 200);
+    // The upstream is back, and whoever was refused a moment ago asks it.
+    w.get(VMS).as_("a").origin(json("[2]")).expect_cache("miss").expect_body("[2]").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_unsettled_is_shown_stale_only_where_nothing_newer_can_be_known() {
     let kept = SHORT.replace(
         "retry_interval",

@@ -32,14 +32,11 @@ impl Hangar {
     /// nobody else has fetched it since it was asked for.
     pub(super) fn rest(&self, key: &Key, asked_at: u64, outcome: &Outcome) {
         let Shelf { config, clock, .. } = &*self.shelf;
-        let interval = config.retry_interval;
         // Counted from when it was tried: the upstream may have come back before that had failed.
-        let until = asked_at.saturating_add(millis(interval));
+        let until = asked_at.saturating_add(millis(config.retry_interval));
         let until = match outcome {
-            // Nothing was sent, and by then something may be.
-            Outcome::Refused(Rejection::UpstreamDown(down)) => {
-                clock.after(interval.min(down.retry_after))
-            }
+            // Nothing was sent. Whoever finds out whether the upstream is back may be about to.
+            Outcome::Refused(Rejection::UpstreamDown(_)) => return,
             Outcome::Shared(brought) => {
                 let wished = breaker::rest(&brought.representation.headers);
                 wished.map_or(until, |wished| clock.after(wished).max(until))
