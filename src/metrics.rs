@@ -1,7 +1,7 @@
 //! Every series that Tollgate exports, in one struct, resolved when the process starts.
 //!
 //! Prometheus looks label values up by a hash behind a lock. So each family of series is resolved
-//! once over its closed lists ([`Closed`]), and the request path only adds to an atomic. No label
+//! once over its closed lists (`Closed`), and the request path only adds to an atomic. No label
 //! is ever made from an id, a path, a token or an address.
 
 mod families;
