@@ -56,8 +56,8 @@ struct Panel {
 }
 
 /// Enters people into the store.
-struct Clerk<'a> {
-    edit: &'a Edit<'a>,
+struct Clerk<'a, 'e> {
+    edit: &'a Edit<'e>,
     vault: Vault<'a>,
 }
 
@@ -146,7 +146,7 @@ impl Panel {
     }
 }
 
-impl Clerk<'_> {
+impl Clerk<'_, '_> {
     /// Adds a tenant with a token, and gives the token.
     fn tenant(&self, name: &str, quotas: Quotas, credential: &str) -> Result<String, StoreError> {
         let settings = TenantSettings { quotas, ..TenantSettings::default() };
@@ -218,7 +218,7 @@ fn populate(
 ) -> (Vec<String>, String) {
     let origin = |name: &str| config.upstreams.get(name).map(|u| u.origin.to_string());
     let user = panel.users().swap_remove(0);
-    let mut store = Store::open(&config.tenants.store).expect("a new store");
+    let mut store = Store::open(&config.tenants).expect("a new store");
     let filled = store.edit(1_800_000_000, |edit| {
         let clerk = Clerk { edit, vault: Vault { keyring, origin: &origin } };
         let mut callers = Vec::with_capacity(tenants);

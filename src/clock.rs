@@ -1,6 +1,6 @@
 //! The time of the process in milliseconds: what entries and windows are dated by.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
@@ -30,6 +30,12 @@ impl Clock {
     pub fn after(self, wait: Duration) -> u64 {
         self.now().saturating_add(millis(wait))
     }
+}
+
+/// A moment of the calendar as a Unix time, in seconds.
+pub fn unix(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// A duration in the unit of the clock.

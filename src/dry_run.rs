@@ -33,7 +33,9 @@ use crate::{
     layers::{
         authorise::judge,
         negotiate::{self, Agreed},
+        police::{self, Subject},
     },
+    policy::policies::Verdict,
     rejection::Rejection,
     tenants::snapshot::{Credential, Grant, Snapshot},
     vocabulary::{Bypass, Closed as _, Format, RouteClass},
@@ -146,6 +148,14 @@ impl Deciders<'_> {
         let checked = grant.check(self.now, known.unwrap_or(IpAddr::from([127, 0, 0, 1])));
         checked.map_err(|why| Rejection::Token(why.into()))?;
         judge(routes, &grant.scopes, method, &target, effect)?;
+        let may_change = effect.may_change();
+        let subject = Subject { method, target: &target, may_change };
+        let Verdict { enforced, shadowed } = police::judge(routes, grant, &subject);
+        let policy = enforced.or_else(|| shadowed.first().copied());
+        explanation.policy = policy.map(|policy| policy.as_str().to_owned());
+        if let Some(policy) = enforced {
+            return Err(Rejection::Policy(policy));
+        }
         let wishes = Wishes::of(&target, headers, false);
         let Agreed { ask, format, native } =
             self.negotiation.agree(grant, &target, effect, &wishes)?;

@@ -104,6 +104,7 @@ pub fn request_path(
         gatekeeper,
         negotiation,
         rules,
+        shelf,
         sampler,
         hangar,
         conversion,
@@ -131,8 +132,13 @@ pub fn request_path(
         .layer(authenticate::layer(Arc::clone(gatekeeper)))
         // Before anything that can be refused for free, so that refusals have a price.
         .layer(rate_limit::layer(Arc::clone(metrics)))
-        // Scopes and guarded routes, for the method that will really run.
-        .layer(authorise::layer(Arc::clone(routes), config.max_inspected_body.0))
+        // Scopes, policies and guarded routes, for the method that will really run.
+        .layer(authorise::layer(
+            Arc::clone(routes),
+            Arc::clone(metrics),
+            shelf.clock,
+            config.max_inspected_body.0,
+        ))
         // Which format is answered; the cache keeps each one by itself.
         .layer(negotiate::layer(Arc::clone(negotiation)))
         // Around everything that a write does, so that no outcome escapes it.

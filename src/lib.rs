@@ -24,6 +24,7 @@ pub mod layers;
 pub mod limit;
 pub mod metrics;
 pub mod net;
+pub mod policy;
 pub mod purge;
 pub mod record;
 pub mod rejection;

@@ -16,8 +16,8 @@ use self::{
 };
 use crate::vocabulary::{
     CacheOutcome, ConnectionEnd, Decision, Derived, Handshake, InvalidationCause, Limiter,
-    Protocol, Reload, Revalidation, RouteClass, Sampled, Settled, Success, Taken, UpstreamCause,
-    UpstreamOutcome,
+    PolicyMode, PolicyName, Protocol, Reload, Revalidation, RouteClass, Sampled, Settled, Success,
+    Taken, UpstreamCause, UpstreamOutcome,
 };
 
 /// All series of the process.
@@ -77,6 +77,8 @@ pub struct Metrics {
     pub breaker_openings: IntCounter,
     /// `tollgate_limiter_decisions_total` by limiter and decision.
     pub limiter: CounterGrid<Limiter, Decision>,
+    /// `tollgate_policy_refusals_total` by policy and mode.
+    pub policy_refusals: CounterGrid<PolicyName, PolicyMode>,
     /// `tollgate_unlisted_reads_total`.
     pub unlisted_reads: IntCounter,
     /// `tollgate_tls_handshakes_total` by outcome.
@@ -91,6 +93,8 @@ pub struct Metrics {
     pub reloads: CounterGrid<Reload, Success>,
     /// `tollgate_tokens`.
     pub tokens: IntGauge,
+    /// `tollgate_store_up`.
+    pub store_up: IntGauge,
     /// `tollgate_certificate_expiry_timestamp_seconds`.
     pub certificate_expiry: Gauge,
     /// `tollgate_access_log_dropped_total`.
@@ -209,6 +213,11 @@ impl Metrics {
                 "Decisions of the limiters, by limiter and decision.",
                 ["limiter", "decision"],
             ),
+            policy_refusals: r.grid(
+                "policy_refusals_total",
+                "Requests that a token's policy refused, or would have in shadow, by policy and mode.",
+                ["policy", "mode"],
+            ),
             unlisted_reads: r.counter(
                 "unlisted_reads_total",
                 "GETs of routes that the route table does not list.",
@@ -236,6 +245,7 @@ impl Metrics {
                 ["what", "outcome"],
             ),
             tokens: r.gauge("tokens", "Tokens in the snapshot that is in force."),
+            store_up: r.gauge("store_up", "Whether the store could be read last: 1 or 0."),
             certificate_expiry: r.float_gauge(
                 "certificate_expiry_timestamp_seconds",
                 "When the certificate in force expires, as a Unix time.",

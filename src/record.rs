@@ -21,7 +21,7 @@ use crate::{
     api::routes::RouteId,
     cache::{cause::Cause, key::Digest, status::CacheStatus},
     tenants::snapshot::Grant,
-    vocabulary::{CacheOutcome, Format, Limiter, Noted, Protocol},
+    vocabulary::{CacheOutcome, Format, Limiter, Noted, PolicyName, Protocol},
 };
 
 /// One request.
@@ -49,6 +49,8 @@ pub struct Record {
     pub grant: OnceLock<Arc<Grant>>,
     /// What is left of the quota that it was charged to.
     pub quota: Note<Charged>,
+    /// The policy of its token that refused it, or would have in shadow.
+    pub policy: Note<PolicyName>,
     /// Its key in the cache.
     pub key: Note<Digest>,
     /// What the cache did.
@@ -92,6 +94,7 @@ impl Record {
             format: Note::default(),
             grant: OnceLock::new(),
             quota: Note::default(),
+            policy: Note::default(),
             key: Note::default(),
             cache: Note::default(),
             cause: Note::default(),

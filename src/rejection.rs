@@ -21,7 +21,7 @@ use crate::{
     limit::Limited,
     tenants::record::LimitStatus,
     transcode::{errors, forced::Unconvertible},
-    vocabulary::{Closed as _, Limiter},
+    vocabulary::{Closed as _, Limiter, PolicyName},
 };
 
 /// Why the gateway itself answers.
@@ -72,6 +72,19 @@ pub enum Rejection {
     /// A route that mints, changes or shows credentials.
     #[error("this route handles credentials and is not served through the gateway")]
     Guarded,
+    /// A policy of the token.
+    #[error("this token may not do that, by its policy \"{}\"", .0.as_str())]
+    Policy(PolicyName),
+    /// A policy of the token of which nothing is left.
+    #[error("nothing is left of what this token may, by its policy \"{}\"", policy.as_str())]
+    UsedUp {
+        /// Which one.
+        policy: PolicyName,
+        /// For how long.
+        limited: Limited,
+        /// What the token's client understands.
+        status: LimitStatus,
+    },
     /// A format that there is not.
     #[error(transparent)]
     Format(#[from] Unacceptable),
@@ -229,6 +242,10 @@ impl Rejection {
             ),
             Self::Limited { limited, status, .. } => {
                 with(limit_status(*status), "rate_limited", RETRY_AFTER, limited.header())
+            }
+            Self::Policy(_) => plain(StatusCode::FORBIDDEN, "refused_by_policy"),
+            Self::UsedUp { limited, status, .. } => {
+                with(limit_status(*status), "used_up", RETRY_AFTER, limited.header())
             }
             Self::ReadOnly => plain(StatusCode::FORBIDDEN, "read_only_token"),
             Self::OutOfScope => plain(StatusCode::FORBIDDEN, "out_of_scope"),

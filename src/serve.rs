@@ -173,7 +173,6 @@ impl Process {
     /// the drain has passed. The admin listener ends last, so that the drain can be watched.
     pub async fn run(self: Arc<Self>, listeners: Listeners, shutdown: CancellationToken) {
         let watches = self.watches(&self.background);
-        self.readiness.set(Condition::Tenants, true);
         self.readiness.set(Condition::Certificate, true);
         let admin = tokio::spawn(admin::serve(
             listeners.admin,
@@ -231,10 +230,14 @@ impl Process {
     fn admin(&self) -> Admin {
         let shelf = Arc::clone(&self.shared.shelf);
         let (directory, purged) = (Arc::clone(&self.directory), Arc::clone(&shelf));
+        let followed = Arc::clone(&self.directory);
         Admin {
             metrics: Arc::clone(&self.metrics),
             readiness: Arc::clone(&self.readiness),
-            before_scrape: Arc::new(move |metrics| gauge(&shelf, metrics)),
+            refresh: Arc::new(move |metrics, readiness| {
+                gauge(&shelf, metrics);
+                readiness.set(Condition::Store, followed.is_current());
+            }),
             token: self.admin_token.clone(),
             purge: Arc::new(move |asked| purge::run(asked, &directory.snapshot(), &purged)),
             formats: Arc::clone(&self.shared.book),

@@ -3,6 +3,9 @@
 //! A list is closed so that no series, log field or header value can be made from what a stranger
 //! sent. This file imports nothing of ours but what a list is.
 
+mod policy;
+
+pub use self::policy::{PolicyMode, PolicyName};
 pub use crate::closed::{Closed, Noted};
 
 use crate::closed;
@@ -253,6 +256,10 @@ closed! {
         Writes => "writes",
         /// A tenant's reads that had to go upstream.
         UpstreamReads => "upstream_reads",
+        /// The reads of one token.
+        TokenReads => "token_reads",
+        /// The writes of one token.
+        TokenWrites => "token_writes",
         /// Failed tokens of one address.
         FailedTokens => "failed_tokens",
     }

@@ -180,7 +180,7 @@ fn configuration(folder: &Path, panel: &str, lifetime: Option<Duration>) -> Conf
 fn fill(config: &Config, keyring: &Keyring, users: Vec<User>) -> Tokens {
     let origin = |name: &str| config.upstreams.get(name).map(|u| u.origin.to_string());
     let vault = Vault { keyring, origin: &origin };
-    let mut store = Store::open(&config.tenants.store).expect("a new store");
+    let mut store = Store::open(&config.tenants).expect("a new store");
     let filled = store.edit(1_800_000_000, |edit| {
         let mut tokens = Vec::with_capacity(users.len());
         for user in users {

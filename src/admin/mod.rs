@@ -55,8 +55,8 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// Whether traffic should be sent here.
     pub readiness: Arc<Readiness>,
-    /// Called before each scrape, to set the gauges that nobody sets in passing.
-    pub before_scrape: BeforeScrape,
+    /// Called before each answer, to set what nobody sets in passing.
+    pub refresh: Refresh,
     /// What a purge or an explanation must present; without it there is none.
     pub token: Option<Arc<AdminToken>>,
     /// Called for each purge that presents it.
@@ -69,8 +69,8 @@ pub struct Admin {
     pub softening: Arc<Mutex<()>>,
 }
 
-/// Sets gauges to what they should be now.
-pub type BeforeScrape = Arc<dyn Fn(&Metrics) + Send + Sync>;
+/// Sets gauges and conditions to what they should be now.
+pub type Refresh = Arc<dyn Fn(&Metrics, &Readiness) + Send + Sync>;
 
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -104,17 +104,18 @@ fn router(admin: Admin) -> Router {
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
-    (admin.before_scrape)(&admin.metrics);
+    (admin.refresh)(&admin.metrics, &admin.readiness);
     ([(CONTENT_TYPE, EXPOSITION)], admin.metrics.render()).into_response()
 }
 
 async fn ready(State(admin): State<Admin>) -> Response {
+    (admin.refresh)(&admin.metrics, &admin.readiness);
     let failing: String =
         admin.readiness.failing().map(|condition| format!("{condition}\n")).collect();
-    if failing.is_empty() {
-        "ok".into_response()
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, failing).into_response()
+    match (admin.readiness.is_ready(), failing.is_empty()) {
+        (true, true) => "ok".into_response(),
+        (true, false) => format!("ok\n{failing}").into_response(),
+        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, failing).into_response(),
     }
 }
 

@@ -17,10 +17,10 @@ crate::closed! {
 }
 
 crate::closed! {
-    /// What must hold besides, each with the words for when it does not.
+    /// What should hold besides, each with the words for when it does not.
     pub enum Condition {
         /// Tenants, tokens and credentials can be read.
-        Tenants => "tenants cannot be read",
+        Store => "the store cannot be read; what was read last stays in force",
         /// The certificate in force has not expired.
         Certificate => "the certificate has expired",
     }
@@ -32,6 +32,21 @@ pub struct Readiness {
     phase: AtomicU8,
     /// A bit for each condition that does not hold.
     failing: AtomicU32,
+}
+
+impl Condition {
+    /// Whether traffic must not be sent here without it. All that share a store lose it at once, and
+    /// each can serve without it.
+    const fn is_vital(self) -> bool {
+        match self {
+            Self::Store => false,
+            Self::Certificate => true,
+        }
+    }
+
+    const fn bit(self) -> u32 {
+        1 << self as u32
+    }
 }
 
 impl Readiness {
@@ -52,7 +67,7 @@ impl Readiness {
 
     /// Says whether a condition holds.
     pub fn set(&self, condition: Condition, holds: bool) {
-        let bit = 1 << condition.index();
+        let bit = condition.bit();
         if holds {
             self.failing.fetch_and(!bit, Ordering::Release);
         } else {
@@ -67,15 +82,18 @@ impl Readiness {
 
     /// Whether traffic should be sent here.
     pub fn is_ready(&self) -> bool {
-        self.phase() == Phase::Serving && self.failing.load(Ordering::Acquire) == 0
+        self.phase() == Phase::Serving && !self.unmet().any(Condition::is_vital)
     }
 
-    /// Why not, in words.
+    /// What is not as it should be, in words.
     pub fn failing(&self) -> impl Iterator<Item = &'static str> {
         let phase = Some(self.phase()).filter(|p| *p != Phase::Serving).map(Closed::as_str);
+        phase.into_iter().chain(self.unmet().map(Closed::as_str))
+    }
+
+    fn unmet(&self) -> impl Iterator<Item = Condition> + use<> {
         let failing = self.failing.load(Ordering::Acquire);
-        let conditions = Condition::ALL.iter().filter(move |c| failing & 1 << c.index() != 0);
-        phase.into_iter().chain(conditions.map(|c| c.as_str()))
+        Condition::ALL.iter().copied().filter(move |condition| failing & condition.bit() != 0)
     }
 
     /// Phases only follow one another: whoever starts late cannot undo the end.
@@ -90,20 +108,23 @@ mod tests {
 
     fn check(readiness: &Readiness, want: &[&str]) {
         assert_eq!(readiness.failing().collect::<Vec<_>>(), want);
-        assert_eq!(readiness.is_ready(), want.is_empty());
+        let store = Condition::Store.as_str();
+        assert_eq!(readiness.is_ready(), want.iter().all(|failing| *failing == store));
     }
 
     #[test]
-    fn it_is_ready_while_it_serves_and_all_conditions_hold() {
+    fn it_is_ready_while_it_serves_and_all_vital_conditions_hold() {
         let readiness = Readiness::new();
         check(&readiness, &["starting"]);
         readiness.set(Condition::Certificate, false);
         check(&readiness, &["starting", "the certificate has expired"]);
         readiness.serving();
-        readiness.set(Condition::Tenants, false);
-        check(&readiness, &["tenants cannot be read", "the certificate has expired"]);
-        readiness.set(Condition::Tenants, true);
+        readiness.set(Condition::Store, false);
+        let store = "the store cannot be read; what was read last stays in force";
+        check(&readiness, &[store, "the certificate has expired"]);
         readiness.set(Condition::Certificate, true);
+        check(&readiness, &[store]);
+        readiness.set(Condition::Store, true);
         check(&readiness, &[]);
     }
 

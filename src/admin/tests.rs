@@ -53,12 +53,12 @@ impl Explain for Nothing {
     }
 }
 
-async fn start(config: Config, before_scrape: BeforeScrape) -> Server {
-    start_with(config, before_scrape, Some(TOKEN)).await
+async fn start(config: Config, refresh: Refresh) -> Server {
+    start_with(config, refresh, Some(TOKEN)).await
 }
 
 /// A server whose purges find three credentials, or at the path `/none` nothing.
-async fn start_with(config: Config, before_scrape: BeforeScrape, token: Option<&str>) -> Server {
+async fn start_with(config: Config, refresh: Refresh, token: Option<&str>) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let at = listener.local_addr().expect("bound");
     let readiness = Arc::new(Readiness::new());
@@ -68,7 +68,7 @@ async fn start_with(config: Config, before_scrape: BeforeScrape, token: Option<&
     let admin = Admin {
         metrics: Arc::clone(&metrics),
         readiness: Arc::clone(&readiness),
-        before_scrape,
+        refresh,
         token: token.map(Arc::new),
         purge: Arc::new(|purge| {
             if format!("{purge:?}").contains("none") {
@@ -90,7 +90,7 @@ async fn start_with(config: Config, before_scrape: BeforeScrape, token: Option<&
 }
 
 async fn start_fast() -> Server {
-    start(fast(), Arc::new(|_| {})).await
+    start(fast(), Arc::new(|_, _| {})).await
 }
 
 async fn read_all(mut stream: TcpStream) -> String {
@@ -109,7 +109,7 @@ async fn ask(at: SocketAddr, line: &str) -> String {
 
 #[tokio::test]
 async fn metrics_are_refreshed_and_exposed() {
-    let refresh: BeforeScrape = Arc::new(|metrics| metrics.cache_entries.set(42));
+    let refresh: Refresh = Arc::new(|metrics, _| metrics.cache_entries.set(42));
     let server = start(fast(), refresh).await;
     let reply = ask(server.at, "GET /metrics").await;
     assert!(reply.starts_with("HTTP/1.1 200 OK\r\n"), "{reply}");
@@ -127,10 +127,16 @@ async fn health_is_told_with_its_reason() {
     server.readiness.serving();
     let reply = ask(server.at, "GET /readyz").await;
     assert!(reply.starts_with("HTTP/1.1 200 ") && reply.ends_with("\r\n\r\nok"), "{reply}");
-    server.readiness.set(Condition::Tenants, false);
+    server.readiness.set(Condition::Store, false);
+    let reply = ask(server.at, "GET /readyz").await;
+    let store = "the store cannot be read; what was read last stays in force\n";
+    assert!(
+        reply.starts_with("HTTP/1.1 200 ") && reply.ends_with(&format!("ok\n{store}")),
+        "{reply}"
+    );
     server.readiness.draining();
     let reply = ask(server.at, "GET /readyz").await;
-    assert!(reply.ends_with("\r\n\r\ndraining\ntenants cannot be read\n"), "{reply}");
+    assert!(reply.ends_with(&format!("\r\n\r\ndraining\n{store}")), "{reply}");
     assert!(ask(server.at, "GET /livez").await.starts_with("HTTP/1.1 200 "));
 }
 
@@ -187,7 +193,7 @@ async fn a_purge_needs_the_token() {
     assert_eq!(server.metrics.invalidations.of(InvalidationCause::SoftPurge).get(), 1);
     assert!(ask(server.at, "GET /purge").await.starts_with("HTTP/1.1 405 "));
 
-    let server = start_with(fast(), Arc::new(|_| {}), None).await;
+    let server = start_with(fast(), Arc::new(|_, _| {}), None).await;
     let (status, body) = purge(&server, &good, r#"{"all":true}"#).await;
     assert_eq!(status, 403, "{body}");
     assert!(body.contains("admin.token_file") && body.contains("TOLLGATE_ADMIN_TOKEN"), "{body}");
@@ -235,7 +241,7 @@ async fn who_says_nothing_is_cut_off() {
 async fn idle_connections_do_not_keep_a_probe_out() {
     let slow = Duration::from_secs(60);
     let config = Config { head_timeout: slow, exchange_timeout: slow, ..fast() };
-    let server = start(config, Arc::new(|_| {})).await;
+    let server = start(config, Arc::new(|_, _| {})).await;
     let mut idle = Vec::new();
     for _ in 0..4 {
         idle.push(TcpStream::connect(server.at).await.expect("it listens"));
@@ -249,7 +255,7 @@ async fn idle_connections_do_not_keep_a_probe_out() {
 #[tokio::test]
 async fn a_panic_before_a_scrape_ends_one_connection_only() {
     let first = AtomicBool::new(true);
-    let once: BeforeScrape = Arc::new(move |_| {
+    let once: Refresh = Arc::new(move |_, _| {
         assert!(!first.swap(false, Ordering::Relaxed), "planted");
     });
     let server = start(fast(), once).await;

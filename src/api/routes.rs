@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use super::{
     families::{FamilyNames, FamilySet, MAX_FAMILIES, TooManyFamilies},
-    pattern::{MAX_SEGMENTS, Pattern, PatternError, PatternTree},
+    pattern::{MAX_SEGMENTS, Pattern, PatternError, PatternTree, Shape},
     target::Target,
 };
 use crate::vocabulary::{Closed as _, Format, Noted, RouteClass};
@@ -24,6 +24,7 @@ pub struct RouteTable {
     reads: PatternTree<RouteId>,
     writes: PatternTree<Touches>,
     effects: PatternTree<()>,
+    rebuilds: PatternTree<()>,
     items: PatternTree<ItemPlace>,
     collections: PatternTree<usize>,
     kinds: Vec<ItemKind>,
@@ -183,6 +184,25 @@ impl RouteTable {
     /// Whether a GET of the target changes something upstream.
     pub fn has_effect(&self, target: &Target) -> bool {
         self.effects.find(&bare_segments(target)).is_some()
+    }
+
+    /// Whether what the target names is another one after a request to it that may change something.
+    pub fn rebuilds(&self, target: &Target) -> bool {
+        self.rebuilds.find(&bare_segments(target)).is_some()
+    }
+
+    /// Whether a POST to the target makes a new item: where a list can be read.
+    pub fn creates(&self, method: &Method, target: &Target) -> bool {
+        let is_item = |segments: &Segments<'_>| segments.last().is_some_and(|s| Shape::Id.fits(s));
+        let segments = bare_segments(target);
+        *method == Method::POST && !is_item(&segments) && self.reads.find(&segments).is_some()
+    }
+
+    /// The family of the item whose name stands at a place of a path, if its items are known one by
+    /// one.
+    pub fn family_at(&self, segments: &[&str], at: usize) -> Option<usize> {
+        let found = self.items.find(segments).filter(|found| !found.odd)?;
+        (found.value.segment == at).then_some(found.value.family)
     }
 
     /// Whether the read of a listed route is one that no token may use.

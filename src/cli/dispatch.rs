@@ -69,7 +69,7 @@ fn at_desk(cli: &Cli, stdin: &mut dyn BufRead, stdout: &mut dyn Write) -> Result
     let origin = |name: &str| config.upstreams.get(name).map(|u| u.origin.to_string());
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let desk = &mut Desk {
-        store: &mut Store::open(&config.tenants.store)?,
+        store: &mut Store::open(&config.tenants)?,
         vault: Vault { keyring: &keyring, origin: &origin },
         scope: &|name| routes.scope_bit(name),
         environment: &config.environment,

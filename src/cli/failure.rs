@@ -9,6 +9,7 @@ use crate::{
     config::ConfigError,
     error_chain::error_chain,
     net::tls::TlsError,
+    policy::policies::PolicyError,
     serve::StartError,
     telemetry::LogError,
     tenants::{
@@ -67,6 +68,20 @@ pub enum Failure {
         "nothing to change: give at least one of --default-format, --reads, --writes, --upstream-reads, --limit-status"
     )]
     NothingToSet,
+    /// Policies that make no sense.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// A file that is no policies.
+    #[error("{} holds no policies", path.display())]
+    PolicyFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// A mode for what there is not.
+    #[error("there is no policy \"{0}\" to put in shadow or off; give it, too")]
+    NoSuchPolicy(&'static str),
     /// The time is beyond all calendars.
     #[error("the time given lies too far in the future")]
     TooLate,
@@ -165,7 +180,12 @@ impl Failure {
                 if upstreams_alone { Exit::Config } else { Exit::Data }
             }
             Self::BadSecret(_) | Self::SecretTooLong(_) | Self::NotDone(_) => Exit::Data,
-            Self::Scope(_) | Self::NothingToSet | Self::TooLate => Exit::Usage,
+            Self::PolicyFile { .. } => Exit::Data,
+            Self::Scope(_)
+            | Self::Policy(_)
+            | Self::NoSuchPolicy(_)
+            | Self::NothingToSet
+            | Self::TooLate => Exit::Usage,
             Self::Random(_) => Exit::Software,
             Self::Unreadable { source, .. } => of_file(source, Exit::NoInput),
             Self::CannotCreate { source, .. } => of_file(source, Exit::CantCreate),
@@ -199,7 +219,9 @@ impl Failure {
 fn of_store(error: &StoreError) -> Exit {
     match error {
         StoreError::Create { source, .. } => of_file(source, Exit::CantCreate),
-        StoreError::Open { source, .. } | StoreError::Sqlite(source) => of_sqlite(source),
+        StoreError::Open { source, .. } | StoreError::Database(source) => of_database(source),
+        StoreError::TimedOut { .. } => Exit::Unavailable,
+        StoreError::Meaningless { .. } => Exit::Data,
         StoreError::Foreign { .. } | StoreError::Newer { .. } => Exit::Config,
         StoreError::Vault { why: VaultRefusal::Vault(VaultError::NoRandomness), .. } => {
             Exit::Software
@@ -217,14 +239,19 @@ fn of_store(error: &StoreError) -> Exit {
     }
 }
 
-fn of_sqlite(error: &rusqlite::Error) -> Exit {
-    use rusqlite::ErrorCode;
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Exit::Unavailable,
-        Some(ErrorCode::PermissionDenied | ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
-            Exit::NoPermission
-        }
-        Some(_) | None => Exit::Io,
+fn of_database(error: &sqlx::Error) -> Exit {
+    match error {
+        sqlx::Error::Io(error) => of_file(error, Exit::Unavailable),
+        sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut => Exit::Unavailable,
+        sqlx::Error::Configuration(_) => Exit::Config,
+        sqlx::Error::Database(error) => match error.code().as_deref() {
+            // SQLite: busy, locked. PostgreSQL: it starts, ends, or has too many connections.
+            Some("5" | "6" | "57P01" | "57P02" | "57P03" | "53300") => Exit::Unavailable,
+            // SQLite: no permission, read-only, cannot be opened. PostgreSQL: not let in.
+            Some("3" | "8" | "14" | "28000" | "28P01" | "42501") => Exit::NoPermission,
+            Some(_) | None => Exit::Io,
+        },
+        _ => Exit::Io,
     }
 }
 

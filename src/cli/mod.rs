@@ -24,6 +24,7 @@ pub mod import;
 pub mod input;
 pub mod master_key;
 pub mod output;
+pub mod policy;
 pub mod probe;
 pub mod purge;
 pub mod remote;

@@ -37,7 +37,7 @@ pub fn run(
     name: &str,
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
-    let records = Store::open(&config.tenants.store)?.records()?;
+    let records = Store::open(&config.tenants)?.records()?;
     let record = records.credentials.iter().find(|c| c.name == name);
     let missing = || StoreError::Missing { noun: Noun::Credential, name: name.to_owned() };
     let record = record.ok_or_else(missing)?;

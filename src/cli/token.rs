@@ -1,41 +1,46 @@
-//! `tollgate token`: create, list and revoke tokens.
+//! `tollgate token`: create, change, rotate, list and revoke tokens.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use ipnet::IpNet;
 use serde::Serialize;
 
-use super::{
-    Desk,
-    failure::Failure,
-    output::{Column, joined, time},
-    tenant::limit_status,
-};
+use self::shown::{describe, list};
+use super::{Desk, failure::Failure, policy::PolicyArgs, tenant::limit_status};
 use crate::{
     auth::{
         keyring::random,
         scopes::{Access, Permission, ScopeNames},
         token::Token,
     },
+    policy::document::PolicyDocument,
     settings::parse_duration,
     tenants::{
-        record::{LimitStatus, Records, TokenRecord, TokenTerms, address_range, member},
+        record::{LimitStatus, TokenTerms, address_range, member},
         store::{NewToken, Successor},
     },
-    vocabulary::Closed,
 };
+
+mod shown;
 
 /// What can be asked of tokens.
 #[derive(Debug, Subcommand)]
 pub enum TokenCommand {
     /// Create a token and show it, this once
-    Create(CreateToken),
+    Create(Box<CreateToken>),
     /// Create a token that takes another's place, with the same terms, and show it, this once; the
     /// other one ends by itself
     Rotate(RotateToken),
+    /// Replace the policies of a token; a running server follows within a second
+    Set(Box<SetToken>),
     /// List the tokens, revoked ones included
     List(ListTokens),
+    /// Show a token with its policies, and when and how much it was used
+    Describe {
+        /// The public id of the token
+        id: String,
+    },
     /// Revoke a token for good; a running server follows within a second
     Revoke {
         /// The public id of the token
@@ -77,6 +82,22 @@ pub struct CreateToken {
     /// Answer limited requests with 429 or 403, whatever the tenant's way
     #[arg(long, value_name = "STATUS", value_parser = limit_status)]
     pub limit_status: Option<LimitStatus>,
+    /// What you call it, such as the program that has it
+    #[arg(long, value_name = "TEXT", default_value = "", value_parser = label)]
+    pub label: String,
+    /// What it may not.
+    #[command(flatten)]
+    pub policies: PolicyArgs,
+}
+
+/// A token whose policies change.
+#[derive(Debug, Args)]
+pub struct SetToken {
+    /// The public id of the token
+    pub id: String,
+    /// What it may not; without any the token has no policies any more.
+    #[command(flatten)]
+    pub policies: PolicyArgs,
 }
 
 /// A token to rotate.
@@ -127,50 +148,30 @@ struct Rotated<'a> {
 }
 
 #[derive(Serialize)]
+struct Set<'a> {
+    id: &'a str,
+    policies: &'a PolicyDocument,
+}
+
+#[derive(Serialize)]
 struct Revoked<'a> {
     id: &'a str,
     revoked: bool,
 }
-
-#[derive(Serialize)]
-struct Shown {
-    id: String,
-    tenant: String,
-    credential: String,
-    state: &'static str,
-    adopted: bool,
-    access: &'static str,
-    allow: Vec<String>,
-    deny: Vec<String>,
-    permissions: Vec<String>,
-    addresses: Vec<String>,
-    not_before: Option<i64>,
-    expires: Option<i64>,
-    limit_status: Option<u16>,
-    created: i64,
-    revoked: Option<i64>,
-}
-
-const COLUMNS: [Column<Shown>; 11] = [
-    ("ID", |t| t.id.clone()),
-    ("TENANT", |t| t.tenant.clone()),
-    ("CREDENTIAL", |t| t.credential.clone()),
-    ("STATE", |t| t.state.to_owned()),
-    ("ORIGIN", |t| if t.adopted { "adopted" } else { "minted" }.to_owned()),
-    ("ACCESS", |t| t.access.to_owned()),
-    ("ALLOW", |t| joined(&t.allow)),
-    ("DENY", |t| joined(&t.deny)),
-    ("PERMIT", |t| joined(&t.permissions)),
-    ("ADDRESSES", |t| joined(&t.addresses)),
-    ("EXPIRES", |t| time(t.expires)),
-];
 
 /// Does it.
 pub fn run(command: &TokenCommand, desk: &mut Desk<'_>) -> Result<(), Failure> {
     match command {
         TokenCommand::Create(args) => create(args, desk),
         TokenCommand::Rotate(args) => rotate(args, desk),
+        TokenCommand::Set(args) => {
+            let policies = args.policies.document()?;
+            desk.store.edit(desk.now, |edit| edit.set_policies(&args.id, &policies))?;
+            let id = &args.id;
+            desk.output.one(&Set { id, policies: &policies }, &format!("token {id} changed"))
+        }
         TokenCommand::List(args) => list(args, desk),
+        TokenCommand::Describe { id } => describe(id, desk),
         TokenCommand::Revoke { id } => {
             let revoked = desk.store.edit(desk.now, |edit| edit.revoke_token(id))?;
             let what = if revoked { "revoked" } else { "was revoked before" };
@@ -232,51 +233,6 @@ fn rotate(args: &RotateToken, desk: &mut Desk<'_>) -> Result<(), Failure> {
     desk.output.one(&rotated, token.expose())
 }
 
-fn list(args: &ListTokens, desk: &mut Desk<'_>) -> Result<(), Failure> {
-    let Records { tenants, credentials, tokens } = desk.store.records()?;
-    let tenants: HashMap<i64, String> = tenants.into_iter().map(|t| (t.row, t.name)).collect();
-    let credentials: HashMap<i64, String> =
-        credentials.into_iter().map(|c| (c.row, c.name)).collect();
-    let shown: Vec<Shown> = tokens
-        .into_iter()
-        .map(|token| {
-            let tenant = tenants.get(&token.tenant).cloned().unwrap_or_default();
-            let credential = credentials.get(&token.credential).cloned().unwrap_or_default();
-            shown(token, tenant, credential, desk.now)
-        })
-        .filter(|token| args.tenant.as_ref().is_none_or(|tenant| *tenant == token.tenant))
-        .collect();
-    desk.output.list(&shown, &COLUMNS)
-}
-
-fn shown(token: TokenRecord, tenant: String, credential: String, now: i64) -> Shown {
-    let state = match &token {
-        TokenRecord { revoked: Some(_), .. } => "revoked",
-        TokenRecord { terms, .. } if terms.expires.is_some_and(|end| now >= end) => "expired",
-        TokenRecord { terms, .. } if terms.not_before.is_some_and(|start| now < start) => "not yet",
-        TokenRecord { .. } => "good",
-    };
-    let TokenTerms { scopes, permissions, addresses, not_before, expires, limit_status } =
-        token.terms;
-    Shown {
-        id: token.id,
-        tenant,
-        credential,
-        state,
-        adopted: token.adopted,
-        access: scopes.access.as_str(),
-        allow: scopes.allow,
-        deny: scopes.deny,
-        permissions: permissions.words().map(str::to_owned).collect(),
-        addresses: addresses.iter().map(IpNet::to_string).collect(),
-        not_before,
-        expires,
-        limit_status: limit_status.map(LimitStatus::code),
-        created: token.created,
-        revoked: token.revoked,
-    }
-}
-
 impl CreateToken {
     fn terms(&self, now: i64) -> Result<TokenTerms, Failure> {
         let access = if self.read_only { Access::ReadOnly } else { Access::ReadWrite };
@@ -288,6 +244,8 @@ impl CreateToken {
             given.map(|given| moment(given).ok_or(Failure::TooLate)).transpose()
         };
         Ok(TokenTerms {
+            label: self.label.clone(),
+            policies: self.policies.document()?,
             scopes: ScopeNames { access, allow: self.allow.clone(), deny: self.deny.clone() },
             permissions: self.permit.iter().copied().collect(),
             addresses: self.addresses.clone(),
@@ -296,6 +254,11 @@ impl CreateToken {
             limit_status: self.limit_status,
         })
     }
+}
+
+fn label(text: &str) -> Result<String, &'static str> {
+    let good = text.chars().count() <= 100 && !text.contains(char::is_control);
+    good.then(|| text.to_owned()).ok_or("expected at most 100 characters on one line")
 }
 
 fn range(text: &str) -> Result<IpNet, &'static str> {

@@ -253,7 +253,7 @@ fn fill(config: &Config, keyring: &Keyring, panel: &Simulator) -> Result<Vec<Ten
     let now = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
     let (admins, users): (Vec<_>, Vec<_>) = panel.users().into_iter().partition(|user| user.admin);
     let mut cards = Vec::new();
-    let mut store = Store::open(&config.tenants.store)?;
+    let mut store = Store::open(&config.tenants)?;
     store.edit(now, |edit| -> Result<(), Failure> {
         if let Some(admin) = admins.first() {
             add_credential(edit, &vault, WATCHER, admin, Reach::All)?;

@@ -14,7 +14,7 @@ use crate::{
     api::routes::RouteId,
     cache::{cause::Cause, key::Digest, status::CacheStatus},
     record::{Charged, Record, RequestId},
-    vocabulary::{Format, Protocol},
+    vocabulary::{Format, PolicyName, Protocol},
 };
 
 /// One request and what became of it.
@@ -40,6 +40,8 @@ pub struct Decision {
     pub cache: Option<CacheStatus>,
     /// What was left of its quota.
     pub quota: Option<Charged>,
+    /// The policy of its token that refused it, or would have in shadow.
+    pub policy: Option<PolicyName>,
     /// What made the cache's entry outdated, or kept it from having one.
     pub cause: Option<Cause>,
     /// What had last changed what it shows, when there was no entry.
@@ -51,7 +53,7 @@ pub struct Decision {
     /// Its method.
     pub method: Text<8>,
     /// Its canonical path. Its query is not remembered, which may hold secrets.
-    pub path: Text<80>,
+    pub path: Text<76>,
     /// The public id of its token.
     pub token: Text<12>,
 }
@@ -78,6 +80,7 @@ impl Decision {
             format: record.format.get(),
             cache: record.cache.get(),
             quota: record.quota.get(),
+            policy: record.policy.get(),
             cause: record.cause.get(),
             changed: record.changed.get(),
             rejection: record.rejection.get().copied(),

@@ -43,6 +43,8 @@ pub struct Explanation {
     pub route: Option<RouteShown>,
     /// The format of the reply.
     pub format: Option<String>,
+    /// The policy of its token that refused it, or would have in shadow.
+    pub policy: Option<String>,
     /// The quota that it was charged to.
     pub quota: Option<QuotaShown>,
     /// A digest of its key in the cache, which is equal for what one entry answers.
@@ -143,6 +145,7 @@ impl Explanation {
                 .map(|token| CallerShown::of(token, snapshot.grant(token).map(|grant| &**grant))),
             route: decision.route.map(|id| RouteShown::of(routes.route(id))),
             format: decision.format.map(|format| format.as_str().to_owned()),
+            policy: decision.policy.map(|policy| policy.as_str().to_owned()),
             quota: decision.quota.map(|charged| QuotaShown {
                 limiter: charged.limiter.as_str().to_owned(),
                 remaining: charged.remaining,
@@ -169,6 +172,8 @@ impl Explanation {
         let route = self.route.as_ref().map(|r| format!("{} ({})", r.template, r.class));
         line("route", route.or_else(unlisted));
         line("refused", self.rejection.clone());
+        let shadow = if self.rejection.is_some() { "" } else { " (in shadow)" };
+        line("policy", self.policy.as_ref().map(|policy| format!("{policy}{shadow}")));
         let quota =
             |q: &QuotaShown| format!("{}: {} more may come at once", q.limiter, q.remaining);
         line("quota", self.quota.as_ref().map(quota));
@@ -290,6 +295,9 @@ pub fn header(decision: &Decision, routes: &RouteTable) -> HeaderValue {
     }
     if let Some(format) = decision.format {
         parts.push(format!("format={}", format.as_str()));
+    }
+    if let Some(policy) = decision.policy {
+        parts.push(format!("policy={}", policy.as_str()));
     }
     if let Some(charged) = decision.quota {
         parts.push(format!("quota={};r={}", charged.limiter.as_str(), charged.remaining));

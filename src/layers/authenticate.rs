@@ -4,10 +4,7 @@
 //! never locked out by its neighbor, and a request without credentials is no failure, because some
 //! clients wait for the challenge.
 
-use std::{
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::sync::Arc;
 
 use futures_util::future::Either;
 use tower::{Layer, Service, layer::layer_fn};
@@ -19,6 +16,7 @@ use crate::{
         presented::{PresentError, presented},
     },
     call::{Aimed, Call, Caller},
+    clock::unix,
     limit::Limited,
     metrics::Metrics,
     rejection::Rejection,
@@ -79,7 +77,10 @@ impl Gatekeeper {
             Ok(Some(presented)) => {
                 let (now, client) = (unix(request.record.received), request.record.client);
                 match Caller::verify(&self.directory, &presented, now, client) {
-                    Ok(caller) => Ok(caller),
+                    Ok(caller) => {
+                        caller.grant().allowance.touch(now);
+                        Ok(caller)
+                    }
                     Err(why) => failed(Rejection::Token(why)),
                 }
             }
@@ -95,9 +96,4 @@ impl Gatekeeper {
             Err(wait) => Rejection::FailedTokens(Limited { retry_after: wait.0 }),
         }
     }
-}
-
-fn unix(time: SystemTime) -> i64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

@@ -1,4 +1,4 @@
-//! What the token may ask for: guarded routes, scopes, and the method that will really run.
+//! What the token may ask for: guarded routes, scopes, policies, and the method that will really run.
 //!
 //! A POST whose body Rack may turn into another method is read here, within a bound, because it
 //! is judged as that method; only then is it known what it does. The body goes on byte for byte.
@@ -11,11 +11,13 @@ use http::Method;
 use http_body_util::BodyExt as _;
 use tower::{Layer, Service, layer::layer_fn};
 
-use super::{Answer, Step, always_ready, of_body, refuse};
+use super::{Answer, Step, always_ready, of_body, police, refuse};
 use crate::{
     api::{method, routes::RouteTable, target::Target},
     auth::scopes::Scopes,
     call::{Aimed, Call, Effect},
+    clock::Clock,
+    metrics::Metrics,
     net::server::ClientBody,
     rejection::Rejection,
 };
@@ -31,6 +33,8 @@ pub struct Authorise<S> {
 #[derive(Clone)]
 struct Judge {
     routes: Arc<RouteTable>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
     /// The largest body that is read for a method override.
     max_inspected_body: u64,
 }
@@ -39,12 +43,14 @@ struct Judge {
 pub type Authorised<F> =
     Either<Step<F>, Pin<Box<dyn Future<Output = Result<Answer, Rejection>> + Send>>>;
 
-/// Judges calls by the routes and the token's scopes.
+/// Judges calls by the routes, and by the token's scopes and policies.
 pub fn layer<S>(
     routes: Arc<RouteTable>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
     max_inspected_body: u64,
 ) -> impl Layer<S, Service = Authorise<S>> + Clone {
-    let judge = Judge { routes, max_inspected_body };
+    let judge = Judge { routes, metrics, clock, max_inspected_body };
     layer_fn(move |inner| Authorise { inner, judge: judge.clone() })
 }
 
@@ -72,6 +78,9 @@ where
                 inner.call(judge.reveal_override(call).await?).await
             }));
         }
+        if let Err(rejection) = self.judge.police(&call, &call.request.method) {
+            return Either::Left(refuse(rejection));
+        }
         Either::Left(Either::Right(self.inner.call(call)))
     }
 }
@@ -82,14 +91,21 @@ impl Judge {
         let request = &mut call.request;
         let body = std::mem::replace(&mut request.body, ClientBody::empty());
         let bytes = read_whole(body, most).await?;
-        if let Some(method) = method::body_override(&request.headers, &bytes)? {
-            if self.routes.is_guarded(&method, &request.target) {
+        let overriding = method::body_override(&request.headers, &bytes)?;
+        if let Some(method) = &overriding {
+            if self.routes.is_guarded(method, &request.target) {
                 return Err(Rejection::Guarded);
             }
-            request.effect = Effect::Write(self.routes.touches_by(&method, &request.target));
+            request.effect = Effect::Write(self.routes.touches_by(method, &request.target));
         }
         request.body = ClientBody::from_bytes(bytes);
+        self.police(&call, overriding.as_ref().unwrap_or(&call.request.method))?;
         Ok(call)
+    }
+
+    fn police(&self, call: &Call, method: &Method) -> Result<(), Rejection> {
+        let (routes, grant) = (&self.routes, call.caller.grant());
+        police::enforce(routes, &self.metrics, &self.clock, grant, &call.request, method)
     }
 }
 

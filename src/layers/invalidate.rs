@@ -233,6 +233,8 @@ fn settlement_of(rejection: &Rejection) -> Settlement {
         | Rejection::Limited { .. }
         | Rejection::ReadOnly
         | Rejection::OutOfScope
+        | Rejection::Policy(_)
+        | Rejection::UsedUp { .. }
         | Rejection::Guarded
         | Rejection::Format(_)
         | Rejection::Body(_)

@@ -17,6 +17,7 @@ pub mod deadline;
 pub mod invalidate;
 pub mod negotiate;
 pub mod observe;
+pub mod police;
 pub mod rate_limit;
 pub mod request_id;
 pub mod respond;

@@ -1,4 +1,4 @@
-//! The tenant's quotas of reads and writes, before anything that can be refused for free.
+//! The tenant's quotas of reads and writes, and the token's own, before anything that can be refused for free.
 //!
 //! Every reply of a limited tenant says what is left (`RateLimit`, `RateLimit-Policy`), a refusal
 //! too. What goes upstream is charged elsewhere, to the leader of a fetch alone.
@@ -14,10 +14,13 @@ use http::HeaderValue;
 use pin_project_lite::pin_project;
 use tower::{Layer, Service, layer::layer_fn};
 
-use super::{Answer, Step, always_ready, charge, refuse};
+use super::{Answer, Step, always_ready, charge, police, refuse};
 use crate::{
     call::Call,
+    clock::unix,
+    limit::Limit,
     metrics::Metrics,
+    policy::{Mode, PolicyName, policies::Held},
     record::Charged,
     rejection::{RATE_LIMIT, RATE_LIMIT_POLICY, Rejection},
     vocabulary::Limiter,
@@ -35,9 +38,12 @@ pin_project! {
     pub struct Counted<F> {
         #[pin]
         inner: F,
-        shown: Option<(HeaderValue, HeaderValue)>,
+        shown: Option<Shown>,
     }
 }
+
+/// The `RateLimit` and `RateLimit-Policy` headers.
+type Shown = (HeaderValue, HeaderValue);
 
 /// Limits callers by their tenant's quotas.
 pub fn layer<S>(metrics: Arc<Metrics>) -> impl Layer<S, Service = RateLimit<S>> + Clone {
@@ -63,18 +69,47 @@ where
 }
 
 impl<S> RateLimit<S> {
-    fn count(&self, call: &Call) -> Result<Option<(HeaderValue, HeaderValue)>, Rejection> {
+    fn count(&self, call: &Call) -> Result<Option<Shown>, Rejection> {
         let grant = call.caller.grant();
         let limits = &grant.tenant.limits;
-        let (limiter, limit) = if call.request.effect.may_change() {
+        let is_write = call.request.effect.may_change();
+        let (limiter, limit) = if is_write {
             (Limiter::Writes, limits.writes())
         } else {
             (Limiter::Reads, limits.reads())
         };
-        let Some(limit) = limit else { return Ok(None) };
-        let allowed = charge(limiter, limit, grant.limit_status, &self.metrics)?;
+        let mut shown = limit.map(|limit| self.charge(call, limiter, limit)).transpose()?;
+        if !grant.allowance.is_empty() {
+            shown = self.count_token(call, is_write)?.or(shown);
+        }
+        Ok(shown)
+    }
+
+    fn charge(&self, call: &Call, limiter: Limiter, limit: &Limit) -> Result<Shown, Rejection> {
+        let status = call.caller.grant().limit_status;
+        let allowed = charge(limiter, limit, status, &self.metrics)?;
         call.request.record.quota.set(Charged { limiter, remaining: allowed.remaining });
-        Ok(Some((limit.state(allowed.remaining), limit.policy())))
+        Ok((limit.state(allowed.remaining), limit.policy()))
+    }
+
+    /// What the token itself may, within what its tenant may.
+    fn count_token(&self, call: &Call, is_write: bool) -> Result<Option<Shown>, Rejection> {
+        let (grant, request, metrics) = (call.caller.grant(), &call.request, &self.metrics);
+        let limiter = if is_write { Limiter::TokenWrites } else { Limiter::TokenReads };
+        let shown = match grant.allowance.limit(is_write) {
+            None => None,
+            Some(Held { mode: Mode::Enforce, rule }) => Some(self.charge(call, limiter, rule)?),
+            Some(Held { mode, rule }) => {
+                if rule.check().is_err() {
+                    police::shadowed(metrics, request, PolicyName::Limits, *mode);
+                }
+                None
+            }
+        };
+        let now = unix(request.record.received);
+        let counted = grant.allowance.count_in_month(now, is_write);
+        police::exhausted(metrics, request, grant, counted)?;
+        Ok(shown)
     }
 }
 

@@ -1,4 +1,6 @@
 //! The directory: the snapshot in force, and the watch that follows the store.
+//!
+//! While the store cannot be read, what was read last stays in force, and is said to.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -13,7 +15,8 @@ use super::{
     Config,
     record::Records,
     snapshot::{Grant, Snapshot, Surroundings},
-    store::{Store, StoreError},
+    store::{Store, StoreError, announcements::Announcements},
+    uses::Written,
 };
 use crate::{
     auth::keyring::{Keyring, Mac},
@@ -29,16 +32,16 @@ pub struct Directory {
     keyring: Keyring,
     surroundings: Surroundings,
     metrics: Arc<Metrics>,
-    poll_interval: Duration,
+    config: Config,
     reader: Mutex<Reader>,
+    written: Written,
 }
 
 struct Reader {
-    store: Store,
-    /// The version that the snapshot in force was built from; none makes the next poll rebuild.
+    /// None after a failure: a connection that failed once is not asked again.
+    store: Option<Store>,
+    /// The revision that the snapshot in force was built from; none makes the next poll rebuild.
     seen: Option<i64>,
-    /// Whether the last rebuild failed, and was reported.
-    failing: bool,
 }
 
 /// A bound for operators who set none: to ask a file more often serves nobody.
@@ -55,16 +58,19 @@ impl Directory {
         surroundings: Surroundings,
         metrics: Arc<Metrics>,
     ) -> Result<Self, StoreError> {
-        let store = Store::open(&config.store)?;
+        let store = Some(Store::open(config)?);
         let directory = Self {
             current: ArcSwap::default(),
             keyring,
             surroundings,
             metrics,
-            poll_interval: config.poll_interval.max(POLL_MIN),
-            reader: Mutex::new(Reader { store, seen: None, failing: false }),
+            config: config.clone(),
+            reader: Mutex::new(Reader { store, seen: None }),
+            written: Written::default(),
         };
         directory.reload()?;
+        // What was counted before this process began counts on.
+        directory.write_uses();
         Ok(directory)
     }
 
@@ -83,56 +89,101 @@ impl Directory {
         self.current.load().find(mac).cloned()
     }
 
+    /// Whether the store could be read when it was asked last.
+    pub fn is_current(&self) -> bool {
+        self.metrics.store_up.get() == 1
+    }
+
     /// Reads the store and puts a new snapshot in force; on an error the old one stays.
     pub fn reload(&self) -> Result<(), StoreError> {
-        self.rebuild(&mut self.reader())
+        self.follow(&mut self.reader(), false)
     }
 
     /// Follows the store until the shutdown.
     pub async fn watch(self: Arc<Self>, shutdown: CancellationToken) {
-        let mut ticks = tokio::time::interval(self.poll_interval);
+        let mut ticks = tokio::time::interval(self.config.poll_interval.max(POLL_MIN));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut writes = tokio::time::interval(self.config.usage_interval.max(POLL_MIN));
+        writes.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut announcements = Announcements::of(&self.config.store, self.config.store_timeout);
         loop {
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                _ = ticks.tick() => {}
-            }
+            let mut ends = false;
+            let look: fn(&Self) = tokio::select! {
+                () = shutdown.cancelled() => {
+                    ends = true;
+                    Self::write_uses
+                }
+                _ = writes.tick() => Self::write_uses,
+                _ = ticks.tick() => Self::poll,
+                () = announcements.next() => Self::poll,
+            };
             let directory = Arc::clone(&self);
-            if let Err(error) = tokio::task::spawn_blocking(move || directory.poll()).await {
-                tracing::error!(%error, "the store could not be polled");
+            if let Err(error) = tokio::task::spawn_blocking(move || look(&directory)).await {
+                tracing::error!(%error, "the store could not be asked");
+            }
+            if ends {
+                return;
             }
         }
     }
 
-    /// Rebuilds if another process has changed the store; reports a failure once.
+    /// Writes down when and how much tokens were used; what cannot be written now is written later.
+    fn write_uses(&self) {
+        let mut reader = self.reader();
+        let Some(store) = &mut reader.store else { return };
+        if let Err(error) = self.written.write(&self.current.load(), store) {
+            let reason = error_chain(&error);
+            tracing::warn!(reason, "the use of tokens was not written down");
+            // A connection that failed once is not asked again.
+            *reader = Reader { store: None, seen: None };
+        }
+    }
+
+    /// Rebuilds if somebody has changed the store; reports the first failure, and its end.
     fn poll(&self) {
         let mut reader = self.reader();
-        let polled = match reader.store.version() {
-            Ok(version) if reader.seen == Some(version) => return,
-            Ok(_) => self.rebuild(&mut reader),
-            Err(error) => Err(self.failed(error)),
-        };
-        match polled {
-            Ok(()) => reader.failing = false,
+        let failing = reader.store.is_none();
+        match self.follow(&mut reader, true) {
+            Ok(()) if failing => tracing::info!("the store can be read again"),
+            Ok(()) => {}
+            Err(_) if failing => {}
             Err(error) => {
-                if !reader.failing {
-                    let reason = error_chain(&error);
-                    tracing::error!(reason, "tenants not reloaded; what was in force stays");
-                }
-                reader.failing = true;
-                reader.seen = None;
+                let reason = error_chain(&error);
+                tracing::error!(reason, "tenants not reloaded; what was in force stays");
             }
         }
     }
 
-    fn rebuild(&self, reader: &mut Reader) -> Result<(), StoreError> {
-        // The version comes first: a change in between is then seen by the next poll.
-        let read = |store: &Store| Ok((store.version()?, store.records()?));
-        let (version, records) = read(&reader.store).map_err(|error| self.failed(error))?;
+    /// Reads the store, or only its revision where that says that nothing has changed.
+    fn follow(&self, reader: &mut Reader, unless_seen: bool) -> Result<(), StoreError> {
+        let read = self.read(reader, unless_seen);
+        self.metrics.store_up.set(i64::from(read.is_ok()));
+        let Some((revision, records)) = read.inspect_err(|_| {
+            self.metrics.reloads.of(Reload::Tenants, Success::Failed).inc();
+            *reader = Reader { store: None, seen: None };
+        })?
+        else {
+            return Ok(());
+        };
         self.put_in_force(&records);
-        reader.seen = Some(version);
+        reader.seen = Some(revision);
         self.metrics.reloads.of(Reload::Tenants, Success::Ok).inc();
         Ok(())
+    }
+
+    fn read(
+        &self,
+        Reader { store, seen }: &mut Reader,
+        unless_seen: bool,
+    ) -> Result<Option<(i64, Records)>, StoreError> {
+        let store = match store {
+            Some(store) => store,
+            None => store.insert(Store::open(&self.config)?),
+        };
+        if unless_seen && *seen == Some(store.revision()?) {
+            return Ok(None);
+        }
+        store.read().map(Some)
     }
 
     fn put_in_force(&self, records: &Records) {
@@ -155,11 +206,6 @@ impl Directory {
             }
             self.metrics.invalidations.of(cause).inc();
         }
-    }
-
-    fn failed(&self, error: StoreError) -> StoreError {
-        self.metrics.reloads.of(Reload::Tenants, Success::Failed).inc();
-        error
     }
 
     fn reader(&self) -> std::sync::MutexGuard<'_, Reader> {

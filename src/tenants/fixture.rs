@@ -1,10 +1,14 @@
 //! A store in a folder of its own, with keys and one upstream, for tests.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use tempfile::TempDir;
 
 use super::{
+    Config,
     record::{SecretKind, Standing, TenantSettings, TokenTerms},
     secret::{UpstreamSecret, Vault},
     snapshot::Surroundings,
@@ -38,12 +42,17 @@ pub(crate) struct Fixture {
 impl Fixture {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let store = Store::open(&folder.path().join("store.db")).expect("a store");
+        let config = config(&folder.path().join("store.db"));
+        let store = Store::open(&config).expect("a store");
         Self { folder, store, keyring: keyring("ab") }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join("store.db")
+    }
+
+    pub(crate) fn config(&self) -> Config {
+        config(&self.path())
     }
 
     /// A tenant, a credential and a token of the given key.
@@ -73,6 +82,10 @@ impl Fixture {
             Ok(id)
         })
     }
+}
+
+pub(crate) fn config(path: &Path) -> Config {
+    Config { store: path.into(), ..Config::default() }
 }
 
 pub(crate) fn keyring(digits: &str) -> Keyring {

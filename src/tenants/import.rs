@@ -157,7 +157,9 @@ impl Import<'_> {
                 match self.apply(edit, text, &mut imported) {
                     Ok(()) => {}
                     // The store itself is in trouble: no line is to blame.
-                    Err(LineProblem::Store(error @ StoreError::Sqlite(_))) => {
+                    Err(LineProblem::Store(
+                        error @ (StoreError::Database(_) | StoreError::TimedOut { .. }),
+                    )) => {
                         return Err(ImportError::Store(error));
                     }
                     Err(problem) => bad.push(BadLine { line: index + 1, problem }),

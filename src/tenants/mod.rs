@@ -5,6 +5,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use store::Location;
+
 pub mod directory;
 pub mod import;
 pub mod master_key;
@@ -14,6 +16,7 @@ pub mod snapshot;
 pub mod store;
 
 mod schema;
+mod uses;
 
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -21,10 +24,19 @@ pub(crate) mod fixture;
 crate::section! {
     /// Where tenants, tokens and credentials are kept.
     pub struct Config {
-        /// The SQLite file; it is made when it does not exist.
-        pub store: PathBuf = PathBuf::from("/var/lib/tollgate/tollgate.db"),
-        /// How often a running server looks whether the store has changed.
+        /// A file of SQLite's, which is made when it does not exist, or a database of PostgreSQL's:
+        /// `postgres://USER:PASSWORD@HOST/DATABASE`. To another host than this one the connection is
+        /// encrypted and the certificate is checked, unless the URL has another `sslmode`; a CA of
+        /// your own is named by `sslrootcert`.
+        pub store: Location = Location::from("/var/lib/tollgate/tollgate.db"),
+        /// How long the store may take to be reached, and for each answer.
+        pub store_timeout: Duration = Duration::from_secs(10),
+        /// How often a running server looks whether the store has changed. PostgreSQL announces its
+        /// changes besides.
         pub poll_interval: Duration = Duration::from_millis(250),
+        /// How often a running server writes down when tokens were used last, and what counts against
+        /// their quotas of a month. Several servers on one store know of each other's that often.
+        pub usage_interval: Duration = Duration::from_secs(10),
         /// The file that holds the master key; the variable `TOLLGATE_MASTER_KEY` wins over it.
         pub master_key_file: Option<PathBuf> = None,
         /// The word in new tokens that tells this installation from others, such as `live`.

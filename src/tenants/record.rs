@@ -11,6 +11,7 @@ use crate::{
     },
     closed,
     limit::Quotas,
+    policy::document::PolicyDocument,
     vocabulary::{Closed, Format},
 };
 
@@ -148,9 +149,11 @@ pub struct TokenRecord {
     pub revoked: Option<i64>,
 }
 
-/// What a token is good for, when, and from where.
+/// What an operator decides of a token: what it is good for, when, and from where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenTerms {
+    /// What the operator calls it; may be empty.
+    pub label: String,
     /// Reads or writes, and which routes.
     pub scopes: ScopeNames,
     /// What few tokens may.
@@ -163,6 +166,8 @@ pub struct TokenTerms {
     pub expires: Option<i64>,
     /// How a limited request is answered, where it differs from the tenant's way.
     pub limit_status: Option<LimitStatus>,
+    /// What it may not, and how often it may.
+    pub policies: PolicyDocument,
 }
 
 impl LimitStatus {
@@ -198,12 +203,14 @@ impl Default for TokenTerms {
     /// Every route, always, from everywhere, and no permission.
     fn default() -> Self {
         Self {
+            label: String::new(),
             scopes: ScopeNames::all(Access::ReadWrite),
             permissions: PermissionSet::default(),
             addresses: Vec::new(),
             not_before: None,
             expires: None,
             limit_status: None,
+            policies: PolicyDocument::default(),
         }
     }
 }

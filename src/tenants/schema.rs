@@ -1,9 +1,14 @@
 //! The tables of the store and the version that a program understands.
+//!
+//! They are written in SQLite's words, and translated for PostgreSQL. A file says in its header which
+//! version it has; a database of PostgreSQL's, which is of the fourth at least, in its table `store`.
 
-use rusqlite::Connection;
+use sqlx::query;
+
+use super::store::{Session, StoreError, backend::Backend, get};
 
 /// The version of the tables below; a store of a later one is refused.
-pub(super) const VERSION: i64 = 3;
+pub(super) const VERSION: i64 = 5;
 
 /// Marks the file as a store of Tollgate: "TGts".
 pub(super) const APPLICATION: i64 = 0x5447_7473;
@@ -32,7 +37,7 @@ CREATE TABLE credentials (
     generation INTEGER NOT NULL CHECK (generation > 0),
     created INTEGER NOT NULL,
     reach TEXT CHECK (reach IN ('own', 'all')),
-    account TEXT CHECK (reach IS NOT 'own' OR account IS NOT NULL)
+    account TEXT CHECK (reach <> 'own' OR account IS NOT NULL)
 ) STRICT;
 CREATE TABLE tokens (
     id TEXT PRIMARY KEY,
@@ -50,10 +55,23 @@ CREATE TABLE tokens (
     adopted INTEGER NOT NULL CHECK (adopted IN (0, 1)),
     created INTEGER NOT NULL,
     revoked INTEGER,
-    permissions TEXT NOT NULL DEFAULT ''
+    permissions TEXT NOT NULL DEFAULT '',
+    ordinal INTEGER NOT NULL DEFAULT 0,
+    label TEXT NOT NULL DEFAULT '',
+    policies TEXT NOT NULL DEFAULT '{}'
+) STRICT;
+CREATE TABLE uses (
+    token TEXT PRIMARY KEY REFERENCES tokens (id) ON DELETE CASCADE,
+    last_used INTEGER NOT NULL,
+    month TEXT NOT NULL,
+    reads INTEGER NOT NULL,
+    writes INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX tokens_of_tenant ON tokens (tenant);
 CREATE INDEX tokens_of_credential ON tokens (credential);
+CREATE INDEX tokens_in_order ON tokens (ordinal);
+CREATE TABLE store (version INTEGER NOT NULL, revision INTEGER NOT NULL) STRICT;
+INSERT INTO store (version, revision) VALUES (0, 0);
 ";
 
 /// What makes the tables of a version, from the first on, those of the next.
@@ -61,37 +79,88 @@ const UPGRADES: [&str; VERSION as usize - 1] = [
     "
 ALTER TABLE credentials ADD COLUMN reach TEXT CHECK (reach IN ('own', 'all'));
 ALTER TABLE credentials
-    ADD COLUMN account TEXT CHECK (reach IS NOT 'own' OR account IS NOT NULL);
+    ADD COLUMN account TEXT CHECK (reach <> 'own' OR account IS NOT NULL);
 ",
     "ALTER TABLE tokens ADD COLUMN permissions TEXT NOT NULL DEFAULT '';",
+    "
+ALTER TABLE tokens ADD COLUMN ordinal INTEGER NOT NULL DEFAULT 0;
+UPDATE tokens SET ordinal = rowid;
+CREATE INDEX tokens_in_order ON tokens (ordinal);
+CREATE TABLE store (version INTEGER NOT NULL, revision INTEGER NOT NULL) STRICT;
+INSERT INTO store (version, revision) VALUES (0, 0);
+",
+    "
+ALTER TABLE tokens ADD COLUMN label TEXT NOT NULL DEFAULT '';
+ALTER TABLE tokens ADD COLUMN policies TEXT NOT NULL DEFAULT '{}';
+CREATE TABLE uses (
+    token TEXT PRIMARY KEY REFERENCES tokens (id) ON DELETE CASCADE,
+    last_used INTEGER NOT NULL,
+    month TEXT NOT NULL,
+    reads INTEGER NOT NULL,
+    writes INTEGER NOT NULL
+) STRICT;
+",
 ];
 
-/// Which store a file holds, as it says itself: application and version; zeros when it is new.
-pub(super) fn identity(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
-    let read = |pragma| connection.pragma_query_value(None, pragma, |row| row.get(0));
-    Ok((read("application_id")?, read("user_version")?))
+/// Which store it is, as it says itself: application and version; zeros when it is new.
+pub(super) fn identity(session: &Session<'_>) -> Result<(i64, i64), StoreError> {
+    let number = |statement, column| {
+        let found = session.first(query(statement), |row| get(row, column))?;
+        Ok::<i64, StoreError>(found.unwrap_or_default())
+    };
+    match session.backend() {
+        Backend::Sqlite => Ok((
+            number("PRAGMA application_id", "application_id")?,
+            number("PRAGMA user_version", "user_version")?,
+        )),
+        Backend::Postgres if number(OUR_TABLES, "tables")? == 0 => Ok((0, 0)),
+        Backend::Postgres => Ok((APPLICATION, number("SELECT version FROM store", "version")?)),
+    }
 }
 
-/// Whether the file has no table of anybody's.
-pub(super) fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
-    connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))
+/// Counts what only a store of ours has.
+const OUR_TABLES: &str = "
+SELECT count(*) AS tables FROM information_schema.columns
+WHERE table_schema = current_schema() AND table_name = 'store' AND column_name = 'revision'";
+
+/// Whether it has no table of anybody's.
+pub(super) fn is_empty(session: &Session<'_>) -> Result<bool, StoreError> {
+    let count = match session.backend() {
+        Backend::Sqlite => "SELECT count(*) AS tables FROM sqlite_schema",
+        Backend::Postgres => {
+            "SELECT count(*) AS tables FROM information_schema.tables
+             WHERE table_schema = current_schema()"
+        }
+    };
+    let tables: Option<i64> = session.first(query(count), |row| get(row, "tables"))?;
+    Ok(tables == Some(0))
 }
 
 /// Makes the tables.
-pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch(TABLES)?;
-    connection.pragma_update(None, "application_id", APPLICATION)?;
-    connection.pragma_update(None, "user_version", VERSION)
+pub(super) fn create(session: &Session<'_>) -> Result<(), StoreError> {
+    session.make_tables(TABLES)?;
+    mark(session)
 }
 
 /// Brings the tables of an earlier version, one or above, to this version.
-pub(super) fn upgrade(connection: &Connection, version: i64) -> rusqlite::Result<()> {
+pub(super) fn upgrade(session: &Session<'_>, version: i64) -> Result<(), StoreError> {
     for (from, upgrade) in (1..).zip(UPGRADES) {
         if from >= version {
-            connection.execute_batch(upgrade)?;
+            session.make_tables(upgrade)?;
         }
     }
-    connection.pragma_update(None, "user_version", VERSION)
+    mark(session)
+}
+
+/// Says which version it is.
+fn mark(session: &Session<'_>) -> Result<(), StoreError> {
+    session.execute(query("UPDATE store SET version = $1").bind(VERSION))?;
+    if session.backend() == Backend::Sqlite {
+        let marks =
+            format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}");
+        session.script(sqlx::AssertSqlSafe(marks))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

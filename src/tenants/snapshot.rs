@@ -10,11 +10,10 @@ use std::{collections::HashMap, fmt, net::IpAddr, sync::Arc};
 use http::HeaderValue;
 use ipnet::IpNet;
 
+use self::build::{Builder, tenant};
 use super::{
-    record::{
-        CredentialRecord, LimitStatus, Noun, Reach, Records, Standing, TenantRecord, TokenRecord,
-    },
-    secret::{UpstreamSecret, Vault, VaultRefusal},
+    record::{LimitStatus, Noun, Reach, Records, Standing},
+    secret::{UpstreamSecret, VaultRefusal},
 };
 use crate::{
     auth::{
@@ -23,8 +22,11 @@ use crate::{
     },
     cache::partition::Partition,
     limit::Limits,
+    policy::{allowance::Allowance, policies::PolicyError},
     vocabulary::{Closed, Format},
 };
+
+mod build;
 
 /// What a name means to the rest of the program; none when it means nothing.
 pub type Lookup<T> = Box<dyn Fn(&str) -> Option<T> + Send + Sync>;
@@ -76,6 +78,8 @@ pub struct Grant {
     pub addresses: Vec<IpNet>,
     /// How a limited request is answered: the token's own way, else the tenant's.
     pub limit_status: LimitStatus,
+    /// What it may not, how often it may, and what it has used of that.
+    pub allowance: Arc<Allowance>,
 }
 
 /// A tenant.
@@ -148,6 +152,9 @@ pub enum WhyLeftOut {
     /// It names what there is not; to ignore that might widen it.
     #[error(transparent)]
     Scope(#[from] UnknownName),
+    /// Its policies make no sense; to ignore them would widen it.
+    #[error("its policies: {0}")]
+    Policies(#[from] PolicyError),
     /// Its tenant is not there, which only a foreign hand can bring about.
     #[error("its tenant is not in the store")]
     Tenant,
@@ -201,6 +208,11 @@ impl Snapshot {
     /// What the token with a public id gives. Not for the request path: it looks at every token.
     pub fn grant(&self, token_id: &str) -> Option<&Arc<Grant>> {
         self.grants.values().find(|grant| grant.token_id == token_id)
+    }
+
+    /// What every token gives.
+    pub fn grants(&self) -> impl Iterator<Item = &Arc<Grant>> {
+        self.grants.values()
     }
 
     /// How many tokens it holds.
@@ -315,83 +327,6 @@ impl fmt::Debug for Credential {
             .field("generation", &self.generation)
             .finish_non_exhaustive()
     }
-}
-
-struct Builder<'a> {
-    keyring: &'a Keyring,
-    surroundings: &'a Surroundings,
-    previous: &'a Snapshot,
-}
-
-impl Builder<'_> {
-    fn credential(&self, record: &CredentialRecord) -> Result<Arc<Credential>, VaultRefusal> {
-        let no_upstream = || VaultRefusal::NoUpstream(record.upstream.clone());
-        let origin = (self.surroundings.origin)(&record.upstream).ok_or_else(no_upstream)?;
-        let before = self.previous.credentials.get(&record.row).filter(|before| {
-            // What was learned under another reach must not be believed under this one.
-            let same = before.generation == record.generation && before.standing == record.standing;
-            same && before.origin == origin && *before.upstream == *record.upstream
-        });
-        if let Some(before) = before
-            && before.sealed == record.sealed
-            && before.name == record.name
-        {
-            return Ok(Arc::clone(before));
-        }
-        let vault = Vault { keyring: self.keyring, origin: &*self.surroundings.origin };
-        let secret = vault.open(record)?;
-        let partition = match before.filter(|before| before.secret == secret) {
-            Some(before) => Arc::clone(&before.partition),
-            None => {
-                let make = &self.surroundings.partition;
-                make(&record.upstream, &record.standing).ok_or_else(no_upstream)?
-            }
-        };
-        Ok(Arc::new(Credential {
-            name: record.name.clone(),
-            upstream: record.upstream.as_str().into(),
-            authorization: secret.authorization(),
-            partition,
-            generation: record.generation,
-            standing: record.standing.clone(),
-            origin,
-            sealed: record.sealed.clone(),
-            secret,
-        }))
-    }
-
-    fn grant(&self, record: &TokenRecord, built: &Snapshot) -> Result<Grant, WhyLeftOut> {
-        if record.key_id != self.keyring.id().as_str() {
-            return Err(WhyLeftOut::OtherKey(record.key_id.clone()));
-        }
-        let credential = built.credentials.get(&record.credential).ok_or(WhyLeftOut::Credential)?;
-        let tenant = built.tenants.get(&record.tenant).ok_or(WhyLeftOut::Tenant)?;
-        let terms = &record.terms;
-        Ok(Grant {
-            token_id: record.id.clone(),
-            tenant: Arc::clone(tenant),
-            credential: Arc::clone(credential),
-            scopes: terms.scopes.resolve(&*self.surroundings.scope)?,
-            permissions: terms.permissions,
-            not_before: terms.not_before,
-            expires: terms.expires,
-            addresses: terms.addresses.clone(),
-            limit_status: terms.limit_status.unwrap_or(tenant.limit_status),
-        })
-    }
-}
-
-fn tenant(record: &TenantRecord, previous: &Snapshot) -> Arc<Tenant> {
-    let settings = &record.settings;
-    let before = previous.tenants.get(&record.row).map(|before| &before.limits);
-    let same = before.filter(|limits| *limits.quotas() == settings.quotas);
-    let limits = same.map_or_else(|| Arc::new(Limits::new(settings.quotas.clone())), Arc::clone);
-    Arc::new(Tenant {
-        name: record.name.as_str().into(),
-        default_format: settings.default_format,
-        limits,
-        limit_status: settings.limit_status,
-    })
 }
 
 #[cfg(test)]

@@ -1,4 +1,8 @@
-//! The store: one SQLite file, edited in whole transactions and read as of one moment.
+//! The store: tenants, credentials and tokens in SQLite or PostgreSQL, with one schema and the same
+//! statements; edited in whole transactions and read as of one moment.
+//!
+//! Every edit first counts the revision on, which also makes the others wait for their turn. Who
+//! follows the store asks for the revision, or listens to PostgreSQL's announcements.
 
 use std::{
     fs::OpenOptions,
@@ -8,33 +12,44 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
+use sqlx::{Any, Decode, Row as _, Type, any::AnyRow, query};
 
 use super::{
+    Config,
     record::{LimitStatus, Noun, Records, member},
     schema,
     secret::VaultRefusal,
 };
 use crate::vocabulary::Closed;
 
+pub mod announcements;
 mod credentials;
+pub mod location;
+mod session;
 mod tenants;
 mod tokens;
+mod uses;
+
+pub(super) mod backend;
 
 #[cfg(test)]
 mod tests;
 
+pub use location::Location;
+use session::Link;
+pub(super) use session::Session;
 pub use tokens::{NewToken, Successor};
+pub use uses::{Use, Used};
 
 /// An open store.
 #[derive(Debug)]
 pub struct Store {
-    connection: Connection,
+    link: Link,
 }
 
 /// One transaction that changes the store, whole or not at all.
 pub struct Edit<'a> {
-    transaction: Transaction<'a>,
+    session: Session<'a>,
     now: i64,
 }
 
@@ -49,35 +64,52 @@ pub enum StoreError {
         /// Why.
         source: io::Error,
     },
-    /// The file is there, but SQLite cannot open it.
-    #[error("the store {} cannot be opened", path.display())]
+    /// The database cannot be opened, or not be reached.
+    #[error("the store {place} cannot be opened")]
     Open {
-        /// The file.
-        path: PathBuf,
+        /// Where it is.
+        place: Location,
         /// Why.
-        source: rusqlite::Error,
+        source: sqlx::Error,
     },
     /// A database of another program.
-    #[error("{} is a database, but not a store of Tollgate", path.display())]
+    #[error("{place} is a database, but not a store of Tollgate")]
     Foreign {
-        /// The file.
-        path: PathBuf,
+        /// Where it is.
+        place: Location,
     },
     /// Written by a later program.
     #[error(
-        "the store {} has version {found}, and this program knows up to {known}; \
+        "the store {place} has version {found}, and this program knows up to {known}; \
          run the newer program that wrote it",
-        path.display(), known = schema::VERSION
+        known = schema::VERSION
     )]
     Newer {
-        /// The file.
-        path: PathBuf,
+        /// Where it is.
+        place: Location,
         /// Its version.
         found: i64,
     },
-    /// SQLite refused.
+    /// The database refused.
     #[error("the store could not be read or written")]
-    Sqlite(#[from] rusqlite::Error),
+    Database(#[from] sqlx::Error),
+    /// The database did not answer.
+    #[error(
+        "the store did not answer within {} ms (tenants.store_timeout)",
+        after.as_millis()
+    )]
+    TimedOut {
+        /// For how long it was waited.
+        after: Duration,
+    },
+    /// A value that no program of ours has written.
+    #[error("\"{}\" means nothing in the column {column}", value.escape_debug())]
+    Meaningless {
+        /// Where it stands.
+        column: &'static str,
+        /// What stands there.
+        value: String,
+    },
     /// The name is taken.
     #[error("there is already a {} \"{name}\"", noun.as_str())]
     Exists {
@@ -163,29 +195,16 @@ const NAME_MAX: usize = 64;
 /// In characters.
 const ACCOUNT_MAX: usize = 255;
 
-/// How long one writer waits for another.
-const BUSY: Duration = Duration::from_secs(5);
-
-/// More statements than there are.
-const STATEMENTS: usize = 64;
-
 impl Store {
-    /// Opens the store; makes it, readable by its owner alone, when it does not exist. One of an
-    /// earlier version is brought to this one.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
-        // SQLite would make the file readable by everybody; its side files follow its mode.
-        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-        match made {
-            // Closed before SQLite opens the file: a close drops every lock that the process has
-            // on it, and another process would then take the store for its own and remove the log.
-            Ok(file) => drop(file),
-            Err(source) if source.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(source) => return Err(StoreError::Create { path: path.to_owned(), source }),
+    /// Opens the store. SQLite's file is made, readable by its owner alone, when it does not exist;
+    /// a store of an earlier version is brought to this one.
+    pub fn open(config: &Config) -> Result<Self, StoreError> {
+        if let Location::File(path) = &config.store {
+            make_file(path)?;
         }
-        let opened = |source| StoreError::Open { path: path.to_owned(), source };
-        let connection = Connection::open(path).and_then(prepare).map_err(opened)?;
-        let mut store = Self { connection };
-        store.require_schema(path)?;
+        let link = Link::open(&config.store, config.store_timeout)?;
+        let mut store = Self { link };
+        store.require_schema(&config.store)?;
         Ok(store)
     }
 
@@ -195,45 +214,88 @@ impl Store {
         now: i64,
         change: impl FnOnce(&Edit<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let begun = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
-        let edit = Edit { transaction: begun.map_err(StoreError::from)?, now };
-        let changed = change(&edit)?;
-        edit.transaction.commit().map_err(StoreError::from)?;
-        Ok(changed)
+        let backend = self.link.backend();
+        let edit = Edit { session: self.link.begin(backend.begin_write())?, now };
+        let change = || {
+            edit.session.execute(query("UPDATE store SET revision = revision + 1"))?;
+            let changed = change(&edit)?;
+            backend.announce().map_or(Ok(()), |announce| edit.session.script(announce))?;
+            Ok(changed)
+        };
+        let changed = change();
+        edit.session.end(changed)
     }
 
-    /// Everything, as of one moment.
-    pub fn records(&self) -> Result<Records, StoreError> {
-        let moment = self.connection.unchecked_transaction()?;
-        Ok(Records {
+    /// Everything, as of one moment, and the revision that it is.
+    pub fn read(&mut self) -> Result<(i64, Records), StoreError> {
+        let begin = self.link.backend().begin_read();
+        let moment = self.link.begin(begin)?;
+        let records = Records {
             tenants: tenants::all(&moment)?,
             credentials: credentials::all(&moment)?,
             tokens: tokens::all(&moment)?,
-        })
+        };
+        let read = (revision(&moment)?, records);
+        moment.end(Ok(read))
     }
 
-    /// A number that changes when another connection has changed the store.
-    pub fn version(&self) -> Result<i64, StoreError> {
-        Ok(self.connection.pragma_query_value(None, "data_version", |row| row.get(0))?)
+    /// Everything, as of one moment.
+    pub fn records(&mut self) -> Result<Records, StoreError> {
+        self.read().map(|(_, records)| records)
     }
 
-    fn require_schema(&mut self, path: &Path) -> Result<(), StoreError> {
+    /// A number that grows with every edit.
+    pub fn revision(&mut self) -> Result<i64, StoreError> {
+        let begin = self.link.backend().begin_read();
+        let moment = self.link.begin(begin)?;
+        let revision = revision(&moment)?;
+        moment.end(Ok(revision))
+    }
+
+    /// Runs statements of no command's, for tests.
+    #[cfg(test)]
+    pub(crate) fn script(&mut self, text: &str) {
+        let text = sqlx::AssertSqlSafe(text.to_owned());
+        self.write(|session| session.script(text)).expect("done");
+    }
+
+    /// Looks at what no command does, for tests.
+    #[cfg(test)]
+    pub(super) fn look<T>(
+        &mut self,
+        look: impl FnOnce(&Session<'_>) -> Result<T, StoreError>,
+    ) -> T {
+        self.write(look).expect("seen")
+    }
+
+    fn require_schema(&mut self, place: &Location) -> Result<(), StoreError> {
         // Asked inside a write transaction: two processes may open a new store at once.
-        let known = schema::identity(&self.connection)? == (schema::APPLICATION, schema::VERSION);
-        if known {
-            return Ok(());
-        }
-        self.edit(0, |edit| match schema::identity(&edit.transaction)? {
-            (schema::APPLICATION, schema::VERSION) => Ok(()),
-            (schema::APPLICATION, earlier @ 1..schema::VERSION) => {
-                Ok(schema::upgrade(&edit.transaction, earlier)?)
+        self.write(|session| {
+            if let Some(lock) = session.backend().lock_schema() {
+                session.script(lock)?;
             }
-            (schema::APPLICATION, found) => Err(StoreError::Newer { path: path.to_owned(), found }),
-            (0, 0) if schema::is_empty(&edit.transaction)? => {
-                Ok(schema::create(&edit.transaction)?)
+            match schema::identity(session)? {
+                (schema::APPLICATION, schema::VERSION) => Ok(()),
+                (schema::APPLICATION, earlier @ 1..schema::VERSION) => {
+                    schema::upgrade(session, earlier)
+                }
+                (schema::APPLICATION, found) => {
+                    Err(StoreError::Newer { place: place.clone(), found })
+                }
+                (0, 0) if schema::is_empty(session)? => schema::create(session),
+                _ => Err(StoreError::Foreign { place: place.clone() }),
             }
-            _ => Err(StoreError::Foreign { path: path.to_owned() }),
         })
+    }
+
+    fn write<T, E: From<StoreError>>(
+        &mut self,
+        change: impl FnOnce(&Session<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let begin = self.link.backend().begin_write();
+        let session = self.link.begin(begin)?;
+        let changed = change(&session);
+        session.end(changed)
     }
 }
 
@@ -248,14 +310,24 @@ impl StoreError {
     }
 }
 
-fn prepare(connection: Connection) -> rusqlite::Result<Connection> {
-    connection.busy_timeout(BUSY)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    // Readers do not wait for writers. `synchronous` stays at FULL: a revocation that was
-    // acknowledged survives a power failure.
-    connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    Ok(connection)
+/// SQLite would make the file readable by everybody; its side files follow its mode.
+fn make_file(path: &Path) -> Result<(), StoreError> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        // Closed before SQLite opens the file: a close drops every lock that the process has on it,
+        // and another process would then take the store for its own and remove the log.
+        Ok(file) => {
+            drop(file);
+            Ok(())
+        }
+        Err(source) if source.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(source) => Err(StoreError::Create { path: path.to_owned(), source }),
+    }
+}
+
+fn revision(session: &Session<'_>) -> Result<i64, StoreError> {
+    let revision =
+        session.first(query("SELECT revision FROM store"), |row| get(row, "revision"))?;
+    revision.ok_or_else(|| meaningless("revision", ""))
 }
 
 fn require_name(noun: Noun, name: &str) -> Result<(), StoreError> {
@@ -277,29 +349,42 @@ fn users(tokens: &[String]) -> String {
     }
 }
 
+/// What a column holds.
+pub(super) fn get<'r, T>(row: &'r AnyRow, column: &'static str) -> Result<T, StoreError>
+where
+    T: Decode<'r, Any> + Type<Any>,
+{
+    Ok(row.try_get(column)?)
+}
+
 /// A column that holds the word of a closed list.
-fn word<L: Closed>(row: &Row<'_>, column: &str) -> rusqlite::Result<L> {
-    let word: String = row.get(column)?;
+fn word<L: Closed>(row: &AnyRow, column: &'static str) -> Result<L, StoreError> {
+    let word: String = get(row, column)?;
     member(&word).ok_or_else(|| meaningless(column, &word))
 }
 
 /// A column that holds the word of a closed list, or nothing.
-fn word_or_none<L: Closed>(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<L>> {
-    let word: Option<String> = row.get(column)?;
+fn word_or_none<L: Closed>(row: &AnyRow, column: &'static str) -> Result<Option<L>, StoreError> {
+    let word: Option<String> = get(row, column)?;
     word.map(|word| member(&word).ok_or_else(|| meaningless(column, &word))).transpose()
 }
 
-/// A column that holds one of the statuses of limited requests, or nothing.
-fn limit_status(row: &Row<'_>) -> rusqlite::Result<Option<LimitStatus>> {
-    let code: Option<u16> = row.get("limit_status")?;
-    let status = |code| {
-        LimitStatus::from_code(code).ok_or_else(|| meaningless("limit_status", &code.to_string()))
-    };
-    code.map(status).transpose()
+/// A column that holds a number in the range of another type, or nothing.
+fn number<N: TryFrom<i64>>(row: &AnyRow, column: &'static str) -> Result<Option<N>, StoreError> {
+    let number: Option<i64> = get(row, column)?;
+    let narrow = |number| N::try_from(number).map_err(|_| meaningless(column, &number.to_string()));
+    number.map(narrow).transpose()
 }
 
-/// A value that no program of ours has written.
-fn meaningless(column: &str, value: &str) -> rusqlite::Error {
-    let text = format!("\"{}\" means nothing in the column {column}", value.escape_debug());
-    rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, text.into())
+/// A column that holds one of the statuses of limited requests, or nothing.
+fn limit_status(row: &AnyRow) -> Result<Option<LimitStatus>, StoreError> {
+    const COLUMN: &str = "limit_status";
+    let status = |code: u16| {
+        LimitStatus::from_code(code).ok_or_else(|| meaningless(COLUMN, &code.to_string()))
+    };
+    number(row, COLUMN)?.map(status).transpose()
+}
+
+fn meaningless(column: &'static str, value: &str) -> StoreError {
+    StoreError::Meaningless { column, value: value.to_owned() }
 }

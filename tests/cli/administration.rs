@@ -57,6 +57,50 @@ async fn both_tokens_are_good_while_one_takes_the_place_of_the_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quota_of_a_month_outlives_the_process() {
+    let installation = Installation::new().await;
+    installation.tenant("alice");
+    let create =
+        "token create --tenant alice --credential alice --monthly-writes 3 --label billing";
+    let token = installation.json(create, "")["token"].as_str().expect("a token").to_owned();
+    let listed = installation.json("token list", "");
+    let shown = listed.as_array().and_then(|all| all.last()).expect("the last one");
+    assert_eq!(
+        (&shown["label"], &shown["policies"]["monthly"]["writes"]),
+        (&"billing".into(), &3.into())
+    );
+    let id = shown["id"].as_str().expect("an id").to_owned();
+    let used = || installation.json(&format!("token describe {id}"), "")["used"].clone();
+    assert!(used().is_null());
+    let write = "PUT /virtual_machines/1.json";
+    let codes = async |times: usize| {
+        let server = installation.serve();
+        let mut codes = Vec::new();
+        for _ in 0..times {
+            codes.push(server.ask(&token, write, "").await.code().to_owned());
+        }
+        assert_eq!(server.terminate().code, Some(0));
+        codes
+    };
+    assert_eq!(codes(2).await, ["", ""]);
+    assert_eq!(
+        (&used()["writes"], used()["last_used"].as_i64() > Some(1_700_000_000)),
+        (&2.into(), true)
+    );
+    assert_eq!(codes(2).await, ["", "used_up"]);
+    // More may be had at once.
+    let server = installation.serve();
+    installation.json(&format!("token set {id} --monthly-writes 4"), "");
+    let begun = Instant::now();
+    while server.ask(&token, write, "").await.code() != "" {
+        assert!(begun.elapsed() < super::installation::SEEN_WITHIN, "still used up");
+    }
+    assert_eq!(server.ask(&token, write, "").await.code(), "used_up");
+    assert_eq!(server.terminate().code, Some(0));
+    assert_eq!(used()["writes"], 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_permission_is_in_force_on_a_running_server_and_listed() {
     let installation = Installation::new().await;
     installation.tenant("alice");

@@ -31,6 +31,13 @@ pub struct Server {
     trusted: Vec<CertificateDer<'static>>,
 }
 
+/// The way in to a running server, for whoever needs no more of it.
+#[derive(Clone)]
+pub struct Door {
+    data: SocketAddr,
+    trusted: Vec<CertificateDer<'static>>,
+}
+
 /// What a running server takes at most to see an edit of the store.
 pub const SEEN_WITHIN: Duration = Duration::from_secs(1);
 
@@ -42,6 +49,15 @@ impl Installation {
 
     /// In front of a panel with other options, with keys of its upstream's section.
     pub async fn with(options: Options, upstream: &str) -> Self {
+        Self::build(options, upstream, None).await
+    }
+
+    /// With its store elsewhere than in a file of its own.
+    pub async fn on(store: &str) -> Self {
+        Self::build(Options::default(), "", Some(store)).await
+    }
+
+    async fn build(options: Options, upstream: &str, store: Option<&str>) -> Self {
         let panel = Simulator::start(options).await.expect("a panel");
         let folder = tempfile::tempdir().expect("a folder");
         let certificate = CertificateDer::from(Vec::new());
@@ -64,6 +80,7 @@ impl Installation {
             store = "{}"
             master_key_file = "{}"
             token_environment = "test"
+            usage_interval = "50ms"
             [log]
             format = "json"
             [access_log]
@@ -78,7 +95,7 @@ impl Installation {
             "#,
             path("tls.crt"),
             path("tls.key"),
-            path("tollgate.db"),
+            store.map_or_else(|| path("tollgate.db"), str::to_owned),
             path("master.key"),
             path("access.log"),
             installation.panel.url(),
@@ -163,16 +180,19 @@ impl Server {
         self.trusted.push(installation.certificate.clone());
     }
 
+    /// The way in.
+    pub fn door(&self) -> Door {
+        Door { data: self.data, trusted: self.trusted.clone() }
+    }
+
     /// A connection.
     pub async fn connect(&self) -> std::io::Result<Client> {
-        within("a connection", Client::connect(self.data, &self.trusted, Speaks::Http1)).await
+        self.door().connect().await
     }
 
     /// Asks with a token.
     pub async fn ask(&self, token: &str, line: &str, body: &str) -> Answer {
-        let mut client = self.connect().await.expect("a connection");
-        let sent = client.send(request(line, &basic("anybody", token), body));
-        within(line, sent).await.expect("an answer")
+        self.door().ask(token, line, body).await
     }
 
     /// Reads with a token.
@@ -198,5 +218,19 @@ impl Server {
     pub fn terminate(self) -> Ended {
         self.program.signal(Signal::TERM);
         self.program.end_within(Duration::from_secs(10))
+    }
+}
+
+impl Door {
+    /// A connection.
+    pub async fn connect(&self) -> std::io::Result<Client> {
+        within("a connection", Client::connect(self.data, &self.trusted, Speaks::Http1)).await
+    }
+
+    /// Asks with a token.
+    pub async fn ask(&self, token: &str, line: &str, body: &str) -> Answer {
+        let mut client = self.connect().await.expect("a connection");
+        let sent = client.send(request(line, &basic("anybody", token), body));
+        within(line, sent).await.expect("an answer")
     }
 }

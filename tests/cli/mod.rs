@@ -6,6 +6,7 @@ mod demo;
 mod explain;
 mod formats;
 mod installation;
+mod postgres;
 mod purge;
 mod serve;
 mod upstreams;

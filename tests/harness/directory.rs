@@ -1,7 +1,7 @@
 //! Who may call in a world: tenants, credentials and tokens, put into the store as the command
 //! line does it.
 
-use std::{collections::HashMap, path::Path, sync::Mutex};
+use std::{collections::HashMap, sync::Mutex};
 
 use tollgate::{
     auth::{
@@ -11,6 +11,7 @@ use tollgate::{
     },
     limit::{Quota, Quotas},
     tenants::{
+        self,
         record::{LimitStatus, Reach, SecretKind, Standing, TenantSettings, TokenTerms},
         secret::{UpstreamSecret, Vault},
         store::{NewToken, Store, StoreError},
@@ -40,8 +41,8 @@ pub fn secret_of(credential: &str) -> String {
 }
 
 impl Registry {
-    pub(super) fn open(path: &Path, keyring: Keyring, origin: &str) -> Self {
-        let store = Mutex::new(Store::open(path).expect("a new store"));
+    pub(super) fn open(config: &tenants::Config, keyring: Keyring, origin: &str) -> Self {
+        let store = Mutex::new(Store::open(config).expect("a new store"));
         Self { store, keyring, origin: origin.to_owned(), people: Mutex::default() }
     }
 
@@ -140,10 +141,7 @@ impl Registry {
         self.edit(|edit| edit.revoke_token(&id).map(drop));
     }
 
-    fn edit(
-        &self,
-        change: impl FnOnce(&tollgate::tenants::store::Edit<'_>) -> Result<(), StoreError>,
-    ) {
+    fn edit(&self, change: impl FnOnce(&tenants::store::Edit<'_>) -> Result<(), StoreError>) {
         let mut store = self.store.lock().expect("no panic before");
         store.edit(1_800_000_000, change).expect("the store takes it");
     }

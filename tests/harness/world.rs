@@ -65,7 +65,7 @@ impl World {
         let master = MasterKey::generate().expect("random numbers");
         let keyring = || Keyring::derive(&MasterKey::parse(&master).expect("a master key"));
         let upstream = config.upstreams["main"].origin.to_string();
-        let registry = Registry::open(&config.tenants.store, keyring(), &upstream);
+        let registry = Registry::open(&config.tenants, keyring(), &upstream);
         registry.populate();
         let certificate = write_certificate(&folder);
         let metrics = Arc::new(Metrics::new());

@@ -11,6 +11,7 @@ mod limits;
 mod members;
 mod overrides;
 mod passing;
+mod policies;
 mod precision;
 mod purge;
 mod rejections;

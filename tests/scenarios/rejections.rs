@@ -223,6 +223,8 @@ fn every_refusal_is_known_here() {
             | Rejection::Limited { .. }
             | Rejection::ReadOnly
             | Rejection::OutOfScope
+            | Rejection::Policy(_)
+            | Rejection::UsedUp { .. }
             | Rejection::Guarded
             | Rejection::Format(_)
             | Rejection::NotCached

@@ -23,6 +23,7 @@ struct Data {
     item: Vec<ItemData>,
     write: Vec<WriteData>,
     effect: Vec<PathsData>,
+    rebuild: Vec<PathsData>,
     guard: Vec<GuardData>,
 }
 
@@ -87,6 +88,7 @@ impl RouteTable {
             reads: PatternTree::new(),
             writes: PatternTree::new(),
             effects: PatternTree::new(),
+            rebuilds: PatternTree::new(),
             items: PatternTree::new(),
             collections: PatternTree::new(),
             kinds: Vec::new(),
@@ -116,6 +118,9 @@ impl RouteTable {
         table.add_touches_of_items(&data.item)?;
         for path in data.effect.iter().flat_map(|e| &e.paths) {
             table.effects.insert(&parse(path)?, ());
+        }
+        for path in data.rebuild.iter().flat_map(|e| &e.paths) {
+            table.rebuilds.insert(&parse(path)?, ());
         }
         Ok(table)
     }

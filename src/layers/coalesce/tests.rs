@@ -31,7 +31,6 @@ use crate::{
     record::{Record, RequestId},
     settings::ByteSize,
     tenants::{
-        self,
         directory::Directory,
         fixture::{Fixture, keyring, surroundings},
         snapshot::{MakePartition, Surroundings},
@@ -64,7 +63,7 @@ impl Setting {
         let mut fixture = Fixture::new();
         fixture.add("acme", KEY);
         let metrics = Arc::new(Metrics::new());
-        let config = tenants::Config { store: fixture.path(), ..tenants::Config::default() };
+        let config = fixture.config();
         let routes = Arc::new(RouteTable::new(&[]).expect("the table itself"));
         let around = Surroundings { partition: partitions(&routes), ..surroundings() };
         let directory = Directory::open(&config, keyring("ab"), around, Arc::clone(&metrics));

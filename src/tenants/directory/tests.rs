@@ -6,7 +6,7 @@ use super::*;
 use crate::tenants::fixture::{Fixture, NOW, keyring, surroundings};
 
 fn open(fixture: &Fixture) -> Arc<Directory> {
-    let config = Config { store: fixture.path(), ..Config::default() };
+    let config = fixture.config();
     let metrics = Arc::new(Metrics::new());
     let opened = Directory::open(&config, keyring("ab"), surroundings(), metrics);
     Arc::new(opened.expect("a directory"))
@@ -60,14 +60,14 @@ fn what_was_in_force_stays_when_the_store_cannot_be_read() {
     let mut fixture = Fixture::new();
     fixture.add("acme", "one");
     let directory = open(&fixture);
-    let other = rusqlite::Connection::open(fixture.path()).expect("a second connection");
-    other.execute_batch("ALTER TABLE tokens RENAME TO hidden").expect("edited");
+    let revise = "UPDATE store SET revision = revision + 1;";
+    fixture.store.script(&format!("{revise} ALTER TABLE tokens RENAME TO hidden"));
     directory.poll();
     directory.poll();
     assert_eq!(reloads(&directory, Success::Failed), 2);
     assert!(directory.find(&directory.keyring().mac(b"one")).is_some());
     assert!(directory.reload().is_err());
-    other.execute_batch("ALTER TABLE hidden RENAME TO tokens").expect("edited");
+    fixture.store.script(&format!("{revise} ALTER TABLE hidden RENAME TO tokens"));
     directory.poll();
     assert_eq!(reloads(&directory, Success::Ok), 2);
 }

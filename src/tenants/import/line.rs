@@ -8,6 +8,7 @@ use super::{LINE_MAX, LineProblem};
 use crate::{
     auth::scopes::{Access, PermissionSet, ScopeNames},
     limit::{Quota, Quotas},
+    policy::{document::PolicyDocument, policies::Policies},
     tenants::{
         record::{
             LimitStatus, SecretKind, Standing, TenantSettings, TokenTerms, address_range, member,
@@ -221,6 +222,8 @@ fn token(mut object: Object) -> Read<TokenPart> {
     let addresses =
         addresses.ok_or_else(|| object.expected("addresses", "addresses or ranges in CIDR"))?;
     let terms = TokenTerms {
+        label: object.optional_text("label")?.unwrap_or_default(),
+        policies: policies(&mut object)?,
         scopes: ScopeNames { access: access.unwrap_or(Access::ReadWrite), allow, deny },
         addresses,
         not_before: object.number("not_before", TIME)?,
@@ -230,6 +233,14 @@ fn token(mut object: Object) -> Read<TokenPart> {
     };
     object.finish()?;
     Ok(TokenPart { key, terms })
+}
+
+fn policies(object: &mut Object) -> Read<PolicyDocument> {
+    const EXPECTED: &str = "policies, as tollgate token create --policies takes them";
+    let Some(value) = object.take("policies") else { return Ok(PolicyDocument::default()) };
+    let document = serde_json::from_value(value).ok();
+    let good = document.filter(|document| Policies::compile(document).is_ok());
+    good.ok_or_else(|| object.expected("policies", EXPECTED))
 }
 
 fn permissions(object: &mut Object) -> Read<PermissionSet> {

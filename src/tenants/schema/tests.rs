@@ -9,7 +9,7 @@ use crate::{
         scopes::{Access, ScopeNames},
     },
     tenants::{
-        fixture::{Fixture, NOW, SECRET, keyring, origin, secret},
+        fixture::{NOW, SECRET, config, keyring, origin, secret},
         record::{Standing, TokenTerms},
         secret::Vault,
         store::Store,
@@ -65,46 +65,42 @@ CREATE INDEX tokens_of_credential ON tokens (credential);
 fn old(path: &Path, version: i64, keyring: &Keyring) -> Vec<u8> {
     let vault = Vault { keyring, origin: &origin };
     let sealed = vault.seal(1, "main", &secret(SECRET)).expect("sealed");
-    let old = Connection::open(path).expect("a database");
-    old.execute_batch(VERSION_1).expect("tables");
-    for upgrade in &UPGRADES[..usize::try_from(version).expect("from one") - 1] {
-        old.execute_batch(upgrade).expect("upgraded");
-    }
-    old.pragma_update(None, "application_id", APPLICATION).expect("marked");
-    old.pragma_update(None, "user_version", version).expect("marked");
     let mac = keyring.mac(b"a key");
-    old.execute(
-        "INSERT INTO tenants (name, default_format, limit_status, created)
-         VALUES ('acme', 'json', 429, ?1)",
-        [NOW],
-    )
-    .expect("a tenant");
-    old.execute(
-        "INSERT INTO credentials (name, upstream, kind, sealed, key_id, generation, created)
-         VALUES ('acme', 'main', 'password', ?1, ?2, 3, ?3)",
-        (&sealed, keyring.id().as_str(), NOW),
-    )
-    .expect("a credential");
-    old.execute(
-        "INSERT INTO tokens (id, tenant, credential, mac, key_id, access, allow, deny, addresses,
+    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let mut store = Store::open(&config(path)).expect("a database");
+    store.script("DROP TABLE uses; DROP TABLE tokens; DROP TABLE credentials; DROP TABLE tenants; DROP TABLE store");
+    store.script(VERSION_1);
+    for upgrade in &UPGRADES[..usize::try_from(version).expect("from one") - 1] {
+        store.script(upgrade);
+    }
+    store.script(&format!(
+        "PRAGMA user_version = {version};
+         INSERT INTO tenants (name, default_format, limit_status, created)
+         VALUES ('acme', 'json', 429, {NOW});
+         INSERT INTO credentials (name, upstream, kind, sealed, key_id, generation, created)
+         VALUES ('acme', 'main', 'password', x'{sealed}', '{key}', 3, {NOW});
+         INSERT INTO tokens (id, tenant, credential, mac, key_id, access, allow, deny, addresses,
              expires, adopted, created)
-         VALUES ('abc', 1, 1, ?1, ?2, 'read-only', 'vms', '', '', ?3, 1, ?3)",
-        (mac.as_bytes(), keyring.id().as_str(), NOW),
-    )
-    .expect("a token");
+         VALUES ('abc', 1, 1, x'{mac}', '{key}', 'read-only', 'vms', '', '', {NOW}, 1, {NOW})",
+        sealed = hex(&sealed),
+        key = keyring.id().as_str(),
+        mac = hex(mac.as_bytes()),
+    ));
     sealed
 }
 
 #[test]
 fn a_store_of_an_earlier_version_keeps_what_it_holds_and_becomes_this_one() {
-    let fixture = Fixture::new();
+    let folder = tempfile::tempdir().expect("a folder");
+    let new = folder.path().join("new.db");
+    Store::open(&config(&new)).expect("a new store");
     let keyring = keyring("ab");
     let vault = Vault { keyring: &keyring, origin: &origin };
     for version in 1..VERSION {
-        let path = fixture.folder.path().join(format!("old-{version}.db"));
+        let path = folder.path().join(format!("old-{version}.db"));
         let sealed = old(&path, version, &keyring);
         for _ in 0..2 {
-            let records = Store::open(&path).expect("a store").records().expect("read");
+            let records = Store::open(&config(&path)).expect("a store").records().expect("read");
             let [record] = &records.credentials[..] else { panic!("{records:?}") };
             assert_eq!((&*record.name, record.generation, record.created), ("acme", 3, NOW));
             assert_eq!((&record.standing, &record.sealed), (&Standing::default(), &sealed));
@@ -120,18 +116,18 @@ fn a_store_of_an_earlier_version_keeps_what_it_holds_and_becomes_this_one() {
             assert_eq!((&*token.id, &token.terms, token.adopted), ("abc", &terms, true));
             assert_eq!(token.mac, keyring.mac(b"a key"));
         }
-        assert_eq!(described(&path), described(&fixture.path()), "from version {version}");
+        assert_eq!(described(&path), described(&new), "from version {version}");
     }
 }
 
 /// Version, tables and indexes as they describe themselves, but for the blanks.
 fn described(path: &Path) -> (i64, Vec<String>) {
-    let connection = Connection::open(path).expect("a database");
-    let (_, version) = identity(&connection).expect("a version");
-    let mut select = connection
-        .prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name")
-        .expect("a statement");
-    let texts = select.query_map([], |row| row.get::<_, String>(0)).expect("rows");
-    let described = texts.map(|text| text.expect("text").split_whitespace().collect()).collect();
-    (version, described)
+    let mut store = Store::open(&config(path)).expect("a store");
+    store.look(|session| {
+        let (_, version) = identity(session)?;
+        let select = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name";
+        let texts: Vec<String> = session.all(query(select), |row| get(row, "sql"))?;
+        let described = texts.iter().map(|text| text.split_whitespace().collect()).collect();
+        Ok((version, described))
+    })
 }

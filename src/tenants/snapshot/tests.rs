@@ -7,6 +7,7 @@ use crate::{
     tenants::{
         fixture::{Fixture, NOW, SECRET, keyring, origin, secret, surroundings},
         record::{Reach, TenantSettings},
+        secret::Vault,
         store::StoreError,
     },
 };
@@ -24,7 +25,7 @@ impl Case {
         Self { fixture, surroundings: surroundings() }
     }
 
-    fn build(&self, previous: &Snapshot) -> Snapshot {
+    fn build(&mut self, previous: &Snapshot) -> Snapshot {
         let records = self.fixture.store.records().expect("read");
         Snapshot::build(&records, &self.fixture.keyring, &self.surroundings, previous)
     }
@@ -34,15 +35,13 @@ impl Case {
     }
 
     fn edit(&mut self, sql: &str) {
-        let path = self.fixture.path();
-        let connection = rusqlite::Connection::open(path).expect("a second connection");
-        connection.execute_batch(sql).expect("edited");
+        self.fixture.store.script(sql);
     }
 }
 
 #[test]
 fn what_did_not_change_is_kept() {
-    let case = Case::new();
+    let mut case = Case::new();
     let first = case.build(&Snapshot::default());
     let second = case.build(&first);
     let (before, after) = (case.find(&first, "one"), case.find(&second, "one"));
@@ -105,7 +104,7 @@ fn another_standing_starts_a_new_partition() {
 
 #[test]
 fn the_same_secret_sealed_anew_keeps_its_partition() {
-    let case = Case::new();
+    let mut case = Case::new();
     let first = case.build(&Snapshot::default());
     let mut records = case.fixture.store.records().expect("read");
     let vault = Vault { keyring: &case.fixture.keyring, origin: &origin };
@@ -170,7 +169,7 @@ fn secrets_are_given_for_masking_and_never_printed() {
 
 #[test]
 fn a_token_is_good_in_its_time_and_from_its_addresses() {
-    let case = Case::new();
+    let mut case = Case::new();
     let snapshot = case.build(&Snapshot::default());
     let some = case.find(&snapshot, "one");
     let grant = Grant {
@@ -183,6 +182,7 @@ fn a_token_is_good_in_its_time_and_from_its_addresses() {
         expires: Some(200),
         addresses: vec!["192.0.2.0/24".parse().expect("a range")],
         limit_status: LimitStatus::TooManyRequests,
+        allowance: Arc::default(),
     };
     let [inside, mapped, outside] =
         ["192.0.2.9", "::ffff:192.0.2.9", "198.51.100.1"].map(|a| a.parse().expect("an address"));

@@ -1,8 +1,10 @@
 //! The credentials in the store.
 
-use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use sqlx::{any::AnyRow, query};
 
-use super::{ACCOUNT_MAX, Edit, StoreError, require_name, tokens, word, word_or_none};
+use super::{
+    ACCOUNT_MAX, Edit, Session, StoreError, get, require_name, tokens, word, word_or_none,
+};
 use crate::{
     tenants::{
         record::{CredentialRecord, Noun, Reach, Standing},
@@ -26,19 +28,21 @@ impl Edit<'_> {
         if self.credential(name)?.is_some() {
             return Err(StoreError::Exists { noun: Noun::Credential, name: name.to_owned() });
         }
-        let mut insert = self.transaction.prepare_cached(
+        let insert = query(
             "INSERT INTO credentials (name, upstream, kind, sealed, key_id, generation, created,
                  reach, account)
-             VALUES (:name, :upstream, :kind, x'', '', 1, :created, :reach, :account)",
-        )?;
-        let row = insert.insert(named_params! {
-            ":name": name,
-            ":upstream": upstream,
-            ":kind": secret.kind().as_str(),
-            ":created": self.now,
-            ":reach": standing.reach.map(Reach::as_str),
-            ":account": standing.account,
-        })?;
+             VALUES ($1, $2, $3, $4, '', 1, $5, $6, $7)",
+        );
+        let insert = insert
+            .bind(name)
+            .bind(upstream)
+            .bind(secret.kind().as_str())
+            .bind(Vec::<u8>::new())
+            .bind(self.now)
+            .bind(standing.reach.map(Reach::as_str))
+            .bind(standing.account.as_deref());
+        self.session.execute(insert)?;
+        let row = self.require_credential(name)?.row;
         // The secret is bound to the row, so the row comes first.
         self.put_secret(vault, row, name, upstream, secret)?;
         Ok(row)
@@ -53,10 +57,9 @@ impl Edit<'_> {
     ) -> Result<i64, StoreError> {
         let CredentialRecord { row, upstream, generation, .. } = self.require_credential(name)?;
         self.put_secret(vault, row, name, &upstream, secret)?;
-        self.transaction.execute(
-            "UPDATE credentials SET kind = ?2, generation = ?3 WHERE row = ?1",
-            (row, secret.kind().as_str(), generation + 1),
-        )?;
+        let update = query("UPDATE credentials SET kind = $2, generation = $3 WHERE row = $1");
+        let update = update.bind(row).bind(secret.kind().as_str()).bind(generation + 1);
+        self.session.execute(update)?;
         Ok(generation + 1)
     }
 
@@ -64,31 +67,30 @@ impl Edit<'_> {
     pub fn set_standing(&self, name: &str, standing: &Standing) -> Result<(), StoreError> {
         require_account(name, standing)?;
         let Standing { reach, account } = standing;
-        let changed = self.transaction.execute(
-            "UPDATE credentials SET reach = ?2, account = ?3 WHERE name = ?1",
-            (name, reach.map(Reach::as_str), account),
-        )?;
+        let update = query("UPDATE credentials SET reach = $2, account = $3 WHERE name = $1");
+        let update = update.bind(name).bind(reach.map(Reach::as_str)).bind(account.as_deref());
+        let changed = self.session.execute(update)?;
         if changed == 0 { Err(StoreError::missing(Noun::Credential, name)) } else { Ok(()) }
     }
 
     /// Removes a credential that no token uses; its revoked tokens go with it.
     pub fn remove_credential(&self, name: &str) -> Result<(), StoreError> {
         let credential = self.require_credential(name)?;
-        let live = tokens::live(&self.transaction, "credential", credential.row)?;
+        let live = tokens::live_of_credential(&self.session, credential.row)?;
         if !live.is_empty() {
             let name = name.to_owned();
             return Err(StoreError::InUse { noun: Noun::Credential, name, tokens: live });
         }
-        self.transaction.execute("DELETE FROM tokens WHERE credential = ?1", [credential.row])?;
-        self.transaction.execute("DELETE FROM credentials WHERE row = ?1", [credential.row])?;
+        let delete = query("DELETE FROM tokens WHERE credential = $1");
+        self.session.execute(delete.bind(credential.row))?;
+        let delete = query("DELETE FROM credentials WHERE row = $1");
+        self.session.execute(delete.bind(credential.row))?;
         Ok(())
     }
 
     /// A credential by its name.
     pub fn credential(&self, name: &str) -> Result<Option<CredentialRecord>, StoreError> {
-        let mut select =
-            self.transaction.prepare_cached("SELECT * FROM credentials WHERE name = ?1")?;
-        Ok(select.query_row([name], record).optional()?)
+        self.session.first(query("SELECT * FROM credentials WHERE name = $1").bind(name), record)
     }
 
     /// A credential that has to be there.
@@ -105,29 +107,28 @@ impl Edit<'_> {
         secret: &UpstreamSecret,
     ) -> Result<(), StoreError> {
         let sealed = vault.seal(row, upstream, secret).map_err(StoreError::vault(name))?;
-        self.transaction
-            .prepare_cached("UPDATE credentials SET sealed = ?2, key_id = ?3 WHERE row = ?1")?
-            .execute((row, sealed, vault.keyring.id().as_str()))?;
+        let update = query("UPDATE credentials SET sealed = $2, key_id = $3 WHERE row = $1");
+        let update = update.bind(row).bind(sealed).bind(vault.keyring.id().as_str());
+        self.session.execute(update)?;
         Ok(())
     }
 }
 
-pub(super) fn all(connection: &Connection) -> rusqlite::Result<Vec<CredentialRecord>> {
-    let mut select = connection.prepare_cached("SELECT * FROM credentials ORDER BY name")?;
-    select.query_map([], record)?.collect()
+pub(super) fn all(session: &Session<'_>) -> Result<Vec<CredentialRecord>, StoreError> {
+    session.all(query("SELECT * FROM credentials ORDER BY name"), record)
 }
 
-fn record(row: &Row<'_>) -> rusqlite::Result<CredentialRecord> {
+fn record(row: &AnyRow) -> Result<CredentialRecord, StoreError> {
     Ok(CredentialRecord {
-        row: row.get("row")?,
-        name: row.get("name")?,
-        upstream: row.get("upstream")?,
+        row: get(row, "row")?,
+        name: get(row, "name")?,
+        upstream: get(row, "upstream")?,
         kind: word(row, "kind")?,
-        sealed: row.get("sealed")?,
-        key_id: row.get("key_id")?,
-        generation: row.get("generation")?,
-        created: row.get("created")?,
-        standing: Standing { reach: word_or_none(row, "reach")?, account: row.get("account")? },
+        sealed: get(row, "sealed")?,
+        key_id: get(row, "key_id")?,
+        generation: get(row, "generation")?,
+        created: get(row, "created")?,
+        standing: Standing { reach: word_or_none(row, "reach")?, account: get(row, "account")? },
     })
 }
 

@@ -1,8 +1,8 @@
 //! The tenants in the store.
 
-use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use sqlx::{any::AnyRow, query};
 
-use super::{Edit, StoreError, limit_status, require_name, tokens, word};
+use super::{Edit, Session, StoreError, get, limit_status, number, require_name, tokens, word};
 use crate::{
     limit::{Quota, Quotas},
     tenants::record::{Noun, TenantRecord, TenantSettings},
@@ -16,60 +16,51 @@ impl Edit<'_> {
         if self.tenant(name)?.is_some() {
             return Err(StoreError::Exists { noun: Noun::Tenant, name: name.to_owned() });
         }
-        let mut insert = self.transaction.prepare_cached(
+        let insert = query(
             "INSERT INTO tenants (name, default_format, limit_status, created)
-             VALUES (?1, 'json', 429, ?2)",
-        )?;
-        let row = insert.insert((name, self.now))?;
+             VALUES ($1, 'json', 429, $2)",
+        );
+        self.session.execute(insert.bind(name).bind(self.now))?;
         self.set_tenant(name, settings)?;
-        Ok(row)
+        Ok(self.require_tenant(name)?.row)
     }
 
     /// Replaces what an operator decides for a tenant.
     pub fn set_tenant(&self, name: &str, settings: &TenantSettings) -> Result<(), StoreError> {
         let Quotas { reads, writes, upstream_reads } = settings.quotas;
-        let changed = self
-            .transaction
-            .prepare_cached(
-                "UPDATE tenants SET default_format = :default_format,
-                 reads_per_second = :reads_per_second, reads_burst = :reads_burst,
-                 writes_per_second = :writes_per_second, writes_burst = :writes_burst,
-                 upstream_reads_per_second = :upstream_reads_per_second,
-                 upstream_reads_burst = :upstream_reads_burst, limit_status = :limit_status
-             WHERE name = :name",
-            )?
-            .execute(named_params! {
-                    ":name": name,
-                    ":default_format": settings.default_format.as_str(),
-                    ":reads_per_second": reads.map(|quota| quota.per_second),
-                    ":reads_burst": reads.map(|quota| quota.burst),
-                    ":writes_per_second": writes.map(|quota| quota.per_second),
-                    ":writes_burst": writes.map(|quota| quota.burst),
-                    ":upstream_reads_per_second": upstream_reads.map(|quota| quota.per_second),
-                    ":upstream_reads_burst": upstream_reads.map(|quota| quota.burst),
-                    ":limit_status": settings.limit_status.code(),
-            })?;
+        let update = query(
+            "UPDATE tenants SET default_format = $2, reads_per_second = $3, reads_burst = $4,
+                 writes_per_second = $5, writes_burst = $6, upstream_reads_per_second = $7,
+                 upstream_reads_burst = $8, limit_status = $9
+             WHERE name = $1",
+        );
+        let mut update = update.bind(name).bind(settings.default_format.as_str());
+        for quota in [reads, writes, upstream_reads] {
+            update = update
+                .bind(quota.map(|quota| i64::from(quota.per_second)))
+                .bind(quota.map(|quota| i64::from(quota.burst)));
+        }
+        let changed = self.session.execute(update.bind(i64::from(settings.limit_status.code())))?;
         if changed == 0 { Err(StoreError::missing(Noun::Tenant, name)) } else { Ok(()) }
     }
 
     /// Removes a tenant that no token uses; its revoked tokens go with it.
     pub fn remove_tenant(&self, name: &str) -> Result<(), StoreError> {
         let tenant = self.require_tenant(name)?;
-        let live = tokens::live(&self.transaction, "tenant", tenant.row)?;
+        let live = tokens::live_of_tenant(&self.session, tenant.row)?;
         if !live.is_empty() {
             let name = name.to_owned();
             return Err(StoreError::InUse { noun: Noun::Tenant, name, tokens: live });
         }
-        self.transaction.execute("DELETE FROM tokens WHERE tenant = ?1", [tenant.row])?;
-        self.transaction.execute("DELETE FROM tenants WHERE row = ?1", [tenant.row])?;
+        let delete = query("DELETE FROM tokens WHERE tenant = $1");
+        self.session.execute(delete.bind(tenant.row))?;
+        self.session.execute(query("DELETE FROM tenants WHERE row = $1").bind(tenant.row))?;
         Ok(())
     }
 
     /// A tenant by its name.
     pub fn tenant(&self, name: &str) -> Result<Option<TenantRecord>, StoreError> {
-        let mut select =
-            self.transaction.prepare_cached("SELECT * FROM tenants WHERE name = ?1")?;
-        Ok(select.query_row([name], record).optional()?)
+        self.session.first(query("SELECT * FROM tenants WHERE name = $1").bind(name), record)
     }
 
     /// A tenant that has to be there.
@@ -78,21 +69,18 @@ impl Edit<'_> {
     }
 }
 
-pub(super) fn all(connection: &Connection) -> rusqlite::Result<Vec<TenantRecord>> {
-    connection
-        .prepare_cached("SELECT * FROM tenants ORDER BY name")?
-        .query_map([], record)?
-        .collect()
+pub(super) fn all(session: &Session<'_>) -> Result<Vec<TenantRecord>, StoreError> {
+    session.all(query("SELECT * FROM tenants ORDER BY name"), record)
 }
 
-fn record(row: &Row<'_>) -> rusqlite::Result<TenantRecord> {
-    let quota = |rate: &str, burst: &str| -> rusqlite::Result<Option<Quota>> {
-        let (rate, burst): (Option<u32>, Option<u32>) = (row.get(rate)?, row.get(burst)?);
+fn record(row: &AnyRow) -> Result<TenantRecord, StoreError> {
+    let quota = |rate, burst| -> Result<Option<Quota>, StoreError> {
+        let (rate, burst) = (number(row, rate)?, number(row, burst)?);
         Ok(rate.zip(burst).map(|(per_second, burst)| Quota { per_second, burst }))
     };
     Ok(TenantRecord {
-        row: row.get("row")?,
-        name: row.get("name")?,
+        row: get(row, "row")?,
+        name: get(row, "name")?,
         settings: TenantSettings {
             default_format: word(row, "default_format")?,
             quotas: Quotas {
@@ -102,6 +90,6 @@ fn record(row: &Row<'_>) -> rusqlite::Result<TenantRecord> {
             },
             limit_status: limit_status(row)?.unwrap_or_default(),
         },
-        created: row.get("created")?,
+        created: get(row, "created")?,
     })
 }

@@ -7,7 +7,7 @@ use crate::{
     auth::scopes::{Access, Permission, ScopeNames},
     limit::{Quota, Quotas},
     tenants::{
-        fixture::{Fixture, NOW, keyring, origin, secret},
+        fixture::{Fixture, NOW, config, keyring, origin, secret},
         record::{Reach, Standing, TenantSettings, TokenTerms},
         secret::Vault,
     },
@@ -34,7 +34,10 @@ fn records_come_back_as_they_were_written() {
     };
     let limit_status = LimitStatus::Forbidden;
     let settings = TenantSettings { default_format: Format::Xml, quotas, limit_status };
+    let policies = r#"{"protected":{"mode":"shadow","items":["/virtual_machines/7"]}}"#;
     let terms = TokenTerms {
+        label: "billing".to_owned(),
+        policies: serde_json::from_str(policies).expect("policies"),
         scopes: ScopeNames {
             access: Access::ReadOnly,
             allow: vec!["vms".to_owned(), "disks".to_owned()],
@@ -69,9 +72,8 @@ fn records_come_back_as_they_were_written() {
 fn a_permission_that_nobody_knows_is_an_error() {
     let mut fixture = Fixture::new();
     fixture.add("acme", "a key");
-    let set = |words: &str| {
-        let update = "UPDATE tokens SET permissions = ?1";
-        fixture.store.connection.execute(update, [words]).expect("written");
+    let mut set = |words: &str| {
+        fixture.store.script(&format!("UPDATE tokens SET permissions = '{words}'"));
         fixture.store.records()
     };
     let tokens = set("explain").expect("read").tokens;
@@ -222,16 +224,17 @@ fn a_token_that_is_never_good_is_refused() {
 
 #[test]
 fn other_files_are_refused_by_name() {
-    let fixture = Fixture::new();
-    let folder = fixture.folder.path();
-    let refused = |name: &str| Store::open(&folder.join(name)).expect_err("refused").to_string();
+    let mut fixture = Fixture::new();
+    let folder = fixture.folder.path().to_owned();
+    let open = |name: &str| Store::open(&config(&folder.join(name)));
+    let refused = |name: &str| open(name).expect_err("refused").to_string();
     fs::write(folder.join("text.db"), "no database".repeat(100)).expect("written");
     assert!(refused("text.db").contains("text.db cannot be opened"));
     assert!(refused("nowhere/store.db").contains("cannot be created"));
-    let foreign = Connection::open(folder.join("foreign.db")).expect("a database");
-    foreign.execute_batch("CREATE TABLE t (x)").expect("a table");
+    let mut foreign = open("foreign.db").expect("a store");
+    foreign.script("PRAGMA application_id = 0; PRAGMA user_version = 0");
     assert!(refused("foreign.db").contains("not a store of Tollgate"));
     let later = schema::VERSION + 1;
-    fixture.store.connection.pragma_update(None, "user_version", later).expect("written");
+    fixture.store.script(&format!("PRAGMA user_version = {later}"));
     assert!(refused("store.db").contains(&format!("has version {later}, and this program knows")));
 }

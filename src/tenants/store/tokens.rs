@@ -1,15 +1,16 @@
 //! The tokens in the store.
 
 use ipnet::IpNet;
-use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use sqlx::{any::AnyRow, query};
 
-use super::{Edit, StoreError, limit_status, meaningless, member, word};
+use super::{Edit, Session, StoreError, get, limit_status, meaningless, member, word};
 use crate::{
     auth::{
         keyring::{KeyId, Mac},
         scopes::{PermissionSet, ScopeNames},
     },
-    tenants::record::{LimitStatus, Noun, TokenRecord, TokenTerms},
+    policy::document::PolicyDocument,
+    tenants::record::{Noun, TokenRecord, TokenTerms},
     vocabulary::Closed,
 };
 
@@ -59,39 +60,40 @@ impl Edit<'_> {
         {
             return Err(StoreError::NeverGood);
         }
-        let mut insert = self.transaction.prepare_cached(
+        let insert = query(
             "INSERT INTO tokens (id, tenant, credential, mac, key_id, access, allow, deny,
-                 addresses, not_before, expires, limit_status, adopted, created, permissions)
-             VALUES (:id, :tenant, :credential, :mac, :key_id, :access, :allow, :deny,
-                 :addresses, :not_before, :expires, :limit_status, :adopted, :created,
-                 :permissions)",
-        )?;
+                 addresses, not_before, expires, limit_status, adopted, created, permissions,
+                 label, policies, ordinal)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
+                 (SELECT coalesce(max(ordinal), 0) + 1 FROM tokens))",
+        );
         let addresses: Vec<String> = terms.addresses.iter().map(IpNet::to_string).collect();
         let permissions: Vec<&str> = terms.permissions.words().collect();
-        insert.execute(named_params! {
-            ":id": new.id,
-            ":tenant": tenant.row,
-            ":credential": credential.row,
-            ":mac": new.mac.as_bytes(),
-            ":key_id": new.key_id.as_str(),
-            ":access": terms.scopes.access.as_str(),
-            ":allow": terms.scopes.allow.join(" "),
-            ":deny": terms.scopes.deny.join(" "),
-            ":addresses": addresses.join(" "),
-            ":not_before": terms.not_before,
-            ":expires": terms.expires,
-            ":limit_status": terms.limit_status.map(LimitStatus::code),
-            ":adopted": new.adopted,
-            ":created": self.now,
-            ":permissions": permissions.join(" "),
-        })?;
-        Ok(())
+        let insert = insert
+            .bind(new.id)
+            .bind(tenant.row)
+            .bind(credential.row)
+            .bind(new.mac.as_bytes().to_vec())
+            .bind(new.key_id.as_str())
+            .bind(terms.scopes.access.as_str())
+            .bind(terms.scopes.allow.join(" "))
+            .bind(terms.scopes.deny.join(" "))
+            .bind(addresses.join(" "))
+            .bind(terms.not_before)
+            .bind(terms.expires)
+            .bind(terms.limit_status.map(|status| i64::from(status.code())))
+            .bind(i64::from(new.adopted))
+            .bind(self.now)
+            .bind(permissions.join(" "))
+            .bind(&*terms.label)
+            .bind(written(&terms.policies));
+        self.session.execute(insert).map(drop)
     }
 
     /// A token, revoked or not.
     pub fn require_token(&self, id: &str) -> Result<TokenRecord, StoreError> {
-        let mut select = self.transaction.prepare_cached("SELECT * FROM tokens WHERE id = ?1")?;
-        let found = select.query_row([id], record).optional()?;
+        let found =
+            self.session.first(query("SELECT * FROM tokens WHERE id = $1").bind(id), record)?;
         found.ok_or_else(|| StoreError::missing(Noun::Token, id))
     }
 
@@ -111,69 +113,77 @@ impl Edit<'_> {
         if let Some(taken) = self.token_by_mac(&successor.mac)? {
             return Err(StoreError::TokenTaken { id: taken.id });
         }
-        self.transaction.execute(
+        let insert = query(
             "INSERT INTO tokens (id, tenant, credential, mac, key_id, access, allow, deny,
-                 addresses, not_before, expires, limit_status, adopted, created, permissions)
-             SELECT :id, tenant, credential, :mac, :key_id, access, allow, deny,
-                 addresses, NULL, :expires, limit_status, 0, :created, permissions
-             FROM tokens WHERE id = :old",
-            named_params! {
-                ":id": successor.id,
-                ":mac": successor.mac.as_bytes(),
-                ":key_id": successor.key_id.as_str(),
-                ":expires": successor.expires.or(old.terms.expires),
-                ":created": self.now,
-                ":old": old.id,
-            },
-        )?;
+                 addresses, not_before, expires, limit_status, adopted, created, permissions,
+                 label, policies, ordinal)
+             SELECT $1, tenant, credential, $2, $3, access, allow, deny,
+                 addresses, NULL, $4, limit_status, 0, $5, permissions, label, policies,
+                 (SELECT max(ordinal) + 1 FROM tokens)
+             FROM tokens WHERE id = $6",
+        );
+        let insert = insert
+            .bind(successor.id)
+            .bind(successor.mac.as_bytes().to_vec())
+            .bind(successor.key_id.as_str())
+            .bind(successor.expires.or(old.terms.expires))
+            .bind(self.now)
+            .bind(&*old.id);
+        self.session.execute(insert)?;
         let ends = old.terms.expires.map_or(overlap_ends, |end| end.min(overlap_ends));
-        let update = "UPDATE tokens SET expires = ?2 WHERE id = ?1";
-        self.transaction.execute(update, (&old.id, ends))?;
+        let update = query("UPDATE tokens SET expires = $2 WHERE id = $1");
+        self.session.execute(update.bind(&*old.id).bind(ends))?;
         self.require_token(&old.id)
+    }
+
+    /// Replaces the policies of a token.
+    pub fn set_policies(&self, id: &str, policies: &PolicyDocument) -> Result<(), StoreError> {
+        let update = query("UPDATE tokens SET policies = $2 WHERE id = $1");
+        let changed = self.session.execute(update.bind(id).bind(written(policies)))?;
+        if changed == 0 { Err(StoreError::missing(Noun::Token, id)) } else { Ok(()) }
     }
 
     /// Revokes a token for good; false when it was revoked before.
     pub fn revoke_token(&self, id: &str) -> Result<bool, StoreError> {
-        let revoked = self
-            .transaction
-            .query_row("SELECT revoked FROM tokens WHERE id = ?1", [id], |row| {
-                row.get::<_, Option<i64>>("revoked")
-            })
-            .optional()?
-            .ok_or_else(|| StoreError::missing(Noun::Token, id))?;
+        let revoked = self.require_token(id)?.revoked;
         if revoked.is_none() {
-            let update = "UPDATE tokens SET revoked = ?2 WHERE id = ?1";
-            self.transaction.execute(update, (id, self.now))?;
+            let update = query("UPDATE tokens SET revoked = $2 WHERE id = $1");
+            self.session.execute(update.bind(id).bind(self.now))?;
         }
         Ok(revoked.is_none())
     }
 
     /// The token that a MAC belongs to, revoked or not.
     pub fn token_by_mac(&self, mac: &Mac) -> Result<Option<TokenRecord>, StoreError> {
-        let mut select = self.transaction.prepare_cached("SELECT * FROM tokens WHERE mac = ?1")?;
-        Ok(select.query_row([mac.as_bytes()], record).optional()?)
+        let select = query("SELECT * FROM tokens WHERE mac = $1").bind(mac.as_bytes().to_vec());
+        self.session.first(select, record)
     }
 }
 
-pub(super) fn all(connection: &Connection) -> rusqlite::Result<Vec<TokenRecord>> {
-    let mut select = connection.prepare_cached("SELECT * FROM tokens ORDER BY created, rowid")?;
-    select.query_map([], record)?.collect()
+pub(super) fn all(session: &Session<'_>) -> Result<Vec<TokenRecord>, StoreError> {
+    session.all(query("SELECT * FROM tokens ORDER BY ordinal"), record)
 }
 
-/// The ids of the tokens that use a row and are not revoked; `column` is one of ours.
-pub(super) fn live(
-    connection: &Connection,
-    column: &'static str,
+/// The ids of the tokens of a tenant that are not revoked.
+pub(super) fn live_of_tenant(session: &Session<'_>, row: i64) -> Result<Vec<String>, StoreError> {
+    let select = "SELECT id FROM tokens WHERE tenant = $1 AND revoked IS NULL ORDER BY ordinal";
+    session.all(query(select).bind(row), |row| get(row, "id"))
+}
+
+/// The ids of the tokens of a credential that are not revoked.
+pub(super) fn live_of_credential(
+    session: &Session<'_>,
     row: i64,
-) -> rusqlite::Result<Vec<String>> {
-    let select =
-        format!("SELECT id FROM tokens WHERE {column} = ?1 AND revoked IS NULL ORDER BY rowid");
-    connection.prepare(&select)?.query_map([row], |row| row.get(0))?.collect()
+) -> Result<Vec<String>, StoreError> {
+    let select = "SELECT id FROM tokens WHERE credential = $1 AND revoked IS NULL ORDER BY ordinal";
+    session.all(query(select).bind(row), |row| get(row, "id"))
 }
 
-fn record(row: &Row<'_>) -> rusqlite::Result<TokenRecord> {
-    let mac: Vec<u8> = row.get("mac")?;
+fn record(row: &AnyRow) -> Result<TokenRecord, StoreError> {
+    let mac: Vec<u8> = get(row, "mac")?;
+    let adopted: i64 = get(row, "adopted")?;
     let terms = TokenTerms {
+        label: get(row, "label")?,
         scopes: ScopeNames {
             access: word(row, "access")?,
             allow: names(row, "allow")?,
@@ -182,33 +192,45 @@ fn record(row: &Row<'_>) -> rusqlite::Result<TokenRecord> {
         addresses: names(row, "addresses")?
             .iter()
             .map(|text| text.parse().map_err(|_| meaningless("addresses", text)))
-            .collect::<rusqlite::Result<_>>()?,
-        not_before: row.get("not_before")?,
-        expires: row.get("expires")?,
+            .collect::<Result<_, _>>()?,
+        not_before: get(row, "not_before")?,
+        expires: get(row, "expires")?,
         limit_status: limit_status(row)?,
         permissions: permissions(row)?,
+        policies: policies(row)?,
     };
     Ok(TokenRecord {
-        id: row.get("id")?,
-        tenant: row.get("tenant")?,
-        credential: row.get("credential")?,
+        id: get(row, "id")?,
+        tenant: get(row, "tenant")?,
+        credential: get(row, "credential")?,
         mac: Mac::from_bytes(&mac).ok_or_else(|| meaningless("mac", ""))?,
-        key_id: row.get("key_id")?,
+        key_id: get(row, "key_id")?,
         terms,
-        adopted: row.get("adopted")?,
-        created: row.get("created")?,
-        revoked: row.get("revoked")?,
+        adopted: adopted != 0,
+        created: get(row, "created")?,
+        revoked: get(row, "revoked")?,
     })
 }
 
 /// An unknown one is no less an error than an unknown access: nobody can say what it gives.
-fn permissions(row: &Row<'_>) -> rusqlite::Result<PermissionSet> {
+fn permissions(row: &AnyRow) -> Result<PermissionSet, StoreError> {
     const COLUMN: &str = "permissions";
     let words = names(row, COLUMN)?;
     words.iter().map(|word| member(word).ok_or_else(|| meaningless(COLUMN, word))).collect()
 }
 
-fn names(row: &Row<'_>, column: &str) -> rusqlite::Result<Vec<String>> {
-    let text: String = row.get(column)?;
+/// What is not understood might have forbidden something.
+fn policies(row: &AnyRow) -> Result<PolicyDocument, StoreError> {
+    const COLUMN: &str = "policies";
+    let text: String = get(row, COLUMN)?;
+    serde_json::from_str(&text).map_err(|_| meaningless(COLUMN, &text))
+}
+
+fn written(policies: &PolicyDocument) -> String {
+    serde_json::to_string(policies).expect("strings and numbers always serialize")
+}
+
+fn names(row: &AnyRow, column: &'static str) -> Result<Vec<String>, StoreError> {
+    let text: String = get(row, column)?;
     Ok(text.split_ascii_whitespace().map(str::to_owned).collect())
 }

@@ -1,0 +1,217 @@
+//! A token's policies with what they have counted: what lives on when a snapshot is built anew.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use super::{
+    Mode, PolicyName,
+    cap::Cap,
+    document::{PolicyDocument, Rate},
+    policies::{Held, Policies, PolicyError, Window},
+    usage::{Monthly, Usage},
+};
+use crate::limit::{Limit, Limited, Quota};
+
+/// What one token may, and what it has used of it.
+#[derive(Debug, Default)]
+pub struct Allowance {
+    document: PolicyDocument,
+    policies: Policies,
+    creates: Option<Held<Cap>>,
+    deletes: Option<Held<Cap>>,
+    reads: Option<Held<Limit>>,
+    writes: Option<Held<Limit>>,
+    monthly: Option<Held<Monthly>>,
+    used: Arc<Used>,
+}
+
+/// What a token has used, whatever its policies are.
+#[derive(Debug, Default)]
+struct Used {
+    usage: Usage,
+    last: AtomicI64,
+}
+
+/// A policy of which nothing is left for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exhausted {
+    /// Which one.
+    pub policy: PolicyName,
+    /// What comes of it.
+    pub mode: Mode,
+    /// When there is more.
+    pub limited: Limited,
+}
+
+impl Allowance {
+    /// An allowance of which nothing is used.
+    pub fn new(document: PolicyDocument) -> Result<Self, PolicyError> {
+        let policies = Policies::compile(&document)?;
+        let cap = |held: Option<Held<Window>>| {
+            held.map(|Held { mode, rule }| Held {
+                mode,
+                rule: Cap::new(rule.at_most, rule.window_ms),
+            })
+        };
+        let limits = policies.limits();
+        let limit = |name, rate: Option<Rate>| {
+            let mode = limits.map(|held| held.mode).unwrap_or_default();
+            rate.map(|Rate { per_second, burst }| Held {
+                mode,
+                rule: Limit::new(name, Quota { per_second, burst }),
+            })
+        };
+        Ok(Self {
+            creates: cap(policies.creates()),
+            deletes: cap(policies.deletes()),
+            reads: limit("token-reads", limits.and_then(|held| held.rule.reads)),
+            writes: limit("token-writes", limits.and_then(|held| held.rule.writes)),
+            monthly: policies.monthly(),
+            used: Arc::default(),
+            policies,
+            document,
+        })
+    }
+
+    /// Other policies of the same token. What it has used in the month goes on; what is counted in
+    /// seconds and windows begins anew.
+    pub fn changed(&self, document: PolicyDocument) -> Result<Self, PolicyError> {
+        Ok(Self { used: Arc::clone(&self.used), ..Self::new(document)? })
+    }
+
+    /// What it was made of.
+    pub fn document(&self) -> &PolicyDocument {
+        &self.document
+    }
+
+    /// Whether nothing is judged, and nothing counted.
+    pub fn is_empty(&self) -> bool {
+        self.policies.is_empty()
+    }
+
+    /// What depends on the request alone.
+    pub fn policies(&self) -> &Policies {
+        &self.policies
+    }
+
+    /// The token's own limiter of reads or writes.
+    pub fn limit(&self, is_write: bool) -> Option<&Held<Limit>> {
+        if is_write { self.writes.as_ref() } else { self.reads.as_ref() }
+    }
+
+    /// Counts a request of the month under way; `now` is a Unix time.
+    pub fn count_in_month(&self, now: i64, is_write: bool) -> Result<(), Exhausted> {
+        let Some(Held { mode, rule }) = &self.monthly else { return Ok(()) };
+        let policy = if is_write { PolicyName::MonthlyWrites } else { PolicyName::MonthlyReads };
+        self.used.usage.count(now, is_write, rule.most(is_write)).map_err(|spent| {
+            let seconds = u64::try_from(spent.ends.saturating_sub(now)).unwrap_or(0);
+            let limited = Limited { retry_after: Duration::from_secs(seconds) };
+            Exhausted { policy, mode: *mode, limited }
+        })
+    }
+
+    /// Counts what is made or removed; `now` is in milliseconds of the process.
+    pub fn count_in_window(&self, policy: PolicyName, now: u64) -> Result<(), Exhausted> {
+        let cap = match policy {
+            PolicyName::Creates => &self.creates,
+            PolicyName::Deletes => &self.deletes,
+            PolicyName::Methods
+            | PolicyName::Paths
+            | PolicyName::Resources
+            | PolicyName::Protected
+            | PolicyName::Limits
+            | PolicyName::MonthlyReads
+            | PolicyName::MonthlyWrites => return Ok(()),
+        };
+        let Some(Held { mode, rule }) = cap else { return Ok(()) };
+        rule.take(now).map_err(|full| {
+            let limited = Limited { retry_after: Duration::from_millis(full.retry_after_ms) };
+            Exhausted { policy, mode: *mode, limited }
+        })
+    }
+
+    /// Notes that the token was used at a Unix time. Nothing is written more often than once a second,
+    /// so that many requests at once share what they only read.
+    pub fn touch(&self, now: i64) {
+        if self.used.last.load(Relaxed) < now {
+            self.used.last.store(now, Relaxed);
+        }
+    }
+
+    /// When the token was used last, as a Unix time; 0 for never.
+    pub fn last_used(&self) -> i64 {
+        self.used.last.load(Relaxed)
+    }
+
+    /// What was counted in the month.
+    pub fn usage(&self) -> &Usage {
+        &self.used.usage
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOVEMBER: i64 = 1_793_491_200;
+
+    fn allowance(text: &str) -> Allowance {
+        Allowance::new(serde_json::from_str(text).expect("a document")).expect("good policies")
+    }
+
+    #[test]
+    fn without_policies_nothing_is_counted() {
+        let none = allowance("{}");
+        assert!(none.is_empty() && none.limit(true).is_none());
+        for _ in 0..3 {
+            assert_eq!(none.count_in_month(NOVEMBER, true), Ok(()));
+            assert_eq!(none.count_in_window(PolicyName::Creates, 0), Ok(()));
+        }
+        assert_eq!(none.usage().snapshot().2, 0);
+    }
+
+    #[test]
+    fn what_is_used_up_says_until_when() {
+        let some = allowance(
+            r#"{"creates":{"at_most":1,"window_seconds":60},
+                "deletes":{"mode":"shadow","at_most":1,"window_seconds":60},
+                "monthly":{"writes":1}}"#,
+        );
+        assert_eq!(some.count_in_window(PolicyName::Creates, 1000), Ok(()));
+        let full = some.count_in_window(PolicyName::Creates, 2000).expect_err("full");
+        assert_eq!((full.mode, full.limited.retry_after), (Mode::Enforce, Duration::from_secs(59)));
+        assert_eq!(some.count_in_window(PolicyName::Deletes, 1000), Ok(()));
+        let full = some.count_in_window(PolicyName::Deletes, 1000).expect_err("full");
+        assert_eq!((full.policy, full.mode), (PolicyName::Deletes, Mode::Shadow));
+        assert_eq!(some.count_in_month(NOVEMBER, true), Ok(()));
+        let spent = some.count_in_month(NOVEMBER + 86_400, true).expect_err("spent");
+        assert_eq!(spent.limited.retry_after, Duration::from_secs(29 * 86_400));
+        assert_eq!(some.count_in_month(NOVEMBER, false), Ok(()));
+    }
+
+    #[test]
+    fn other_policies_forget_nothing_of_the_month() {
+        let before = allowance(r#"{"monthly":{"writes":1}}"#);
+        before.touch(7);
+        assert_eq!(before.count_in_month(NOVEMBER, true), Ok(()));
+        let document = serde_json::from_str(r#"{"monthly":{"writes":2}}"#).expect("a document");
+        let after = before.changed(document).expect("good policies");
+        assert_eq!((after.last_used(), after.usage().snapshot().2), (7, 1));
+        assert_eq!(after.count_in_month(NOVEMBER, true), Ok(()));
+        assert!(after.count_in_month(NOVEMBER, true).is_err());
+    }
+
+    #[test]
+    fn it_was_used_when_it_was_used_last() {
+        let some = allowance("{}");
+        for now in [5, 9, 7] {
+            some.touch(now);
+        }
+        assert_eq!(some.last_used(), 9);
+    }
+}

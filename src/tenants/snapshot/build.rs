@@ -1,0 +1,111 @@
+//! How a snapshot is built from records, with all of the one before that still holds.
+
+use std::sync::Arc;
+
+use super::{Credential, Grant, Snapshot, Surroundings, Tenant, WhyLeftOut};
+use crate::{
+    auth::keyring::Keyring,
+    limit::Limits,
+    policy::allowance::Allowance,
+    tenants::{
+        record::{CredentialRecord, TenantRecord, TokenRecord},
+        secret::{Vault, VaultRefusal},
+    },
+};
+
+pub(super) struct Builder<'a> {
+    pub(super) keyring: &'a Keyring,
+    pub(super) surroundings: &'a Surroundings,
+    pub(super) previous: &'a Snapshot,
+}
+
+impl Builder<'_> {
+    pub(super) fn credential(
+        &self,
+        record: &CredentialRecord,
+    ) -> Result<Arc<Credential>, VaultRefusal> {
+        let no_upstream = || VaultRefusal::NoUpstream(record.upstream.clone());
+        let origin = (self.surroundings.origin)(&record.upstream).ok_or_else(no_upstream)?;
+        let before = self.previous.credentials.get(&record.row).filter(|before| {
+            // What was learned under another reach must not be believed under this one.
+            let same = before.generation == record.generation && before.standing == record.standing;
+            same && before.origin == origin && *before.upstream == *record.upstream
+        });
+        if let Some(before) = before
+            && before.sealed == record.sealed
+            && before.name == record.name
+        {
+            return Ok(Arc::clone(before));
+        }
+        let vault = Vault { keyring: self.keyring, origin: &*self.surroundings.origin };
+        let secret = vault.open(record)?;
+        let partition = match before.filter(|before| before.secret == secret) {
+            Some(before) => Arc::clone(&before.partition),
+            None => {
+                let make = &self.surroundings.partition;
+                make(&record.upstream, &record.standing).ok_or_else(no_upstream)?
+            }
+        };
+        Ok(Arc::new(Credential {
+            name: record.name.clone(),
+            upstream: record.upstream.as_str().into(),
+            authorization: secret.authorization(),
+            partition,
+            generation: record.generation,
+            standing: record.standing.clone(),
+            origin,
+            sealed: record.sealed.clone(),
+            secret,
+        }))
+    }
+
+    pub(super) fn grant(
+        &self,
+        record: &TokenRecord,
+        built: &Snapshot,
+    ) -> Result<Grant, WhyLeftOut> {
+        if record.key_id != self.keyring.id().as_str() {
+            return Err(WhyLeftOut::OtherKey(record.key_id.clone()));
+        }
+        let credential = built.credentials.get(&record.credential).ok_or(WhyLeftOut::Credential)?;
+        let tenant = built.tenants.get(&record.tenant).ok_or(WhyLeftOut::Tenant)?;
+        let terms = &record.terms;
+        Ok(Grant {
+            token_id: record.id.clone(),
+            tenant: Arc::clone(tenant),
+            credential: Arc::clone(credential),
+            scopes: terms.scopes.resolve(&*self.surroundings.scope)?,
+            permissions: terms.permissions,
+            not_before: terms.not_before,
+            expires: terms.expires,
+            addresses: terms.addresses.clone(),
+            limit_status: terms.limit_status.unwrap_or(tenant.limit_status),
+            allowance: self.allowance(record)?,
+        })
+    }
+
+    /// What was counted goes on as long as the policies stay the same.
+    fn allowance(&self, record: &TokenRecord) -> Result<Arc<Allowance>, WhyLeftOut> {
+        let document = &record.terms.policies;
+        let before = self.previous.grants.get(&record.mac).map(|grant| &grant.allowance);
+        let made = match before {
+            Some(same) if same.document() == document => return Ok(Arc::clone(same)),
+            Some(before) => before.changed(document.clone()),
+            None => Allowance::new(document.clone()),
+        };
+        Ok(Arc::new(made?))
+    }
+}
+
+pub(super) fn tenant(record: &TenantRecord, previous: &Snapshot) -> Arc<Tenant> {
+    let settings = &record.settings;
+    let before = previous.tenants.get(&record.row).map(|before| &before.limits);
+    let same = before.filter(|limits| *limits.quotas() == settings.quotas);
+    let limits = same.map_or_else(|| Arc::new(Limits::new(settings.quotas.clone())), Arc::clone);
+    Arc::new(Tenant {
+        name: record.name.as_str().into(),
+        default_format: settings.default_format,
+        limits,
+        limit_status: settings.limit_status,
+    })
+}

@@ -1,0 +1,258 @@
+//! Where a store is: a file of SQLite's, or a database of PostgreSQL's.
+
+use std::{
+    fmt::{self, Write as _},
+    net::IpAddr,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::backend::Backend;
+use crate::settings::Setting;
+
+/// Where a store is. Its password is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Location {
+    /// A file of SQLite's.
+    File(PathBuf),
+    /// A database of PostgreSQL's.
+    Server(Server),
+}
+
+/// A database of PostgreSQL's, by its URL.
+#[derive(Clone)]
+pub struct Server {
+    url: SecretString,
+    /// The same with stars in place of the password.
+    shown: String,
+}
+
+/// Why a text is no location.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadLocation {
+    /// Nothing of ours has this scheme.
+    #[error("\"{0}\" is no scheme of a store; known are sqlite and postgres")]
+    Scheme(String),
+    /// A URL without its host or its database.
+    #[error("expected postgres://USER@HOST/DATABASE")]
+    Incomplete,
+    /// No file.
+    #[error("expected a path or postgres://USER@HOST/DATABASE, found nothing")]
+    Empty,
+}
+
+impl Location {
+    /// What can be asked there.
+    pub(super) fn backend(&self) -> Backend {
+        match self {
+            Self::File(_) => Backend::Sqlite,
+            Self::Server(_) => Backend::Postgres,
+        }
+    }
+
+    /// The URL by which it is opened.
+    pub(super) fn url(&self) -> SecretString {
+        match self {
+            Self::File(path) => format!("sqlite://{}?mode=rw", encoded(path)).into(),
+            Self::Server(server) => server.url.clone(),
+        }
+    }
+
+    /// The database, if it is one that announces its changes.
+    pub fn server(&self) -> Option<&Server> {
+        match self {
+            Self::File(_) => None,
+            Self::Server(server) => Some(server),
+        }
+    }
+}
+
+impl Server {
+    /// Takes a URL. To another host than this one the certificate is checked, unless the URL itself
+    /// says otherwise (`sslmode`).
+    fn new(url: &str) -> Result<Self, BadLocation> {
+        let (scheme, rest) = url.split_once("://").ok_or(BadLocation::Incomplete)?;
+        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, database) = place.split_once('/').ok_or(BadLocation::Incomplete)?;
+        let (user, host) = match authority.rsplit_once('@') {
+            Some((user, host)) => (Some(user), host),
+            None => (None, authority),
+        };
+        let by_parameter = query.split('&').any(|pair| pair.starts_with("host="));
+        if database.is_empty() || (host.is_empty() && !by_parameter) {
+            return Err(BadLocation::Incomplete);
+        }
+        let says = query.split('&').any(|pair| pair.starts_with("sslmode="));
+        let mut url = url.to_owned();
+        if !says && !host.is_empty() && !is_here(host) {
+            url.push_str(if query.is_empty() { "?" } else { "&" });
+            url.push_str("sslmode=verify-full");
+        }
+        let user = user.map(|user| match user.split_once(':') {
+            Some((name, _)) => format!("{name}:***@"),
+            None => format!("{user}@"),
+        });
+        let shown = format!("{scheme}://{}{host}/{database}", user.unwrap_or_default());
+        Ok(Self { url: url.into(), shown })
+    }
+
+    pub(super) fn url(&self) -> &str {
+        self.url.expose_secret()
+    }
+}
+
+impl PartialEq for Server {
+    fn eq(&self, other: &Self) -> bool {
+        self.url() == other.url()
+    }
+}
+
+impl Eq for Server {}
+
+impl FromStr for Location {
+    type Err = BadLocation;
+
+    fn from_str(text: &str) -> Result<Self, BadLocation> {
+        if text.is_empty() {
+            return Err(BadLocation::Empty);
+        }
+        match text.split_once("://").map(|(scheme, rest)| (scheme, rest.is_empty())) {
+            Some((_, true)) => Err(BadLocation::Empty),
+            Some(("postgres" | "postgresql", _)) => Server::new(text).map(Self::Server),
+            Some(("sqlite", _)) => Ok(Self::File(text["sqlite://".len()..].into())),
+            Some((scheme, _)) => Err(BadLocation::Scheme(scheme.to_owned())),
+            None => Ok(Self::File(text.into())),
+        }
+    }
+}
+
+impl<P: Into<PathBuf>> From<P> for Location {
+    fn from(path: P) -> Self {
+        Self::File(path.into())
+    }
+}
+
+impl Setting for Location {
+    fn from_toml(value: &toml::Value) -> Result<Self, String> {
+        let text = String::from_toml(value)?;
+        // What was found is not told: it may hold a password.
+        text.parse().map_err(|bad: BadLocation| bad.to_string())
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Server(server) => f.write_str(&server.shown),
+        }
+    }
+}
+
+impl fmt::Debug for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+fn is_here(host: &str) -> bool {
+    let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => host.split(':').next().unwrap_or(host),
+    };
+    // An encoded slash is the folder of a socket.
+    let socket = name.starts_with("%2F") || name.starts_with("%2f");
+    socket || name == "localhost" || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
+/// A path as it stands in a URL.
+fn encoded(path: &Path) -> String {
+    let mut text = String::new();
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' => {
+                text.push(char::from(*byte));
+            }
+            other => {
+                // Writing to memory does not fail.
+                let _ = write!(text, "%{other:02X}");
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(text: &str) -> Server {
+        let Ok(Location::Server(server)) = text.parse() else { panic!("{text} is no server") };
+        server
+    }
+
+    #[test]
+    fn a_password_is_never_shown() {
+        let location: Location =
+            "postgres://joe:geheim@db.example.com:5433/tollgate?password=geheim"
+                .parse()
+                .expect("good");
+        for shown in [location.to_string(), format!("{location:?}")] {
+            assert_eq!(shown, "postgres://joe:***@db.example.com:5433/tollgate");
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_checked_unless_the_url_says_otherwise() {
+        for (text, sent) in [
+            ("postgres://db.example.com/t", "?sslmode=verify-full"),
+            ("postgres://db.example.com/t?application_name=x", "&sslmode=verify-full"),
+            ("postgres://a:b@[2001:db8::1]:5432/t", "?sslmode=verify-full"),
+        ] {
+            assert_eq!(server(text).url(), format!("{text}{sent}"));
+        }
+        for text in [
+            "postgres://db.example.com/t?sslmode=disable",
+            "postgresql://joe@localhost:5432/t",
+            "postgres://127.0.0.1/t",
+            "postgres://[::1]:5432/t",
+            "postgres://%2Fvar%2Frun%2Fpostgresql/t",
+            "postgres:///t?host=/var/run/postgresql",
+        ] {
+            assert_eq!(server(text).url(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_no_location_is_refused() {
+        for (text, why) in [
+            ("", BadLocation::Empty),
+            ("sqlite://", BadLocation::Empty),
+            ("mysql://host/db", BadLocation::Scheme("mysql".to_owned())),
+            ("postgres://host", BadLocation::Incomplete),
+            ("postgres://host/", BadLocation::Incomplete),
+            ("postgres:///db", BadLocation::Incomplete),
+        ] {
+            assert_eq!(text.parse::<Location>().expect_err(text), why, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_path_survives_its_url() {
+        let Ok(Location::File(path)) = "sqlite:///var/lib/a b%.db".parse() else {
+            panic!("a file")
+        };
+        assert_eq!(path, Path::new("/var/lib/a b%.db"));
+        let url = Location::from(path).url();
+        assert_eq!(url.expose_secret(), "sqlite:///var/lib/a%20b%25.db?mode=rw");
+    }
+}

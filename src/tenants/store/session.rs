@@ -1,0 +1,213 @@
+//! The connection to the database, and one transaction on it.
+//!
+//! Commands and threads that may block ask the store, never the request path; so what is asked here
+//! is waited for in place, each statement within a bound. The connection lives in a runtime of its
+//! own, because a command has none.
+
+use std::{cell::RefCell, time::Duration};
+
+use secrecy::ExposeSecret;
+use sqlx::{
+    Any, AnyConnection, AssertSqlSafe, Connection as _, Executor as _, SqlSafeStr, Transaction,
+    any::{AnyArguments, AnyRow},
+    query::Query,
+};
+use tokio::runtime::{Builder, Handle, Runtime};
+
+use super::{StoreError, backend::Backend, location::Location};
+
+/// A statement with its parameters.
+pub(in crate::tenants) type Statement<'q> = Query<'q, Any, AnyArguments>;
+
+/// An open connection.
+pub(super) struct Link {
+    /// None only while it is dropped.
+    connection: Option<AnyConnection>,
+    /// Likewise.
+    runtime: Option<Runtime>,
+    backend: Backend,
+    patience: Duration,
+}
+
+/// A transaction; whoever drops it without a commit has changed nothing.
+pub(in crate::tenants) struct Session<'a> {
+    transaction: RefCell<Transaction<'a, Any>>,
+    runtime: &'a Runtime,
+    backend: Backend,
+    patience: Duration,
+}
+
+impl Link {
+    /// Connects; each wait ends after `patience`.
+    pub(super) fn open(location: &Location, patience: Duration) -> Result<Self, StoreError> {
+        sqlx::any::install_default_drivers();
+        let failed = |source| StoreError::Open { place: location.clone(), source };
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| failed(sqlx::Error::Io(error)))?;
+        let mut link = Self {
+            connection: None,
+            runtime: Some(runtime),
+            backend: location.backend(),
+            patience,
+        };
+        let (url, prelude) = (location.url(), link.backend.prelude());
+        let connected = link.wait(async {
+            let mut connection = AnyConnection::connect(url.expose_secret()).await?;
+            connection.execute(sqlx::raw_sql(prelude)).await?;
+            Ok(connection)
+        });
+        link.connection = Some(connected.map_err(|error| match error {
+            StoreError::Database(source) => failed(source),
+            other => other,
+        })?);
+        Ok(link)
+    }
+
+    /// What is asked.
+    pub(super) fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// Begins a transaction.
+    pub(super) fn begin(&mut self, statement: &'static str) -> Result<Session<'_>, StoreError> {
+        let Self { connection, runtime, backend, patience } = self;
+        let (backend, patience) = (*backend, *patience);
+        let (Some(connection), Some(runtime)) = (connection, runtime) else {
+            unreachable!("both are there until the link is dropped")
+        };
+        let transaction = wait(runtime, patience, connection.begin_with(statement))?;
+        Ok(Session { transaction: RefCell::new(transaction), runtime, backend, patience })
+    }
+
+    fn wait<T: Send>(
+        &self,
+        future: impl Future<Output = sqlx::Result<T>> + Send,
+    ) -> Result<T, StoreError> {
+        let Some(runtime) = &self.runtime else {
+            unreachable!("it is there until the link is dropped")
+        };
+        wait(runtime, self.patience, future)
+    }
+}
+
+impl Session<'_> {
+    /// What is asked.
+    pub(in crate::tenants) fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// How many rows a statement has changed.
+    pub(in crate::tenants) fn execute(&self, statement: Statement<'_>) -> Result<u64, StoreError> {
+        let mut transaction = self.transaction.borrow_mut();
+        let done = self.wait(statement.execute(&mut **transaction))?;
+        Ok(done.rows_affected())
+    }
+
+    /// The first row, if there is one.
+    pub(in crate::tenants) fn first<T>(
+        &self,
+        statement: Statement<'_>,
+        read: impl FnOnce(&AnyRow) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        let mut transaction = self.transaction.borrow_mut();
+        let row = self.wait(statement.fetch_optional(&mut **transaction))?;
+        row.as_ref().map(read).transpose()
+    }
+
+    /// All rows, read one by one: as rows they are many times as large as what is read from them.
+    pub(in crate::tenants) fn all<T: Send>(
+        &self,
+        statement: Statement<'_>,
+        read: impl Fn(&AnyRow) -> Result<T, StoreError> + Sync,
+    ) -> Result<Vec<T>, StoreError> {
+        use futures_util::TryStreamExt as _;
+        let mut transaction = self.transaction.borrow_mut();
+        let mut rows = statement.fetch(&mut **transaction);
+        let read_all = async {
+            let mut found = Vec::new();
+            while let Some(row) = rows.try_next().await? {
+                match read(&row) {
+                    Ok(one) => found.push(one),
+                    Err(error) => return Ok(Err(error)),
+                }
+            }
+            Ok(Ok(found))
+        };
+        self.wait(read_all)?
+    }
+
+    /// Statements without parameters.
+    pub(in crate::tenants) fn script(&self, text: impl SqlSafeStr) -> Result<(), StoreError> {
+        let mut transaction = self.transaction.borrow_mut();
+        self.wait(transaction.execute(sqlx::raw_sql(text))).map(drop)
+    }
+
+    /// Makes tables, which are written for SQLite.
+    pub(in crate::tenants) fn make_tables(&self, text: &str) -> Result<(), StoreError> {
+        // Ours, and no part of it is anybody's input.
+        self.script(AssertSqlSafe(self.backend.tables(text)))
+    }
+
+    /// Makes what was done last, or undoes it where it failed: the database would else hold the turn
+    /// of others until the connection is used again.
+    pub(in crate::tenants) fn end<T, E: From<StoreError>>(
+        self,
+        done: Result<T, E>,
+    ) -> Result<T, E> {
+        let Self { transaction, runtime, patience, .. } = self;
+        let transaction = transaction.into_inner();
+        match done {
+            Ok(done) => {
+                wait(runtime, patience, transaction.commit())?;
+                Ok(done)
+            }
+            Err(error) => {
+                // What has failed says more than that this failed, too.
+                let _ = wait(runtime, patience, transaction.rollback());
+                Err(error)
+            }
+        }
+    }
+
+    fn wait<T: Send>(
+        &self,
+        future: impl Future<Output = sqlx::Result<T>> + Send,
+    ) -> Result<T, StoreError> {
+        wait(self.runtime, self.patience, future)
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // The connection goes first, because it lives in the runtime; and the runtime may not wait
+        // for anything where it is dropped.
+        self.connection = None;
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").field("backend", &self.backend).finish_non_exhaustive()
+    }
+}
+
+fn wait<T: Send>(
+    runtime: &Runtime,
+    patience: Duration,
+    future: impl Future<Output = sqlx::Result<T>> + Send,
+) -> Result<T, StoreError> {
+    let bounded = async { tokio::time::timeout(patience, future).await };
+    let ended = if Handle::try_current().is_ok() {
+        // The thread belongs to another runtime, which does not let it wait for this one.
+        let waited = std::thread::scope(|scope| scope.spawn(|| runtime.block_on(bounded)).join());
+        waited.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    } else {
+        runtime.block_on(bounded)
+    };
+    Ok(ended.map_err(|_| StoreError::TimedOut { after: patience })??)
+}

@@ -1,0 +1,112 @@
+//! What is written down of the use of tokens, now and then, and never on the request path.
+//!
+//! A process counts for itself and adds what is new to what all processes have counted; then it goes
+//! on from the sum. So quotas of a month hold across restarts, and for several processes on one store
+//! up to what they count between two writes.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+
+use super::{
+    snapshot::{Grant, Snapshot},
+    store::{Store, StoreError, Use, Used},
+};
+use crate::policy::month::Month;
+
+/// What a process has written down so far.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    by_token: Mutex<HashMap<String, Mark>>,
+}
+
+/// What a process knows to be written of a token, by itself and by others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Mark {
+    last_used: i64,
+    month: Month,
+    reads: u64,
+    writes: u64,
+}
+
+/// The most tokens that are written in one transaction, so that no edit waits for long.
+const AT_ONCE: usize = 500;
+
+impl Written {
+    /// Writes down what is new, and hears what others have written.
+    pub(super) fn write(&self, snapshot: &Snapshot, store: &mut Store) -> Result<(), StoreError> {
+        let mut marks = self.by_token.lock().unwrap_or_else(PoisonError::into_inner);
+        let grants: HashMap<&str, &Grant> =
+            snapshot.grants().map(|grant| (&*grant.token_id, &**grant)).collect();
+        marks.retain(|token, _| grants.contains_key(&**token));
+        let now = grants.iter().map(|(token, grant)| (*token, Mark::of(grant)));
+        let is_new = |(token, now): &(&str, Mark)| {
+            now.last_used > 0 && marks.get(*token).is_none_or(|mark| mark.is_before(now))
+        };
+        let new: Vec<(&str, Mark)> = now.filter(is_new).collect();
+        for some in new.chunks(AT_ONCE) {
+            let uses: Vec<Use> = some
+                .iter()
+                .map(|(token, now)| {
+                    now.since(marks.get(*token).copied().unwrap_or_default(), token)
+                })
+                .collect();
+            store.add_uses(&uses)?;
+            marks.extend(some.iter().map(|(token, now)| ((*token).to_owned(), *now)));
+        }
+        if grants.values().any(|grant| grant.allowance.policies().monthly().is_some()) {
+            for (token, total) in store.counted()? {
+                if let Some(grant) = grants.get(&*token) {
+                    marks.entry(token).or_default().go_on_from(&total, grant)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Mark {
+    fn of(grant: &Grant) -> Self {
+        let (month, reads, writes) = grant.allowance.usage().snapshot();
+        Self { last_used: grant.allowance.last_used(), month, reads, writes }
+    }
+
+    fn is_before(&self, now: &Self) -> bool {
+        self.last_used < now.last_used || self.counts() < now.counts()
+    }
+
+    fn counts(&self) -> (Month, u64) {
+        (self.month, self.reads.saturating_add(self.writes))
+    }
+
+    /// What there is to add to what is written.
+    fn since(&self, written: Self, token: &str) -> Use {
+        let same = written.month == self.month;
+        let (reads, writes) = if same { (written.reads, written.writes) } else { (0, 0) };
+        let more =
+            |now: u64, then: u64| i64::try_from(now.saturating_sub(then)).unwrap_or(i64::MAX);
+        Use {
+            token: token.to_owned(),
+            last_used: self.last_used,
+            month: self.month,
+            reads: more(self.reads, reads),
+            writes: more(self.writes, writes),
+        }
+    }
+
+    /// Counts what others have written, too.
+    fn go_on_from(&mut self, total: &Used, grant: &Grant) -> Result<(), StoreError> {
+        let month = total.month()?;
+        if month < self.month {
+            return Ok(());
+        }
+        let count = |number: i64| u64::try_from(number).unwrap_or_default();
+        let (reads, writes) = (count(total.reads), count(total.writes));
+        let known = if month == self.month { (self.reads, self.writes) } else { (0, 0) };
+        let others = (reads.saturating_sub(known.0), writes.saturating_sub(known.1));
+        grant.allowance.usage().add(month, others.0, others.1);
+        *self = Self { month, reads, writes, ..*self };
+        Ok(())
+    }
+}
