@@ -12,6 +12,7 @@ use std::{
 use crate::{
     admin,
     api::routes::{OperatorRoute, RouteTable, class_named},
+    auditor,
     auth::{failures, token::Environment},
     cache::entry,
     explain, formats, gateway,
@@ -44,6 +45,8 @@ pub struct Config {
     pub watch: watch::Config,
     /// The samples of hits.
     pub sampler: sampler::Config,
+    /// The audit log.
+    pub audit: auditor::Config,
     /// What is learned of formats.
     pub formats: formats::Config,
     /// The store.
@@ -118,13 +121,14 @@ crate::section! {
     }
 }
 
-const SECTIONS: [&str; 15] = [
+const SECTIONS: [&str; 16] = [
     "server",
     "tls",
     "gateway",
     "cache",
     "watch",
     "sampler",
+    "audit",
     "formats",
     "tenants",
     "failed_tokens",
@@ -169,6 +173,7 @@ impl Config {
             cache: root.take_section("cache", &mut problems),
             watch: root.take_section("watch", &mut problems),
             sampler: root.take_section("sampler", &mut problems),
+            audit: root.take_section("audit", &mut problems),
             formats: root.take_section("formats", &mut problems),
             failed_tokens: root.take_section("failed_tokens", &mut problems),
             admin: root.take_section("admin", &mut problems),

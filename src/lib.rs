@@ -5,6 +5,8 @@
 pub mod accounts;
 pub mod admin;
 pub mod api;
+pub mod audit;
+pub mod auditor;
 pub mod auth;
 pub mod body;
 pub mod cache;

@@ -15,7 +15,7 @@ use self::{
     registrar::Registrar,
 };
 use crate::vocabulary::{
-    CacheOutcome, ConnectionEnd, Decision, Derived, Handshake, InvalidationCause, Limiter,
+    Audited, CacheOutcome, ConnectionEnd, Decision, Derived, Handshake, InvalidationCause, Limiter,
     PolicyMode, PolicyName, Protocol, Reload, Revalidation, RouteClass, Sampled, Settled, Success,
     Taken, UpstreamCause, UpstreamOutcome,
 };
@@ -79,6 +79,8 @@ pub struct Metrics {
     pub limiter: CounterGrid<Limiter, Decision>,
     /// `tollgate_policy_refusals_total` by policy and mode.
     pub policy_refusals: CounterGrid<PolicyName, PolicyMode>,
+    /// `tollgate_audit_events_total` by outcome.
+    pub audit_events: Counters<Audited>,
     /// `tollgate_unlisted_reads_total`.
     pub unlisted_reads: IntCounter,
     /// `tollgate_tls_handshakes_total` by outcome.
@@ -217,6 +219,11 @@ impl Metrics {
                 "policy_refusals_total",
                 "Requests that a token's policy refused, or would have in shadow, by policy and mode.",
                 ["policy", "mode"],
+            ),
+            audit_events: r.counters(
+                "audit_events_total",
+                "Events for the audit log, by what became of them.",
+                "outcome",
             ),
             unlisted_reads: r.counter(
                 "unlisted_reads_total",

@@ -2,32 +2,30 @@
 //!
 //! Listeners and the shutdown are arguments, so that a test brings a free port and its own signal.
 
+mod base;
 mod explanations;
 
-use std::{collections::HashMap, io, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::explanations::Explanations;
+use self::{base::Base, explanations::Explanations};
 use crate::{
     accounts::Accounts,
     admin::{self, Admin, AdminToken, Condition, Readiness},
     api::routes::{RouteError, RouteTable},
-    auth::{
-        failures::FailedTokens,
-        keyring::{self, Keyring, VaultError},
-    },
-    cache::{names::Names, partition::Commons, shelf::Shelf, touch::Settle},
+    auditor::{self, Pen},
+    auth::keyring::{Keyring, VaultError},
+    cache::{names::Names, partition::Commons, shelf::Shelf},
     clock::Clock,
     config::Config,
-    explain::Ring,
-    formats::Book,
     gateway::{Shared, request_path},
-    layers::{
-        authenticate::Gatekeeper, coalesce::Hangar, convert, invalidate::Rules, negotiate,
-        observe::Observer, upstream::Sites,
-    },
     metrics::Metrics,
     net::{
         server,
@@ -37,7 +35,7 @@ use crate::{
     purge,
     sampler::Sampler,
     site::Site,
-    telemetry::{AccessLog, AccessLogError},
+    telemetry::AccessLogError,
     tenants::{directory::Directory, snapshot::Surroundings, store::StoreError},
     watch::{self, Settler, Watches},
 };
@@ -54,6 +52,8 @@ pub struct Process {
     watches: Arc<Watches>,
     /// Ends all that goes on beside the requests.
     background: CancellationToken,
+    /// Writes the audit log, once it runs.
+    pen: Mutex<Option<Pen>>,
     admin_token: Option<Arc<AdminToken>>,
 }
 
@@ -127,7 +127,8 @@ impl Process {
         let tasks = TaskTracker::new();
         let settler = Arc::new(Settler(Arc::clone(&watches)));
         let base = Base { routes, clock, sites, directory, settler, tasks, metrics };
-        let shared = base.shared(&config)?;
+        let (auditor, pen) = auditor::new(&config.audit, &base.metrics);
+        let shared = base.shared(&config, auditor)?;
         let Base { directory, tasks, metrics, .. } = base;
         Ok(Self {
             config,
@@ -139,6 +140,7 @@ impl Process {
             tasks,
             watches,
             background,
+            pen: Mutex::new(Some(pen)),
             admin_token: None,
         })
     }
@@ -213,10 +215,19 @@ impl Process {
 
     fn watches(&self, shutdown: &CancellationToken) -> Vec<JoinHandle<()>> {
         let directory = Arc::clone(&self.directory).watch(shutdown.clone());
+        let pen = self.pen.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let audited = Arc::clone(&self.directory);
+        let audit_ends = shutdown.clone();
+        let audit = async move {
+            if let Some(pen) = pen {
+                pen.write(audited, audit_ends).await;
+            }
+        };
         let certificate = Arc::clone(&self.tls).watch(shutdown.clone());
         let housekeeping = housekeep(Arc::clone(&self.shared.sampler), shutdown.clone());
         vec![
             tokio::spawn(directory),
+            tokio::spawn(audit),
             tokio::spawn(Arc::clone(&self.watches).keep()),
             tokio::spawn(async move {
                 if let Err(error) = certificate.await {
@@ -241,102 +252,13 @@ impl Process {
             token: self.admin_token.clone(),
             purge: Arc::new(move |asked| purge::run(asked, &directory.snapshot(), &purged)),
             formats: Arc::clone(&self.shared.book),
+            auditor: Arc::clone(&self.shared.observer.auditor),
             softening: Arc::default(),
             explain: Arc::new(Explanations {
                 shared: self.shared.clone(),
                 directory: Arc::clone(&self.directory),
             }),
         }
-    }
-}
-
-/// What the layers' parts are made on.
-struct Base {
-    routes: Arc<RouteTable>,
-    clock: Clock,
-    sites: HashMap<String, Arc<Site>>,
-    directory: Arc<Directory>,
-    settler: Arc<dyn Settle>,
-    tasks: TaskTracker,
-    metrics: Arc<Metrics>,
-}
-
-fn conversion(config: &Config) -> convert::Rules {
-    convert::Rules::new(
-        config.formats.inflection(),
-        config.cache.max_entry.get(),
-        config.gateway.max_inspected_body.0,
-    )
-}
-
-impl Base {
-    fn negotiation(&self, config: &Config) -> negotiate::Rules {
-        negotiate::Rules {
-            routes: Arc::clone(&self.routes),
-            strict: config.gateway.strict_formats,
-            natives: config.natives(),
-        }
-    }
-
-    fn shared(&self, config: &Config) -> Result<Shared, StartError> {
-        let Self { routes, directory, settler, tasks, metrics, .. } = self;
-        let shelf = Arc::new(Shelf::new(
-            config.cache.clone(),
-            Arc::clone(routes),
-            self.clock,
-            Arc::clone(metrics),
-        ));
-        let book = Arc::new(Book::new(&config.formats, Arc::clone(routes)));
-        let hangar = Hangar::new(
-            Arc::clone(&shelf),
-            Arc::clone(settler),
-            tasks.clone(),
-            config.gateway.fetch_timeout,
-            Arc::clone(&book),
-        );
-        let sampler = Sampler::new(
-            config.sampler.clone(),
-            Arc::clone(&shelf),
-            tasks.clone(),
-            config.gateway.fetch_timeout,
-        );
-        Ok(Shared {
-            config: config.gateway.clone(),
-            seed: u64::from_ne_bytes(*keyring::random::<8>()?),
-            observer: Arc::new(Observer {
-                metrics: Arc::clone(metrics),
-                log: AccessLog::start(&config.access_log, metrics.access_log_dropped.clone())?,
-                decisions: Arc::new(Ring::new(config.explain.decisions)),
-                routes: Arc::clone(routes),
-            }),
-            gatekeeper: Arc::new(Gatekeeper {
-                directory: Arc::clone(directory),
-                failures: FailedTokens::new(&config.failed_tokens),
-                metrics: Arc::clone(metrics),
-            }),
-            rules: Arc::new(Rules {
-                routes: Arc::clone(routes),
-                settler: Arc::clone(settler),
-                metrics: Arc::clone(metrics),
-                tasks: tasks.clone(),
-            }),
-            negotiation: Arc::new(self.negotiation(config)),
-            conversion: Arc::new(conversion(config)),
-            hangar: Arc::new(hangar),
-            book,
-            sampler: Arc::new(sampler),
-            shelf,
-            sites: Arc::new(Sites {
-                by_name: self.sites.clone(),
-                directory: Arc::clone(directory),
-                routes: Arc::clone(routes),
-                public_url: config.gateway.public_url.clone(),
-                max_masked_token: config.gateway.max_masked_text.get(),
-                max_request_body: config.gateway.max_body.0,
-                metrics: Arc::clone(metrics),
-            }),
-            routes: Arc::clone(routes),
-        })
     }
 }
 

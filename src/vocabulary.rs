@@ -266,6 +266,18 @@ closed! {
 }
 
 closed! {
+    /// What became of an event for the audit log.
+    pub enum Audited {
+        /// It was written.
+        Written => "written",
+        /// There were too many in a second, and it was counted alone.
+        Counted => "counted",
+        /// It could not be written.
+        Lost => "lost",
+    }
+}
+
+closed! {
     /// What a limiter said.
     pub enum Decision {
         /// Go on.

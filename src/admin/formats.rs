@@ -13,7 +13,10 @@ use super::{
     Admin,
     access::{Denied, admit, json, refused},
 };
-use crate::formats::{ImportError, Shown};
+use crate::{
+    audit::event::Action,
+    formats::{ImportError, Shown},
+};
 
 /// What became of maps that were handed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +71,7 @@ async fn take(admin: &Admin, headers: &HeaderMap, body: Body) -> Result<Imported
     let body = Limited::new(body, BODY_MAX).collect().await.map_err(|_| Refusal::Body)?;
     let maps: Vec<Shown> = serde_json::from_slice(&body.to_bytes()).map_err(Refusal::Syntax)?;
     let taken = admin.formats.import(maps)?;
+    admin.auditor.done(Action::FormatsImport, &format!("{taken} maps"));
     tracing::info!(taken, "maps of formats were handed in");
     Ok(Imported { taken })
 }

@@ -12,7 +12,7 @@ use axum::{
 };
 use tokio::sync::Mutex;
 
-use crate::{formats::Book, metrics::Metrics, settings::Problems};
+use crate::{auditor::Auditor, formats::Book, metrics::Metrics, settings::Problems};
 
 pub mod access;
 pub mod explain;
@@ -65,6 +65,8 @@ pub struct Admin {
     pub explain: Explainer,
     /// The maps of formats.
     pub formats: Arc<Book>,
+    /// Takes what was done, for the audit log.
+    pub auditor: Arc<Auditor>,
     /// Held by the soft purge that runs.
     pub softening: Arc<Mutex<()>>,
 }

@@ -16,6 +16,7 @@ use super::{
     access::{Denied, admit, json, refused},
 };
 use crate::{
+    audit::event::Action,
     purge::{Purge, PurgeError, Purged, SelectorError, Selectors},
     vocabulary::InvalidationCause,
 };
@@ -87,6 +88,7 @@ fn run(admin: &Admin, purge: &Purge) -> Result<Purged, PurgeError> {
         if purge.is_soft() { InvalidationCause::SoftPurge } else { InvalidationCause::Purge };
     admin.metrics.invalidations.of(cause).inc();
     let families = purged.families.join(",");
+    admin.auditor.done(Action::Purge, if families.is_empty() { "all" } else { &families });
     let said = if purge.is_soft() { "marked stale" } else { "purged" };
     tracing::info!(credentials = purged.partitions, families, entries = purged.entries, "{said}");
     Ok(purged)

@@ -13,6 +13,7 @@ use tokio::{
 use super::*;
 use crate::{
     api::routes::RouteTable,
+    auditor,
     dry_run::{DryRun, DryRunError},
     explain::Explanation,
     purge::{PurgeError, Purged},
@@ -69,6 +70,7 @@ async fn start_with(config: Config, refresh: Refresh, token: Option<&str>) -> Se
         metrics: Arc::clone(&metrics),
         readiness: Arc::clone(&readiness),
         refresh,
+        auditor: Arc::new(auditor::new(&auditor::Config::default(), &metrics).0),
         token: token.map(Arc::new),
         purge: Arc::new(|purge| {
             if format!("{purge:?}").contains("none") {

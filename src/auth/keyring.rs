@@ -25,6 +25,7 @@ pub struct Keyring {
     mac: hmac::Key,
     vault: XChaCha20Poly1305,
     id: KeyId,
+    audit_seed: Zeroizing<[u8; 32]>,
 }
 
 /// A public fingerprint of a keyring.
@@ -122,12 +123,18 @@ impl Keyring {
         let mac = hmac::Key::new(hmac::HMAC_SHA256, &*expand(&root, b"token mac"));
         let vault = XChaCha20Poly1305::new((&*expand(&root, b"credential vault")).into());
         let id = expand(&root, b"key id")[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { mac, vault, id: KeyId(id) }
+        let audit_seed = expand(&root, b"audit signature");
+        Self { mac, vault, id: KeyId(id), audit_seed }
     }
 
     /// The id of these keys.
     pub fn id(&self) -> &KeyId {
         &self.id
+    }
+
+    /// The seed of the signatures of the audit log.
+    pub fn audit_seed(&self) -> &[u8; 32] {
+        &self.audit_seed
     }
 
     /// The MAC by which a token is known.

@@ -6,13 +6,14 @@ use std::{
 };
 
 use super::{
-    Cli, Command, CredentialCommand, Desk, UpstreamCommand, check, credential, explain,
+    Cli, Command, CredentialCommand, Desk, UpstreamCommand, audit, check, credential, explain,
     failure::Failure, formats, import, input::Input, master_key, output::Output, probe, purge,
     serve, tenant, token, upstream,
 };
 use crate::{
     admin::{self, AdminToken},
     api::routes::RouteTable,
+    audit::event::{Actor, ActorKind},
     auth::keyring::Keyring,
     config::Config,
     demo,
@@ -45,6 +46,7 @@ pub fn run(
         Command::Tenant(_)
         | Command::Credential(CredentialCommand::Stored(_))
         | Command::Token(_)
+        | Command::Audit(_)
         | Command::Import(_) => at_desk(cli, stdin, stdout),
     }
 }
@@ -61,6 +63,18 @@ pub(super) fn admin_token(config: &Config) -> Result<Option<AdminToken>, Failure
     Ok(AdminToken::find(&config.admin, variable.as_deref())?)
 }
 
+/// Who runs the command, by the name that the system has for them.
+fn operator() -> Actor {
+    let user = rustix::process::getuid().as_raw().to_string();
+    let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let named = accounts.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == user).then_some(name)
+    });
+    Actor::named(ActorKind::Operator, named.unwrap_or(&user))
+}
+
 /// Runs a command that edits the store.
 fn at_desk(cli: &Cli, stdin: &mut dyn BufRead, stdout: &mut dyn Write) -> Result<(), Failure> {
     let config = Config::load(&cli.config)?;
@@ -69,7 +83,7 @@ fn at_desk(cli: &Cli, stdin: &mut dyn BufRead, stdout: &mut dyn Write) -> Result
     let origin = |name: &str| config.upstreams.get(name).map(|u| u.origin.to_string());
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let desk = &mut Desk {
-        store: &mut Store::open(&config.tenants)?,
+        store: &mut Store::open(&config.tenants)?.audited(operator(), &keyring),
         vault: Vault { keyring: &keyring, origin: &origin },
         scope: &|name| routes.scope_bit(name),
         environment: &config.environment,
@@ -82,6 +96,7 @@ fn at_desk(cli: &Cli, stdin: &mut dyn BufRead, stdout: &mut dyn Write) -> Result
         Command::Credential(CredentialCommand::Stored(command)) => credential::run(command, desk),
         Command::Token(command) => token::run(command, desk),
         Command::Import(args) => import::run(args, desk),
+        Command::Audit(command) => audit::run(command, desk),
         Command::Serve
         | Command::Check
         | Command::Demo

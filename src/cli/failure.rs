@@ -5,6 +5,7 @@ use std::{fmt::Write, io, net::SocketAddr, path::PathBuf};
 use super::{exit::Exit, remote::AskError};
 use crate::{
     admin::token::AdminTokenError,
+    audit::verify::Broken,
     auth::{keyring::VaultError, scopes::UnknownName},
     config::ConfigError,
     error_chain::error_chain,
@@ -68,6 +69,12 @@ pub enum Failure {
         "nothing to change: give at least one of --default-format, --reads, --writes, --upstream-reads, --limit-status"
     )]
     NothingToSet,
+    /// The audit log is not what was written.
+    #[error("the audit log is broken: {0}")]
+    Broken(#[from] Broken),
+    /// An event of the audit log that is none.
+    #[error("event {0} of the audit log is no JSON; `tollgate audit verify` says more")]
+    NoEvent(u64),
     /// Policies that make no sense.
     #[error(transparent)]
     Policy(#[from] PolicyError),
@@ -180,7 +187,7 @@ impl Failure {
                 if upstreams_alone { Exit::Config } else { Exit::Data }
             }
             Self::BadSecret(_) | Self::SecretTooLong(_) | Self::NotDone(_) => Exit::Data,
-            Self::PolicyFile { .. } => Exit::Data,
+            Self::PolicyFile { .. } | Self::Broken(_) | Self::NoEvent(_) => Exit::Data,
             Self::Scope(_)
             | Self::Policy(_)
             | Self::NoSuchPolicy(_)

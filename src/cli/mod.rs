@@ -13,6 +13,7 @@ use crate::{
     tenants::{secret::Vault, store::Store},
 };
 
+pub mod audit;
 pub mod check;
 pub mod credential;
 pub mod dispatch;
@@ -88,6 +89,9 @@ pub enum Command {
     /// What a running server has learned of the formats of routes
     #[command(subcommand)]
     Formats(formats::FormatsCommand),
+    /// The audit log: who did what
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Make a file with a new master key
     MasterKey(master_key::MasterKeyArgs),
     /// Serve a simulated panel with tenants of its own; needs no configuration

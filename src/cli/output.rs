@@ -52,7 +52,8 @@ impl<'a> Output<'a> {
         self.table(&rows)
     }
 
-    fn document<T: Serialize>(&mut self, value: &T) -> Result<(), Failure> {
+    /// A document in a line of its own, for programs.
+    pub fn document<T: Serialize>(&mut self, value: &T) -> Result<(), Failure> {
         serde_json::to_writer(&mut *self.writer, value)
             .map_err(io::Error::from)
             .map_err(Failure::Output)?;

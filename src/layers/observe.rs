@@ -18,6 +18,7 @@ use tower::{Layer, Service, layer::layer_fn};
 use super::{Answer, always_ready};
 use crate::{
     api::routes::RouteTable,
+    auditor::Auditor,
     auth::scopes::Permission,
     call::Traced,
     explain::{self, Decision, Ring},
@@ -43,6 +44,8 @@ pub struct Observer {
     pub decisions: Arc<Ring>,
     /// The routes, for their templates.
     pub routes: Arc<RouteTable>,
+    /// Takes what was refused, for the audit log.
+    pub auditor: Arc<Auditor>,
 }
 
 pin_project! {
@@ -146,6 +149,9 @@ impl Observer {
             bytes,
             duration,
         });
+        if record.rejection.get().is_some() || record.policy.get().is_some() {
+            self.auditor.request(record, status, &self.routes);
+        }
         self.decisions.push(|| Decision::new(record, status, duration));
     }
 }

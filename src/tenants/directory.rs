@@ -15,10 +15,15 @@ use super::{
     Config,
     record::Records,
     snapshot::{Grant, Snapshot, Surroundings},
-    store::{Store, StoreError, announcements::Announcements},
+    store::{
+        Store, StoreError,
+        announcements::Announcements,
+        audit::{PruneError, Pruned},
+    },
     uses::Written,
 };
 use crate::{
+    audit::event::{Actor, ActorKind, Event},
     auth::keyring::{Keyring, Mac},
     cache::cause::Cause,
     error_chain::error_chain,
@@ -58,7 +63,7 @@ impl Directory {
         surroundings: Surroundings,
         metrics: Arc<Metrics>,
     ) -> Result<Self, StoreError> {
-        let store = Some(Store::open(config)?);
+        let store = Some(open(config, &keyring)?);
         let directory = Self {
             current: ArcSwap::default(),
             keyring,
@@ -178,12 +183,29 @@ impl Directory {
     ) -> Result<Option<(i64, Records)>, StoreError> {
         let store = match store {
             Some(store) => store,
-            None => store.insert(Store::open(&self.config)?),
+            None => store.insert(open(&self.config, &self.keyring)?),
         };
         if unless_seen && *seen == Some(store.revision()?) {
             return Ok(None);
         }
         store.read().map(Some)
+    }
+
+    /// Appends to the audit log what the server has seen.
+    pub fn append_audit(&self, events: &[(i64, Event)]) -> Result<(), StoreError> {
+        let mut reader = self.reader();
+        let store = match &mut reader.store {
+            Some(store) => store,
+            none => none.insert(open(&self.config, &self.keyring)?),
+        };
+        store.append_audit(events)
+    }
+
+    /// Deletes what is older than a Unix time from the audit log.
+    pub fn prune_audit(&self, before: i64, now: i64) -> Result<Pruned, PruneError> {
+        let mut reader = self.reader();
+        let Some(store) = &mut reader.store else { return Ok(Pruned::default()) };
+        store.prune_audit(before, now)
     }
 
     fn put_in_force(&self, records: &Records) {
@@ -212,6 +234,10 @@ impl Directory {
         // Whoever panicked left the reader whole: it only ever marks what was read.
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn open(config: &Config, keyring: &Keyring) -> Result<Store, StoreError> {
+    Ok(Store::open(config)?.audited(Actor::unnamed(ActorKind::Server), keyring))
 }
 
 #[cfg(test)]

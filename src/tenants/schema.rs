@@ -8,7 +8,7 @@ use sqlx::query;
 use super::store::{Session, StoreError, backend::Backend, get};
 
 /// The version of the tables below; a store of a later one is refused.
-pub(super) const VERSION: i64 = 5;
+pub(super) const VERSION: i64 = 6;
 
 /// Marks the file as a store of Tollgate: "TGts".
 pub(super) const APPLICATION: i64 = 0x5447_7473;
@@ -72,6 +72,22 @@ CREATE INDEX tokens_of_credential ON tokens (credential);
 CREATE INDEX tokens_in_order ON tokens (ordinal);
 CREATE TABLE store (version INTEGER NOT NULL, revision INTEGER NOT NULL) STRICT;
 INSERT INTO store (version, revision) VALUES (0, 0);
+CREATE TABLE audit (
+    sequence INTEGER PRIMARY KEY,
+    time INTEGER NOT NULL,
+    event TEXT NOT NULL,
+    previous TEXT NOT NULL,
+    hash TEXT NOT NULL
+) STRICT;
+CREATE TABLE audit_heads (
+    kind TEXT NOT NULL CHECK (kind IN ('head', 'checkpoint')),
+    sequence INTEGER NOT NULL,
+    hash TEXT NOT NULL,
+    time INTEGER NOT NULL,
+    signature BLOB NOT NULL
+) STRICT;
+CREATE TABLE audit_tail (sequence INTEGER NOT NULL, hash TEXT NOT NULL) STRICT;
+INSERT INTO audit_tail (sequence, hash) VALUES (0, '');
 ";
 
 /// What makes the tables of a version, from the first on, those of the next.
@@ -99,6 +115,24 @@ CREATE TABLE uses (
     reads INTEGER NOT NULL,
     writes INTEGER NOT NULL
 ) STRICT;
+",
+    "
+CREATE TABLE audit (
+    sequence INTEGER PRIMARY KEY,
+    time INTEGER NOT NULL,
+    event TEXT NOT NULL,
+    previous TEXT NOT NULL,
+    hash TEXT NOT NULL
+) STRICT;
+CREATE TABLE audit_heads (
+    kind TEXT NOT NULL CHECK (kind IN ('head', 'checkpoint')),
+    sequence INTEGER NOT NULL,
+    hash TEXT NOT NULL,
+    time INTEGER NOT NULL,
+    signature BLOB NOT NULL
+) STRICT;
+CREATE TABLE audit_tail (sequence INTEGER NOT NULL, hash TEXT NOT NULL) STRICT;
+INSERT INTO audit_tail (sequence, hash) VALUES (0, '');
 ",
 ];
 

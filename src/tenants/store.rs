@@ -23,6 +23,7 @@ use super::{
 use crate::vocabulary::Closed;
 
 pub mod announcements;
+pub mod audit;
 mod credentials;
 pub mod location;
 mod session;
@@ -45,12 +46,14 @@ pub use uses::{Use, Used};
 #[derive(Debug)]
 pub struct Store {
     link: Link,
+    scribe: audit::Scribe,
 }
 
 /// One transaction that changes the store, whole or not at all.
 pub struct Edit<'a> {
     session: Session<'a>,
     now: i64,
+    deeds: audit::Deeds,
 }
 
 /// Why the store could not be read or changed.
@@ -203,7 +206,7 @@ impl Store {
             make_file(path)?;
         }
         let link = Link::open(&config.store, config.store_timeout)?;
-        let mut store = Self { link };
+        let mut store = Self { link, scribe: audit::Scribe::nobody() };
         store.require_schema(&config.store)?;
         Ok(store)
     }
@@ -215,10 +218,12 @@ impl Store {
         change: impl FnOnce(&Edit<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let backend = self.link.backend();
-        let edit = Edit { session: self.link.begin(backend.begin_write())?, now };
+        let session = self.link.begin(backend.begin_write())?;
+        let edit = Edit { session, now, deeds: audit::Deeds::default() };
         let change = || {
             edit.session.execute(query("UPDATE store SET revision = revision + 1"))?;
             let changed = change(&edit)?;
+            audit::append_deeds(&edit.session, &self.scribe, edit.deeds.take(), now)?;
             backend.announce().map_or(Ok(()), |announce| edit.session.script(announce))?;
             Ok(changed)
         };

@@ -6,6 +6,7 @@ use super::{
     ACCOUNT_MAX, Edit, Session, StoreError, get, require_name, tokens, word, word_or_none,
 };
 use crate::{
+    audit::event::Action,
     tenants::{
         record::{CredentialRecord, Noun, Reach, Standing},
         secret::{UpstreamSecret, Vault},
@@ -45,6 +46,7 @@ impl Edit<'_> {
         let row = self.require_credential(name)?.row;
         // The secret is bound to the row, so the row comes first.
         self.put_secret(vault, row, name, upstream, secret)?;
+        self.did(Action::CredentialAdd, name);
         Ok(row)
     }
 
@@ -60,6 +62,7 @@ impl Edit<'_> {
         let update = query("UPDATE credentials SET kind = $2, generation = $3 WHERE row = $1");
         let update = update.bind(row).bind(secret.kind().as_str()).bind(generation + 1);
         self.session.execute(update)?;
+        self.did(Action::CredentialRotate, name);
         Ok(generation + 1)
     }
 
@@ -70,7 +73,11 @@ impl Edit<'_> {
         let update = query("UPDATE credentials SET reach = $2, account = $3 WHERE name = $1");
         let update = update.bind(name).bind(reach.map(Reach::as_str)).bind(account.as_deref());
         let changed = self.session.execute(update)?;
-        if changed == 0 { Err(StoreError::missing(Noun::Credential, name)) } else { Ok(()) }
+        if changed == 0 {
+            return Err(StoreError::missing(Noun::Credential, name));
+        }
+        self.did(Action::CredentialSet, name);
+        Ok(())
     }
 
     /// Removes a credential that no token uses; its revoked tokens go with it.
@@ -85,6 +92,7 @@ impl Edit<'_> {
         self.session.execute(delete.bind(credential.row))?;
         let delete = query("DELETE FROM credentials WHERE row = $1");
         self.session.execute(delete.bind(credential.row))?;
+        self.did(Action::CredentialRemove, name);
         Ok(())
     }
 

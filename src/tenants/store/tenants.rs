@@ -4,6 +4,7 @@ use sqlx::{any::AnyRow, query};
 
 use super::{Edit, Session, StoreError, get, limit_status, number, require_name, tokens, word};
 use crate::{
+    audit::event::Action,
     limit::{Quota, Quotas},
     tenants::record::{Noun, TenantRecord, TenantSettings},
     vocabulary::Closed,
@@ -21,12 +22,19 @@ impl Edit<'_> {
              VALUES ($1, 'json', 429, $2)",
         );
         self.session.execute(insert.bind(name).bind(self.now))?;
-        self.set_tenant(name, settings)?;
+        self.put_settings(name, settings)?;
+        self.did(Action::TenantAdd, name);
         Ok(self.require_tenant(name)?.row)
     }
 
     /// Replaces what an operator decides for a tenant.
     pub fn set_tenant(&self, name: &str, settings: &TenantSettings) -> Result<(), StoreError> {
+        self.put_settings(name, settings)?;
+        self.did(Action::TenantSet, name);
+        Ok(())
+    }
+
+    fn put_settings(&self, name: &str, settings: &TenantSettings) -> Result<(), StoreError> {
         let Quotas { reads, writes, upstream_reads } = settings.quotas;
         let update = query(
             "UPDATE tenants SET default_format = $2, reads_per_second = $3, reads_burst = $4,
@@ -55,6 +63,7 @@ impl Edit<'_> {
         let delete = query("DELETE FROM tokens WHERE tenant = $1");
         self.session.execute(delete.bind(tenant.row))?;
         self.session.execute(query("DELETE FROM tenants WHERE row = $1").bind(tenant.row))?;
+        self.did(Action::TenantRemove, name);
         Ok(())
     }
 

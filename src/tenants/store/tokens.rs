@@ -5,6 +5,7 @@ use sqlx::{any::AnyRow, query};
 
 use super::{Edit, Session, StoreError, get, limit_status, meaningless, member, word};
 use crate::{
+    audit::event::Action,
     auth::{
         keyring::{KeyId, Mac},
         scopes::{PermissionSet, ScopeNames},
@@ -87,7 +88,9 @@ impl Edit<'_> {
             .bind(permissions.join(" "))
             .bind(&*terms.label)
             .bind(written(&terms.policies));
-        self.session.execute(insert).map(drop)
+        self.session.execute(insert)?;
+        self.did(Action::TokenCreate, new.id);
+        Ok(())
     }
 
     /// A token, revoked or not.
@@ -133,6 +136,8 @@ impl Edit<'_> {
         let ends = old.terms.expires.map_or(overlap_ends, |end| end.min(overlap_ends));
         let update = query("UPDATE tokens SET expires = $2 WHERE id = $1");
         self.session.execute(update.bind(&*old.id).bind(ends))?;
+        self.did(Action::TokenRotate, &old.id);
+        self.did(Action::TokenCreate, successor.id);
         self.require_token(&old.id)
     }
 
@@ -140,7 +145,11 @@ impl Edit<'_> {
     pub fn set_policies(&self, id: &str, policies: &PolicyDocument) -> Result<(), StoreError> {
         let update = query("UPDATE tokens SET policies = $2 WHERE id = $1");
         let changed = self.session.execute(update.bind(id).bind(written(policies)))?;
-        if changed == 0 { Err(StoreError::missing(Noun::Token, id)) } else { Ok(()) }
+        if changed == 0 {
+            return Err(StoreError::missing(Noun::Token, id));
+        }
+        self.did(Action::TokenSet, id);
+        Ok(())
     }
 
     /// Revokes a token for good; false when it was revoked before.
@@ -149,6 +158,7 @@ impl Edit<'_> {
         if revoked.is_none() {
             let update = query("UPDATE tokens SET revoked = $2 WHERE id = $1");
             self.session.execute(update.bind(id).bind(self.now))?;
+            self.did(Action::TokenRevoke, id);
         }
         Ok(revoked.is_none())
     }

@@ -1,0 +1,208 @@
+//! What a running server has to say in the audit log: refused requests, and what is done to it through
+//! the admin listener.
+//!
+//! The request path only puts an event into a bounded queue; a task writes what has come. A flood of
+//! refusals is counted, and of each second only so many are written, so that nobody can fill the store
+//! by being refused. What cannot be written waits, within the bound of the queue.
+
+use std::{sync::Arc, time::Duration};
+
+use http::StatusCode;
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    api::routes::RouteTable,
+    audit::event::{Action, Actor, ActorKind, Decision, Event},
+    clock::unix,
+    error_chain::error_chain,
+    limit::{Limit, Quota},
+    metrics::Metrics,
+    record::Record,
+    tenants::directory::Directory,
+    vocabulary::{Audited, Closed as _},
+};
+
+crate::section! {
+    /// The audit log, which is in the store.
+    pub struct Config {
+        /// How many refused requests are written in a second; further ones are counted in
+        /// `tollgate_audit_events_total` alone.
+        pub requests_per_second: u32 = 10,
+        /// How many events wait to be written; what comes when it is full is lost, and counted.
+        pub queue: usize = 4096,
+        /// How long an event waits at most for others to be written with it.
+        pub interval: Duration = Duration::from_secs(1),
+        /// What is older is deleted, and a signature says up to where.
+        pub retention: Duration = Duration::from_secs(400 * 86_400),
+    }
+}
+
+/// Takes events.
+pub struct Auditor {
+    events: mpsc::Sender<(i64, Event)>,
+    requests: Limit,
+    metrics: Arc<Metrics>,
+}
+
+/// Writes them.
+pub struct Pen {
+    events: mpsc::Receiver<(i64, Event)>,
+    config: Config,
+    metrics: Arc<Metrics>,
+}
+
+/// How often what is too old is looked for.
+const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+
+/// A challenge is no refusal: some clients wait for it.
+const CHALLENGE: &str = "no_credentials";
+
+/// Who takes events, and who writes them.
+pub fn new(config: &Config, metrics: &Arc<Metrics>) -> (Auditor, Pen) {
+    let (sender, receiver) = mpsc::channel(config.queue.max(1));
+    let rate = config.requests_per_second.max(1);
+    let auditor = Auditor {
+        events: sender,
+        requests: Limit::new("audit", Quota { per_second: rate, burst: rate }),
+        metrics: Arc::clone(metrics),
+    };
+    let pen = Pen { events: receiver, config: config.clone(), metrics: Arc::clone(metrics) };
+    (auditor, pen)
+}
+
+impl Auditor {
+    /// Notes a request that was refused for what its caller may, or would have been.
+    pub fn request(&self, record: &Record, status: StatusCode, routes: &RouteTable) {
+        let policy = record.policy.get();
+        let (decision, reason) = match (record.rejection.get(), policy) {
+            (Some(code), _) if denies(status) && *code != CHALLENGE => (Decision::Refused, *code),
+            (None, Some(policy)) => (Decision::Shadowed, policy.as_str()),
+            (Some(_) | None, _) => return,
+        };
+        if self.requests.check().is_err() {
+            self.metrics.audit_events.of(Audited::Counted).inc();
+            return;
+        }
+        let actor = match record.grant.get() {
+            Some(grant) => Actor::named(ActorKind::Token, &grant.token_id),
+            None => Actor::unnamed(ActorKind::Token),
+        };
+        let route = record.route.get().map(|id| routes.route(id).template.as_ref().into());
+        self.put(Event {
+            object: policy.map(|policy| policy.as_str().into()),
+            reason: Some(reason.into()),
+            from: Some(record.client),
+            request_id: Some(record.id.as_str().into()),
+            method: Some(record.method.as_str().into()),
+            route,
+            ..Event::new(actor, Action::Request, decision)
+        });
+    }
+
+    /// Notes what was done through the admin listener.
+    pub fn done(&self, action: Action, object: &str) {
+        let actor = Actor::unnamed(ActorKind::AdminToken);
+        let done = Event::new(actor, action, Decision::Done);
+        self.put(Event { object: Some(object.into()), ..done });
+    }
+
+    fn put(&self, event: Event) {
+        let now = unix(std::time::SystemTime::now());
+        match self.events.try_send((now, event)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_) | TrySendError::Closed(_)) => {
+                self.metrics.audit_events.of(Audited::Lost).inc();
+            }
+        }
+    }
+}
+
+impl Pen {
+    /// Writes what comes until the shutdown, and then what is left.
+    pub async fn write(mut self, directory: Arc<Directory>, shutdown: CancellationToken) {
+        let mut waiting = Vec::new();
+        let mut prune = tokio::time::interval(PRUNE_EVERY);
+        loop {
+            let room = self.config.queue.max(1).saturating_sub(waiting.len());
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                _ = prune.tick() => self.prune(&directory).await,
+                // What came is looked at only while there is room for more of it.
+                count = self.events.recv_many(&mut waiting, room), if room > 0 => {
+                    if count == 0 {
+                        break;
+                    }
+                    tokio::time::sleep(self.config.interval).await;
+                    self.take(&mut waiting);
+                    self.flush(&directory, &mut waiting).await;
+                }
+                () = tokio::time::sleep(self.config.interval), if !waiting.is_empty() => {
+                    self.flush(&directory, &mut waiting).await;
+                }
+            }
+        }
+        self.events.close();
+        self.take(&mut waiting);
+        self.flush(&directory, &mut waiting).await;
+        let lost = u64::try_from(waiting.len()).unwrap_or(u64::MAX);
+        self.metrics.audit_events.of(Audited::Lost).inc_by(lost);
+    }
+
+    /// What else has come by now.
+    fn take(&mut self, waiting: &mut Vec<(i64, Event)>) {
+        while waiting.len() < self.config.queue
+            && let Ok(event) = self.events.try_recv()
+        {
+            waiting.push(event);
+        }
+    }
+
+    /// Writes what waits; on an error it goes on waiting.
+    async fn flush(&self, directory: &Arc<Directory>, waiting: &mut Vec<(i64, Event)>) {
+        if waiting.is_empty() {
+            return;
+        }
+        let (directory, events) = (Arc::clone(directory), std::mem::take(waiting));
+        let written = tokio::task::spawn_blocking(move || {
+            let written = directory.append_audit(&events);
+            (written, events)
+        });
+        let Ok((written, events)) = written.await else { return };
+        match written {
+            Ok(()) => {
+                let count = u64::try_from(events.len()).unwrap_or(u64::MAX);
+                self.metrics.audit_events.of(Audited::Written).inc_by(count);
+            }
+            Err(error) => {
+                tracing::warn!(reason = error_chain(&error), "the audit log was not written");
+                *waiting = events;
+            }
+        }
+    }
+
+    async fn prune(&self, directory: &Arc<Directory>) {
+        let retention = i64::try_from(self.config.retention.as_secs()).unwrap_or(i64::MAX);
+        let now = unix(std::time::SystemTime::now());
+        let directory = Arc::clone(directory);
+        let pruned = tokio::task::spawn_blocking(move || {
+            directory.prune_audit(now.saturating_sub(retention), now)
+        });
+        match pruned.await {
+            Ok(Ok(pruned)) if pruned.links > 0 => {
+                tracing::info!(links = pruned.links, "old links of the audit log were deleted");
+            }
+            Ok(Ok(_)) | Err(_) => {}
+            Ok(Err(error)) => {
+                tracing::error!(reason = error_chain(&error), "the audit log was not pruned");
+            }
+        }
+    }
+}
+
+/// Whether a status says that somebody may not.
+fn denies(status: StatusCode) -> bool {
+    let denials = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::TOO_MANY_REQUESTS];
+    denials.contains(&status)
+}

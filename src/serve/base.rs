@@ -1,0 +1,119 @@
+//! What the layers share, made of the configuration and of what the process has.
+
+use std::{collections::HashMap, sync::Arc};
+
+use tokio_util::task::TaskTracker;
+
+use super::StartError;
+use crate::{
+    api::routes::RouteTable,
+    auditor::Auditor,
+    auth::{failures::FailedTokens, keyring},
+    cache::{shelf::Shelf, touch::Settle},
+    clock::Clock,
+    config::Config,
+    explain::Ring,
+    formats::Book,
+    gateway::Shared,
+    layers::{
+        authenticate::Gatekeeper, coalesce::Hangar, convert, invalidate::Rules, negotiate,
+        observe::Observer, upstream::Sites,
+    },
+    metrics::Metrics,
+    sampler::Sampler,
+    site::Site,
+    telemetry::AccessLog,
+    tenants::directory::Directory,
+};
+
+/// What the layers' parts are made on.
+pub(super) struct Base {
+    pub(super) routes: Arc<RouteTable>,
+    pub(super) clock: Clock,
+    pub(super) sites: HashMap<String, Arc<Site>>,
+    pub(super) directory: Arc<Directory>,
+    pub(super) settler: Arc<dyn Settle>,
+    pub(super) tasks: TaskTracker,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+fn conversion(config: &Config) -> convert::Rules {
+    convert::Rules::new(
+        config.formats.inflection(),
+        config.cache.max_entry.get(),
+        config.gateway.max_inspected_body.0,
+    )
+}
+
+impl Base {
+    fn negotiation(&self, config: &Config) -> negotiate::Rules {
+        negotiate::Rules {
+            routes: Arc::clone(&self.routes),
+            strict: config.gateway.strict_formats,
+            natives: config.natives(),
+        }
+    }
+
+    /// Makes what the layers share.
+    pub(super) fn shared(&self, config: &Config, auditor: Auditor) -> Result<Shared, StartError> {
+        let Self { routes, directory, settler, tasks, metrics, .. } = self;
+        let shelf = Arc::new(Shelf::new(
+            config.cache.clone(),
+            Arc::clone(routes),
+            self.clock,
+            Arc::clone(metrics),
+        ));
+        let book = Arc::new(Book::new(&config.formats, Arc::clone(routes)));
+        let hangar = Hangar::new(
+            Arc::clone(&shelf),
+            Arc::clone(settler),
+            tasks.clone(),
+            config.gateway.fetch_timeout,
+            Arc::clone(&book),
+        );
+        let sampler = Sampler::new(
+            config.sampler.clone(),
+            Arc::clone(&shelf),
+            tasks.clone(),
+            config.gateway.fetch_timeout,
+        );
+        Ok(Shared {
+            config: config.gateway.clone(),
+            seed: u64::from_ne_bytes(*keyring::random::<8>()?),
+            observer: Arc::new(Observer {
+                metrics: Arc::clone(metrics),
+                log: AccessLog::start(&config.access_log, metrics.access_log_dropped.clone())?,
+                decisions: Arc::new(Ring::new(config.explain.decisions)),
+                routes: Arc::clone(routes),
+                auditor: Arc::new(auditor),
+            }),
+            gatekeeper: Arc::new(Gatekeeper {
+                directory: Arc::clone(directory),
+                failures: FailedTokens::new(&config.failed_tokens),
+                metrics: Arc::clone(metrics),
+            }),
+            rules: Arc::new(Rules {
+                routes: Arc::clone(routes),
+                settler: Arc::clone(settler),
+                metrics: Arc::clone(metrics),
+                tasks: tasks.clone(),
+            }),
+            negotiation: Arc::new(self.negotiation(config)),
+            conversion: Arc::new(conversion(config)),
+            hangar: Arc::new(hangar),
+            book,
+            sampler: Arc::new(sampler),
+            shelf,
+            sites: Arc::new(Sites {
+                by_name: self.sites.clone(),
+                directory: Arc::clone(directory),
+                routes: Arc::clone(routes),
+                public_url: config.gateway.public_url.clone(),
+                max_masked_token: config.gateway.max_masked_text.get(),
+                max_request_body: config.gateway.max_body.0,
+                metrics: Arc::clone(metrics),
+            }),
+            routes: Arc::clone(routes),
+        })
+    }
+}
