@@ -1,4 +1,4 @@
-//! The body of a reply: from memory, or streamed from the upstream and masked on its way.
+//! The body of a reply: from memory, or streamed from the upstream and masked and scanned on its way.
 
 use std::{
     any::Any,
@@ -9,6 +9,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
+use prometheus::IntCounter;
 use smallvec::SmallVec;
 
 use crate::{
@@ -16,7 +17,10 @@ use crate::{
         server::ClientBody,
         upstream::{ReplyBody, ReplyBodyError},
     },
-    transcode::mask::{MaskError, Masker},
+    transcode::{
+        disclosure::Scanner,
+        mask::{MaskError, Masker},
+    },
 };
 
 /// The upstream's reply, as it comes.
@@ -58,6 +62,7 @@ enum Source {
     /// Apart, so that a reply from memory, which is the common one, is small to hand on.
     Upstream(Box<UpstreamBody>),
     Masked(Box<Masked>),
+    Scanned(Box<Scanned>),
     /// What was read before it was known to be too large, and the rest.
     Chained(Bytes, Box<Source>),
 }
@@ -65,6 +70,14 @@ enum Source {
 struct Masked {
     inner: UpstreamBody,
     masker: Option<Masker>,
+}
+
+/// The last look at a body.
+struct Scanned {
+    inner: Source,
+    /// None once the body has ended.
+    scanner: Option<Scanner>,
+    found: IntCounter,
 }
 
 impl Body {
@@ -80,6 +93,17 @@ impl Body {
             None => Source::Upstream(Box::new(inner)),
         };
         Self { source, ..Self::default() }
+    }
+
+    /// The same, but whatever secret is left in it is starred; `found` counts them.
+    #[must_use]
+    pub fn scanned(self, scanner: Scanner, found: IntCounter) -> Self {
+        let Self { source, held, permit } = self;
+        let source = match source {
+            Source::Empty => Source::Empty,
+            inner => Source::Scanned(Box::new(Scanned { inner, scanner: Some(scanner), found })),
+        };
+        Self { source, held, permit }
     }
 
     /// Reads it, if it is not longer than so many bytes.
@@ -160,6 +184,7 @@ impl Source {
             }
             Self::Upstream(body) => Pin::new(&mut **body).poll_frame(cx).map_err(BodyError::from),
             Self::Masked(masked) => masked.poll(cx),
+            Self::Scanned(scanned) => scanned.poll(cx),
             Self::Chained(first, rest) => {
                 let first = std::mem::take(first);
                 let rest = std::mem::take(&mut **rest);
@@ -174,6 +199,7 @@ impl Source {
             Self::Empty => true,
             Self::Memory(_) | Self::Masked(_) | Self::Chained(..) => false,
             Self::Upstream(body) => body.is_end_stream(),
+            Self::Scanned(scanned) => scanned.held() == 0 && scanned.inner.is_end(),
         }
     }
 
@@ -184,10 +210,9 @@ impl Source {
             Self::Upstream(body) => body.size_hint(),
             // A mask has another length than what it covers.
             Self::Masked(_) => SizeHint::default(),
-            Self::Chained(first, rest) => {
-                let exact = rest.size_hint().exact().map(|n| n + first.len() as u64);
-                exact.map_or_else(SizeHint::default, SizeHint::with_exact)
-            }
+            // A star for each byte.
+            Self::Scanned(scanned) => plus(&scanned.inner.size_hint(), scanned.held()),
+            Self::Chained(first, rest) => plus(&rest.size_hint(), first.len()),
         }
     }
 }
@@ -213,6 +238,41 @@ impl Masked {
             }
         }
     }
+}
+
+impl Scanned {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        while let Some(scanner) = &mut self.scanner {
+            let out = match ready!(self.inner.poll(cx)?) {
+                Some(frame) => {
+                    let Ok(data) = frame.into_data() else { continue };
+                    let before = scanner.found();
+                    let out = scanner.push(data);
+                    self.found.inc_by((scanner.found() - before) as u64);
+                    out
+                }
+                None => {
+                    let rest = scanner.finish();
+                    self.scanner = None;
+                    rest
+                }
+            };
+            if !out.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(out))));
+            }
+        }
+        Poll::Ready(None)
+    }
+
+    fn held(&self) -> usize {
+        self.scanner.as_ref().map_or(0, Scanner::held)
+    }
+}
+
+/// A body that is so much longer, if its length is known.
+fn plus(hint: &SizeHint, more: usize) -> SizeHint {
+    let exact = hint.exact().map(|length| length + more as u64);
+    exact.map_or_else(SizeHint::default, SizeHint::with_exact)
 }
 
 /// One piece of memory of exactly its length: what is kept must not hold on to read buffers.

@@ -81,6 +81,8 @@ pub struct Metrics {
     pub policy_refusals: CounterGrid<PolicyName, PolicyMode>,
     /// `tollgate_audit_events_total` by outcome.
     pub audit_events: Counters<Audited>,
+    /// `tollgate_disclosures_masked_total`.
+    pub disclosures_masked: IntCounter,
     /// `tollgate_unlisted_reads_total`.
     pub unlisted_reads: IntCounter,
     /// `tollgate_tls_handshakes_total` by outcome.
@@ -224,6 +226,10 @@ impl Metrics {
                 "audit_events_total",
                 "Events for the audit log, by what became of them.",
                 "outcome",
+            ),
+            disclosures_masked: r.counter(
+                "disclosures_masked_total",
+                "Secrets of upstreams that the last look at replies found and starred.",
             ),
             unlisted_reads: r.counter(
                 "unlisted_reads_total",

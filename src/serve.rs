@@ -299,11 +299,13 @@ fn sites(
 /// What the snapshot asks of the rest of the program.
 fn surroundings(by_name: &HashMap<String, Arc<Site>>, routes: &Arc<RouteTable>) -> Surroundings {
     let origins = by_name.clone();
+    let sites: Vec<_> = by_name.values().map(Arc::clone).collect();
     let accounts = Accounts::new(by_name.clone(), routes);
     let routes = Arc::clone(routes);
     Surroundings {
         origin: Box::new(move |name| origins.get(name).map(|site| site.origin().to_owned())),
         partition: Box::new(move |upstream, standing| accounts.partition(upstream, standing)),
         scope: Box::new(move |name| routes.scope_bit(name)),
+        vault: Box::new(move |snapshot| sites.iter().for_each(|site| site.seek(snapshot))),
     }
 }

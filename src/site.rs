@@ -1,20 +1,21 @@
 //! An upstream as the gateway knows it: its connections, the epochs that all of its partitions
 //! share, the secrets that its replies must not show, and its address in what it answers.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use http::HeaderValue;
-use tokio::sync::Mutex;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
+use prometheus::IntCounter;
 
 use crate::{
     cache::partition::Commons,
     net::{server::ClientBody, upstream::Upstream},
-    tenants::directory::Directory,
-    transcode::mask::Secrets,
+    tenants::snapshot::Snapshot,
+    transcode::{
+        disclosure::{Needles, Scanner, Secret},
+        mask::{Masker, Secrets},
+    },
     vocabulary::Format,
 };
 
@@ -25,9 +26,16 @@ pub struct Site {
     origin: String,
     commons: Arc<Commons>,
     only_format: Option<Format>,
-    secrets: ArcSwap<Secrets>,
-    secrets_version: AtomicU64,
-    renewing: Mutex<()>,
+    sought: ArcSwap<Sought>,
+}
+
+/// The secrets of an upstream, as its replies are searched for them.
+#[derive(Default)]
+pub struct Sought {
+    /// Below the escapes of a document's format.
+    secrets: Arc<Secrets>,
+    /// In every usual spelling, whatever the body is.
+    needles: Arc<Needles>,
 }
 
 impl Site {
@@ -39,9 +47,7 @@ impl Site {
             pool,
             commons,
             only_format: None,
-            secrets: ArcSwap::default(),
-            secrets_version: AtomicU64::new(u64::MAX),
-            renewing: Mutex::new(()),
+            sought: ArcSwap::default(),
         }
     }
 
@@ -71,23 +77,15 @@ impl Site {
         &self.pool
     }
 
-    /// The secrets of the snapshot in force; made anew, off the request path, when the vault has
-    /// changed since the last reply. None if they cannot be had: then nothing may be shown.
-    pub async fn secrets(&self, directory: &Arc<Directory>) -> Option<Arc<Secrets>> {
-        let version = directory.snapshot().vault_version();
-        if self.secrets_version.load(Ordering::Acquire) == version {
-            return Some(self.secrets.load_full());
-        }
-        let _one = self.renewing.lock().await;
-        if self.secrets_version.load(Ordering::Acquire) == version {
-            return Some(self.secrets.load_full());
-        }
-        let (directory, name) = (Arc::clone(directory), self.name.clone());
-        let make = move || Secrets::new(directory.snapshot().upstream_secrets(&name));
-        let made = Arc::new(tokio::task::spawn_blocking(make).await.ok()?);
-        self.secrets.store(Arc::clone(&made));
-        self.secrets_version.store(version, Ordering::Release);
-        Some(made)
+    /// Compiles the secrets of a snapshot, before it is in force. It may take a second for ten thousand
+    /// credentials, and belongs off the request path.
+    pub fn seek(&self, snapshot: &Snapshot) {
+        self.sought.store(Arc::new(Sought::of(snapshot, &self.name)));
+    }
+
+    /// The secrets of the snapshot in force, or of the next one.
+    pub fn sought(&self) -> Arc<Sought> {
+        self.sought.load_full()
     }
 
     /// A header's value with the upstream's address replaced by the one that clients know, or by
@@ -117,5 +115,38 @@ impl Site {
         let short = self.origin.strip_suffix(":443").or_else(|| self.origin.strip_suffix(":80"));
         let found = |address: &str| text.find(address).map(|at| (at, address.len()));
         found(&self.origin).or_else(|| short.and_then(found))
+    }
+}
+
+impl Sought {
+    fn of(snapshot: &Snapshot, upstream: &str) -> Self {
+        let pairs = || snapshot.upstream_secrets(upstream);
+        let needles = pairs().map(|(login, secret)| Secret { login, secret });
+        Self {
+            needles: Arc::new(Needles::new(needles)),
+            secrets: Arc::new(Secrets::new(pairs().map(|(_, secret)| secret))),
+        }
+    }
+
+    /// Masks one document as it comes.
+    pub fn masker(&self, format: Format, longest: usize) -> Masker {
+        Masker::new(format, Arc::clone(&self.secrets), longest)
+    }
+
+    /// Stars what is left in one body as it comes.
+    pub fn scanner(&self) -> Scanner {
+        Scanner::new(Arc::clone(&self.needles))
+    }
+
+    /// Stars secrets in headers, which are whole, and counts them.
+    pub fn star_headers(&self, headers: &mut HeaderMap, found: &IntCounter) {
+        for value in headers.values_mut() {
+            let masked = self.needles.mask(Bytes::copy_from_slice(value.as_bytes()));
+            if masked.found > 0 {
+                found.inc_by(masked.found as u64);
+                let starred = HeaderValue::from_maybe_shared(masked.body);
+                *value = starred.unwrap_or(HeaderValue::from_static("***"));
+            }
+        }
     }
 }

@@ -171,7 +171,7 @@ fn secrets_come_from_a_file_standard_input_or_the_environment() {
     run(&mut fixture, &add("c", "--secret-env S")).expect("variable");
     let vault = Vault { keyring: &fixture.keyring, origin: &origin };
     let records = fixture.store.records().expect("read").credentials;
-    let secrets = records.iter().map(|r| vault.open(r).expect("opened").expose().to_owned());
+    let secrets = records.iter().map(|r| vault.open(r).expect("opened").pair().1.to_owned());
     assert_eq!(secrets.collect::<Vec<_>>(), ["a-file-secret", "a-secret", "another-secret"]);
 
     assert_eq!(refused(&mut fixture, &add("d", "--secret-env NONE")).0, Exit::NoInput);

@@ -51,7 +51,6 @@ use crate::{
     rejection::Rejection,
     site::Site,
     tenants::{directory::Directory, snapshot::Credential},
-    transcode::mask::Masker,
     vocabulary::{Format, InvalidationCause, Revalidation, UpstreamCause},
 };
 
@@ -162,7 +161,7 @@ impl Sites {
         }
         // Before the secrets are looked for, which are then those of this version or later ones.
         let vault = self.vault();
-        let search = if masked { to_search(reply.headers(), key.format()) } else { None };
+        let search = masked.then(|| to_search(reply.headers(), key.format()));
         let mut answer = self.receive(site, credential, &Method::GET, reply, search).await?;
         answer.extensions_mut().insert(Provenance { vault, not_modified: false });
         Ok(answer)
@@ -230,7 +229,7 @@ impl Sites {
             }
             self.refusal(&error)
         })?;
-        let search = if masked { to_search(reply.headers(), format) } else { None };
+        let search = masked.then(|| to_search(reply.headers(), format));
         self.receive(site, &credential, &method, reply, search).await
     }
 
@@ -240,7 +239,7 @@ impl Sites {
         credential: &Credential,
         method: &Method,
         reply: Response<UpstreamBody>,
-        search: Option<Format>,
+        search: Option<Option<Format>>,
     ) -> Result<Answer, Rejection> {
         let (mut parts, body) = reply.into_parts();
         if parts.status == StatusCode::UNAUTHORIZED {
@@ -254,21 +253,23 @@ impl Sites {
         }
         let length = parts.headers.get(CONTENT_LENGTH).cloned();
         self.clean(site, &mut parts.headers);
-        let masker = match search {
-            Some(format) if *method != Method::HEAD => {
-                if parts.headers.contains_key(CONTENT_ENCODING) {
-                    // Nobody asked for it, and what is compressed cannot be searched.
-                    return Err(Rejection::Unmaskable);
-                }
-                let secrets = site.secrets(&self.directory).await.ok_or(Rejection::Unmaskable)?;
-                Some(Masker::new(format, secrets, self.max_masked_token))
-            }
-            _ => None,
-        };
         if let Some(length) = length.filter(|_| *method == Method::HEAD) {
             parts.headers.insert(CONTENT_LENGTH, length);
         }
-        Ok(Response::from_parts(parts, Body::upstream(body, masker)))
+        let Some(format) = search else {
+            return Ok(Response::from_parts(parts, Body::upstream(body, None)));
+        };
+        if *method != Method::HEAD && parts.headers.contains_key(CONTENT_ENCODING) {
+            // Nobody asked for it, and what is compressed cannot be searched.
+            return Err(Rejection::Unmaskable);
+        }
+        let sought = site.sought();
+        let found = &self.metrics.disclosures_masked;
+        sought.star_headers(&mut parts.headers, found);
+        let format = format.filter(|_| *method != Method::HEAD);
+        let masker = format.map(|format| sought.masker(format, self.max_masked_token));
+        let body = Body::upstream(body, masker).scanned(sought.scanner(), found.clone());
+        Ok(Response::from_parts(parts, body))
     }
 
     /// Leaves out of a reply what is not for clients.

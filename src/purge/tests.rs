@@ -138,6 +138,7 @@ fn surroundings(routes: &Arc<RouteTable>) -> Surroundings {
             Some(Arc::new(Partition::new(account, Arc::clone(commons), sees_all)))
         }),
         scope: Box::new(scope),
+        vault: Box::new(|_| {}),
     }
 }
 

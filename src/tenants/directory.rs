@@ -218,6 +218,9 @@ impl Directory {
         }
         self.metrics.tokens.set(i64::try_from(next.tokens()).unwrap_or(i64::MAX));
         let vault_changed = next.vault_version() != previous.vault_version();
+        if vault_changed {
+            (self.surroundings.vault)(&next);
+        }
         let next = Arc::new(next);
         self.current.store(Arc::clone(&next));
         if vault_changed {

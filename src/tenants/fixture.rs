@@ -116,5 +116,6 @@ pub(crate) fn surroundings() -> Surroundings {
             Some(Arc::new(Partition::new(account, Arc::clone(&upstream), true)))
         }),
         scope: Box::new(scope),
+        vault: Box::new(|_| {}),
     }
 }

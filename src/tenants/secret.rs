@@ -91,21 +91,25 @@ impl UpstreamSecret {
         self.kind
     }
 
-    /// The password or key alone, for masking it in replies.
-    pub fn expose(&self) -> &str {
+    /// Login and secret, for masking them in replies.
+    pub fn pair(&self) -> (&str, &str) {
+        (&self.login, self.expose())
+    }
+
+    fn expose(&self) -> &str {
         self.secret.expose_secret()
     }
 
     /// The value of `Authorization`, marked as sensitive.
     pub fn authorization(&self) -> HeaderValue {
-        let encoded = Zeroizing::new(BASE64_STANDARD.encode(&*self.pair()));
+        let encoded = Zeroizing::new(BASE64_STANDARD.encode(&*self.joined()));
         let text = Zeroizing::new(format!("Basic {}", *encoded));
         let mut value = HeaderValue::from_str(&text).expect("base64 is visible ASCII");
         value.set_sensitive(true);
         value
     }
 
-    fn pair(&self) -> Zeroizing<Vec<u8>> {
+    fn joined(&self) -> Zeroizing<Vec<u8>> {
         let parts = [self.login.as_bytes(), b":", self.expose().as_bytes()];
         Zeroizing::new(parts.concat())
     }
@@ -138,7 +142,7 @@ impl Vault<'_> {
         secret: &UpstreamSecret,
     ) -> Result<Vec<u8>, VaultRefusal> {
         let origin = self.origin(upstream)?;
-        Ok(self.keyring.seal(&secret.pair(), Binding { row, origin: &origin })?)
+        Ok(self.keyring.seal(&secret.joined(), Binding { row, origin: &origin })?)
     }
 
     /// Decrypts the secret of a credential.

@@ -43,6 +43,9 @@ pub struct Surroundings {
     pub partition: MakePartition,
     /// The bit of a route class or a family.
     pub scope: Lookup<u64>,
+    /// Shown each snapshot with another vault, before it is in force: no reply is to be looked at
+    /// without the secrets that may be in it.
+    pub vault: Box<dyn Fn(&Snapshot) + Send + Sync>,
 }
 
 /// All that the request path knows about tokens at one moment.
@@ -220,13 +223,13 @@ impl Snapshot {
         self.grants.len()
     }
 
-    /// The secrets of every credential of an upstream that are long enough to be masked.
-    pub fn upstream_secrets(&self, upstream: &str) -> impl Iterator<Item = &str> {
+    /// Login and secret of every credential of an upstream whose secret is long enough to be masked.
+    pub fn upstream_secrets(&self, upstream: &str) -> impl Iterator<Item = (&str, &str)> {
         self.credentials
             .values()
             .filter(move |credential| *credential.upstream == *upstream)
-            .map(|credential| credential.secret.expose())
-            .filter(|secret| secret.len() >= MASKED_MIN)
+            .map(|credential| credential.secret.pair())
+            .filter(|(_, secret)| secret.len() >= MASKED_MIN)
     }
 
     /// Who looks at transactions for the credential of a partition: the administrator of its

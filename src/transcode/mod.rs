@@ -3,6 +3,7 @@
 //! This folder does no I/O, holds no clock and imports nothing of ours but the vocabulary.
 
 pub mod compare;
+pub mod disclosure;
 pub mod errors;
 pub mod forced;
 pub mod json;

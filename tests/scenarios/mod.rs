@@ -6,6 +6,7 @@ mod conversion;
 mod credentials;
 mod derived;
 mod directives;
+mod disclosure;
 mod formats;
 mod limits;
 mod members;

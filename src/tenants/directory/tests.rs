@@ -71,3 +71,29 @@ fn what_was_in_force_stays_when_the_store_cannot_be_read() {
     directory.poll();
     assert_eq!(reloads(&directory, Success::Ok), 2);
 }
+
+#[test]
+fn the_secrets_to_seek_are_known_before_they_are_in_force() {
+    let mut fixture = Fixture::new();
+    let seen: Arc<Mutex<Vec<u64>>> = Arc::default();
+    let place: Arc<std::sync::OnceLock<Arc<Directory>>> = Arc::default();
+    let (shown, inside) = (Arc::clone(&seen), Arc::clone(&place));
+    let vault = Box::new(move |next: &Snapshot| {
+        let in_force = inside.get().map_or(0, |directory| directory.snapshot().vault_version());
+        assert_eq!(in_force + 1, next.vault_version());
+        shown.lock().expect("whole").push(next.vault_version());
+    });
+    let around = Surroundings { vault, ..surroundings() };
+    fixture.add("acme", "one");
+    let metrics = Arc::new(Metrics::new());
+    let opened = Directory::open(&fixture.config(), keyring("ab"), around, metrics);
+    let directory = place.get_or_init(|| Arc::new(opened.expect("a directory")));
+    fixture.add("other", "two");
+    directory.poll();
+    let id = fixture.add("third", "three");
+    directory.poll();
+    // A token's end changes no secret.
+    fixture.store.edit(NOW, |edit| edit.revoke_token(&id)).expect("revoked");
+    directory.poll();
+    assert_eq!(*seen.lock().expect("whole"), [1, 2, 3]);
+}

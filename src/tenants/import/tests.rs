@@ -197,5 +197,5 @@ fn a_password_that_changed_is_a_difference() {
     let vault = Vault { keyring: &fixture.keyring, origin: &origin };
     let record = &fixture.store.records().expect("read").credentials[0];
     let kept = vault.open(record).expect("opened");
-    assert_eq!((kept.kind(), kept.expose()), (secret("x").kind(), "password-1"));
+    assert_eq!((kept.kind(), kept.pair().1), (secret("x").kind(), "password-1"));
 }

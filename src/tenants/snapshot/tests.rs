@@ -160,7 +160,7 @@ fn secrets_are_given_for_masking_and_never_printed() {
         .edit(NOW, |edit| edit.add_credential(&vault, "short", "main", &short, &standing))
         .expect("added");
     let snapshot = case.build(&Snapshot::default());
-    assert_eq!(snapshot.upstream_secrets("main").collect::<Vec<_>>(), [SECRET, SECRET]);
+    assert_eq!(snapshot.upstream_secrets("main").collect::<Vec<_>>(), [("joe", SECRET); 2]);
     assert_eq!(snapshot.upstream_secrets("other").count(), 0);
     let text = format!("{snapshot:?}");
     let header = case.find(&snapshot, "one").credential.authorization.clone();

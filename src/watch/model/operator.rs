@@ -199,6 +199,7 @@ fn surroundings(mistake: Mistake, commons: &Arc<Commons>) -> Surroundings {
             _ => accounts.partition(upstream, standing),
         }),
         scope: Box::new(|name| ROUTES.scope_bit(name)),
+        vault: Box::new(|_| {}),
     }
 }
 
