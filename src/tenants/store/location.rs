@@ -39,10 +39,39 @@ pub enum BadLocation {
     /// A URL without its host or its database.
     #[error("expected postgres://USER@HOST/DATABASE")]
     Incomplete,
+    /// A user or a password that would be taken for another part of the URL.
+    #[error(
+        "a user or password has \"/\", \"?\", \"#\" or \"@\" in it: \
+         write them as %2F, %3F, %23 and %40"
+    )]
+    Userinfo,
+    /// A parameter that nothing reads, such as a password that is misspelled.
+    #[error("\"{0}\" is no parameter of a store's URL; known are {list}", list = PARAMETERS.join(", "))]
+    Parameter(String),
+    /// How other programs write it; it would be taken for a file's name.
+    #[error("expected a path or postgres://USER@HOST/DATABASE, found words such as host=")]
+    Words,
     /// No file.
     #[error("expected a path or postgres://USER@HOST/DATABASE, found nothing")]
     Empty,
 }
+
+/// What the driver reads of a URL. It logs what else it finds, value and all.
+const PARAMETERS: [&str; 13] = [
+    "application_name",
+    "dbname",
+    "host",
+    "hostaddr",
+    "options",
+    "password",
+    "port",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "statement-cache-capacity",
+    "user",
+];
 
 impl Location {
     /// What can be asked there.
@@ -76,18 +105,31 @@ impl Server {
     fn new(url: &str) -> Result<Self, BadLocation> {
         let (scheme, rest) = url.split_once("://").ok_or(BadLocation::Incomplete)?;
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (authority, database) = place.split_once('/').ok_or(BadLocation::Incomplete)?;
-        let (user, host) = match authority.rsplit_once('@') {
-            Some((user, host)) => (Some(user), host),
-            None => (None, authority),
+        // The last one: whatever stands before it may be a password, and is never shown.
+        let (user, place) = match place.rsplit_once('@') {
+            Some((user, place)) => (Some(user), place),
+            None => (None, place),
         };
-        let by_parameter = query.split('&').any(|pair| pair.starts_with("host="));
-        if database.is_empty() || (host.is_empty() && !by_parameter) {
+        if user.is_some_and(|user| user.contains(['/', '@']))
+            || query.contains('@')
+            || rest.contains('#')
+        {
+            return Err(BadLocation::Userinfo);
+        }
+        let parameters = parameters(query)?;
+        let (host, database) = place.split_once('/').ok_or(BadLocation::Incomplete)?;
+        // The driver believes these more than the host before them, and of several one or another.
+        let named = parameters.iter().filter(|(key, _)| ["host", "hostaddr"].contains(key));
+        let mut reached: Vec<&str> = named.map(|(_, value)| *value).collect();
+        if reached.is_empty() {
+            reached.push(host);
+        }
+        if database.is_empty() || reached.contains(&"") {
             return Err(BadLocation::Incomplete);
         }
-        let says = query.split('&').any(|pair| pair.starts_with("sslmode="));
+        let says = parameters.iter().any(|(key, _)| *key == "sslmode");
         let mut url = url.to_owned();
-        if !says && !host.is_empty() && !is_here(host) {
+        if !says && !reached.iter().all(|host| is_here(host)) {
             url.push_str(if query.is_empty() { "?" } else { "&" });
             url.push_str("sslmode=verify-full");
         }
@@ -124,6 +166,7 @@ impl FromStr for Location {
             Some(("postgres" | "postgresql", _)) => Server::new(text).map(Self::Server),
             Some(("sqlite", _)) => Ok(Self::File(text["sqlite://".len()..].into())),
             Some((scheme, _)) => Err(BadLocation::Scheme(scheme.to_owned())),
+            None if text.contains("host=") || text.contains("dbname=") => Err(BadLocation::Words),
             None => Ok(Self::File(text.into())),
         }
     }
@@ -164,13 +207,24 @@ impl fmt::Debug for Server {
     }
 }
 
+fn parameters(query: &str) -> Result<Vec<(&str, &str)>, BadLocation> {
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    pairs
+        .map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let known = PARAMETERS.contains(&key);
+            known.then_some((key, value)).ok_or_else(|| BadLocation::Parameter(key.to_owned()))
+        })
+        .collect()
+}
+
 fn is_here(host: &str) -> bool {
     let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, _)) => address,
         None => host.split(':').next().unwrap_or(host),
     };
     // An encoded slash is the folder of a socket.
-    let socket = name.starts_with("%2F") || name.starts_with("%2f");
+    let socket = ["/", "%2F", "%2f"].iter().any(|slash| name.starts_with(slash));
     socket || name == "localhost" || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
@@ -217,6 +271,9 @@ mod tests {
             ("postgres://db.example.com/t", "?sslmode=verify-full"),
             ("postgres://db.example.com/t?application_name=x", "&sslmode=verify-full"),
             ("postgres://a:b@[2001:db8::1]:5432/t", "?sslmode=verify-full"),
+            ("postgres:///t?host=db.example.com", "&sslmode=verify-full"),
+            ("postgres://localhost/t?hostaddr=192.0.2.5", "&sslmode=verify-full"),
+            ("postgres://localhost/t?host=127.0.0.1&host=192.0.2.5", "&sslmode=verify-full"),
         ] {
             assert_eq!(server(text).url(), format!("{text}{sent}"));
         }
@@ -241,8 +298,16 @@ mod tests {
             ("postgres://host", BadLocation::Incomplete),
             ("postgres://host/", BadLocation::Incomplete),
             ("postgres:///db", BadLocation::Incomplete),
+            ("postgres://joe:ge/heim@host/db", BadLocation::Userinfo),
+            ("postgres://joe:ge@heim@host/db", BadLocation::Userinfo),
+            ("postgres://joe:ge?heim@host/db", BadLocation::Userinfo),
+            ("postgres://joe:ge#heim@host/db", BadLocation::Userinfo),
+            ("postgres://host/db?pasword=geheim", BadLocation::Parameter("pasword".to_owned())),
+            ("host=db user=joe password=geheim dbname=t", BadLocation::Words),
         ] {
-            assert_eq!(text.parse::<Location>().expect_err(text), why, "{text}");
+            let refused = text.parse::<Location>().expect_err(text);
+            assert!(!refused.to_string().contains("heim"), "{refused}");
+            assert_eq!(refused, why, "{text}");
         }
     }
 
