@@ -24,7 +24,7 @@ pub struct RouteTable {
     reads: PatternTree<RouteId>,
     writes: PatternTree<Touches>,
     effects: PatternTree<()>,
-    rebuilds: PatternTree<()>,
+    rebuilds: PatternTree<Rebuilt>,
     items: PatternTree<ItemPlace>,
     collections: PatternTree<usize>,
     kinds: Vec<ItemKind>,
@@ -77,6 +77,15 @@ pub struct Listed {
     pub id: RouteId,
     /// An id has another shape than the route declares: never kept, counts as a write.
     pub odd: bool,
+}
+
+/// Which item a request writes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rebuilt {
+    /// What its path names.
+    Named,
+    /// One that its path does not name.
+    Unnamed,
 }
 
 /// What a write changes.
@@ -186,9 +195,9 @@ impl RouteTable {
         self.effects.find(&bare_segments(target)).is_some()
     }
 
-    /// Whether what the target names is another one after a request to it that may change something.
-    pub fn rebuilds(&self, target: &Target) -> bool {
-        self.rebuilds.find(&bare_segments(target)).is_some()
+    /// Which item is another one after a request to the target that may change something, if any is.
+    pub fn rebuilds(&self, target: &Target) -> Option<Rebuilt> {
+        self.rebuilds.find(&bare_segments(target)).map(|found| *found.value)
     }
 
     /// Whether a POST to the target makes a new item: where a list can be read.

@@ -75,18 +75,30 @@ where
         if method::may_hide_override(&request.method, &request.headers) {
             let (judge, mut inner) = (self.judge.clone(), self.inner.clone());
             return Either::Right(Box::pin(async move {
-                inner.call(judge.reveal_override(call).await?).await
+                let (call, taken) = judge.reveal_override(call).await?;
+                let answered = inner.call(call).await;
+                match taken {
+                    Some(taken) => taken.settle(answered),
+                    None => answered,
+                }
             }));
         }
-        if let Err(rejection) = self.judge.police(&call, &call.request.method) {
-            return Either::Left(refuse(rejection));
+        match self.judge.police(&call, &call.request.method) {
+            Err(rejection) => Either::Left(refuse(rejection)),
+            Ok(None) => Either::Left(Either::Right(self.inner.call(call))),
+            Ok(Some(taken)) => {
+                let answered = self.inner.call(call);
+                Either::Right(Box::pin(async move { taken.settle(answered.await) }))
+            }
         }
-        Either::Left(Either::Right(self.inner.call(call)))
     }
 }
 
 impl Judge {
-    async fn reveal_override(&self, mut call: Call) -> Result<Call, Rejection> {
+    async fn reveal_override(
+        &self,
+        mut call: Call,
+    ) -> Result<(Call, Option<police::Taken>), Rejection> {
         let most = self.max_inspected_body;
         let request = &mut call.request;
         let body = std::mem::replace(&mut request.body, ClientBody::empty());
@@ -99,11 +111,11 @@ impl Judge {
             request.effect = Effect::Write(self.routes.touches_by(method, &request.target));
         }
         request.body = ClientBody::from_bytes(bytes);
-        self.police(&call, overriding.as_ref().unwrap_or(&call.request.method))?;
-        Ok(call)
+        let taken = self.police(&call, overriding.as_ref().unwrap_or(&call.request.method))?;
+        Ok((call, taken))
     }
 
-    fn police(&self, call: &Call, method: &Method) -> Result<(), Rejection> {
+    fn police(&self, call: &Call, method: &Method) -> Result<Option<police::Taken>, Rejection> {
         let (routes, grant) = (&self.routes, call.caller.grant());
         police::enforce(routes, &self.metrics, &self.clock, grant, &call.request, method)
     }

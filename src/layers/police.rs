@@ -3,9 +3,12 @@
 //! No layer of its own: who authorizes knows the method that will really run, and who limits knows
 //! what is counted. Both ask here, so that shadow means the same everywhere.
 
+use std::sync::Arc;
+
 use http::Method;
 use smallvec::SmallVec;
 
+use super::Answer;
 use crate::{
     api::routes::RouteTable,
     call::Aimed,
@@ -70,7 +73,7 @@ pub fn judge(routes: &RouteTable, grant: &Grant, request: &Subject<'_>) -> Verdi
     grant.allowance.policies().judge(&Act {
         method: request.method,
         segments: &segments,
-        removes_or_rebuilds: request.may_change && routes.rebuilds(request.target),
+        rebuilds: routes.rebuilds(request.target).filter(|_| request.may_change),
         other_name: &other_name,
     })
 }
@@ -85,18 +88,50 @@ pub struct Subject<'a> {
     pub may_change: bool,
 }
 
+/// What a request has taken of a cap.
+pub(super) struct Taken {
+    grant: Arc<Grant>,
+    policy: PolicyName,
+    at: u64,
+}
+
+impl Taken {
+    /// What the call below answers; if that says that nothing was sent, nothing was taken.
+    pub(super) fn settle(&self, answered: Result<Answer, Rejection>) -> Result<Answer, Rejection> {
+        answered.inspect_err(|rejection| {
+            if never_sent(rejection) {
+                self.grant.allowance.give_back(self.policy, self.at);
+            }
+        })
+    }
+}
+
+/// Whether a request that was let through here was refused before it went upstream.
+fn never_sent(rejection: &Rejection) -> bool {
+    matches!(
+        rejection,
+        Rejection::Format(_)
+            | Rejection::Body(_)
+            | Rejection::Overloaded
+            | Rejection::NoUpstream
+            | Rejection::UpstreamSaturated
+            | Rejection::UpstreamDown(_)
+            | Rejection::UpstreamUnreachable
+    )
+}
+
 /// Judges a request by its token's policies, and counts what it makes or removes.
 pub(super) fn enforce(
     routes: &RouteTable,
     metrics: &Metrics,
     clock: &Clock,
-    grant: &Grant,
+    grant: &Arc<Grant>,
     request: &Aimed,
     method: &Method,
-) -> Result<(), Rejection> {
+) -> Result<Option<Taken>, Rejection> {
     let allowance: &Allowance = &grant.allowance;
     if allowance.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     let may_change = request.effect.may_change();
     let subject = Subject { method, target: &request.target, may_change };
@@ -105,14 +140,18 @@ pub(super) fn enforce(
         hear(metrics, request, policy, Mode::Shadow, || Rejection::Policy(policy))?;
     }
     if let Some(policy) = enforced {
-        return hear(metrics, request, policy, Mode::Enforce, || Rejection::Policy(policy));
+        hear(metrics, request, policy, Mode::Enforce, || Rejection::Policy(policy))?;
     }
-    let counted = if *method == Method::DELETE {
-        allowance.count_in_window(PolicyName::Deletes, clock.now())
+    let policy = if *method == Method::DELETE {
+        PolicyName::Deletes
     } else if routes.creates(method, &request.target) {
-        allowance.count_in_window(PolicyName::Creates, clock.now())
+        PolicyName::Creates
     } else {
-        Ok(())
+        return Ok(None);
     };
-    exhausted(metrics, request, grant, counted)
+    let at = clock.now();
+    match allowance.count_in_window(policy, at) {
+        Ok(counted) => Ok(counted.then(|| Taken { grant: Arc::clone(grant), policy, at })),
+        Err(full) => exhausted(metrics, request, grant, Err(full)).map(|()| None),
+    }
 }

@@ -69,20 +69,22 @@ where
 }
 
 impl<S> RateLimit<S> {
+    /// The token's own limits first: what they refuse is not taken from the other tokens of its tenant.
     fn count(&self, call: &Call) -> Result<Option<Shown>, Rejection> {
         let grant = call.caller.grant();
         let limits = &grant.tenant.limits;
         let is_write = call.request.effect.may_change();
+        let own = if grant.allowance.is_empty() { None } else { self.check_own(call, is_write)? };
         let (limiter, limit) = if is_write {
             (Limiter::Writes, limits.writes())
         } else {
             (Limiter::Reads, limits.reads())
         };
-        let mut shown = limit.map(|limit| self.charge(call, limiter, limit)).transpose()?;
+        let shown = limit.map(|limit| self.charge(call, limiter, limit)).transpose()?;
         if !grant.allowance.is_empty() {
-            shown = self.count_token(call, is_write)?.or(shown);
+            self.count_month(call, is_write)?;
         }
-        Ok(shown)
+        Ok(own.or(shown))
     }
 
     fn charge(&self, call: &Call, limiter: Limiter, limit: &Limit) -> Result<Shown, Rejection> {
@@ -92,8 +94,8 @@ impl<S> RateLimit<S> {
         Ok((limit.state(allowed.remaining), limit.policy()))
     }
 
-    /// What the token itself may, within what its tenant may.
-    fn count_token(&self, call: &Call, is_write: bool) -> Result<Option<Shown>, Rejection> {
+    /// What the token itself may in a second, and whether it has used up its month.
+    fn check_own(&self, call: &Call, is_write: bool) -> Result<Option<Shown>, Rejection> {
         let (grant, request, metrics) = (call.caller.grant(), &call.request, &self.metrics);
         let limiter = if is_write { Limiter::TokenWrites } else { Limiter::TokenReads };
         let shown = match grant.allowance.limit(is_write) {
@@ -106,10 +108,18 @@ impl<S> RateLimit<S> {
                 None
             }
         };
-        let now = unix(request.record.received);
-        let counted = grant.allowance.count_in_month(now, is_write);
-        police::exhausted(metrics, request, grant, counted)?;
+        let checked = grant.allowance.check_month(unix(request.record.received), is_write);
+        // In shadow it is noted where it is counted.
+        if checked.is_err_and(|full| full.mode == Mode::Enforce) {
+            police::exhausted(metrics, request, grant, checked)?;
+        }
         Ok(shown)
+    }
+
+    fn count_month(&self, call: &Call, is_write: bool) -> Result<(), Rejection> {
+        let (grant, request) = (call.caller.grant(), &call.request);
+        let counted = grant.allowance.count_in_month(unix(request.record.received), is_write);
+        police::exhausted(&self.metrics, request, grant, counted)
     }
 }
 

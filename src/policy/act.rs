@@ -4,7 +4,7 @@ use std::{array, cell::OnceCell};
 
 use http::Method;
 
-use crate::api::pattern::MAX_SEGMENTS;
+use crate::api::{pattern::MAX_SEGMENTS, routes::Rebuilt};
 
 /// What is judged.
 #[derive(Clone, Copy)]
@@ -13,8 +13,9 @@ pub struct Act<'a> {
     pub method: &'a Method,
     /// The segments of the canonical path, without its format suffix.
     pub segments: &'a [&'a str],
-    /// It removes or rebuilds what its path names. A DELETE does so whether this is set or not.
-    pub removes_or_rebuilds: bool,
+    /// What is another one afterwards, if anything is. A DELETE removes what its path names, whether
+    /// this is set or not.
+    pub rebuilds: Option<Rebuilt>,
     /// The other name of the id that stands at a place of the path: the identifier of a number, or
     /// the number of an identifier. It is given the segments and the place, and is asked at most
     /// once for each place, and only where it decides something.
@@ -37,9 +38,9 @@ pub(super) struct Path<'a> {
 }
 
 impl Act<'_> {
-    /// Whether what its path names is gone, or another, afterwards.
-    pub fn removes(&self) -> bool {
-        self.removes_or_rebuilds || *self.method == Method::DELETE
+    /// What is gone, or another, afterwards.
+    pub fn removes(&self) -> Option<Rebuilt> {
+        self.rebuilds.or_else(|| (*self.method == Method::DELETE).then_some(Rebuilt::Named))
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
     cap::Cap,
     document::{PolicyDocument, Rate},
     policies::{Held, Policies, PolicyError, Window},
-    usage::{Monthly, Usage},
+    usage::{Monthly, Spent, Usage},
 };
 use crate::limit::{Limit, Limited, Quota};
 
@@ -106,33 +106,59 @@ impl Allowance {
 
     /// Counts a request of the month under way; `now` is a Unix time.
     pub fn count_in_month(&self, now: i64, is_write: bool) -> Result<(), Exhausted> {
+        self.in_month(now, is_write, Usage::count)
+    }
+
+    /// Whether one more could be counted.
+    pub fn check_month(&self, now: i64, is_write: bool) -> Result<(), Exhausted> {
+        self.in_month(now, is_write, Usage::check)
+    }
+
+    fn in_month(
+        &self,
+        now: i64,
+        is_write: bool,
+        ask: fn(&Usage, i64, bool, Option<u64>) -> Result<(), Spent>,
+    ) -> Result<(), Exhausted> {
         let Some(Held { mode, rule }) = &self.monthly else { return Ok(()) };
         let policy = if is_write { PolicyName::MonthlyWrites } else { PolicyName::MonthlyReads };
-        self.used.usage.count(now, is_write, rule.most(is_write)).map_err(|spent| {
+        ask(&self.used.usage, now, is_write, rule.most(is_write)).map_err(|spent| {
             let seconds = u64::try_from(spent.ends.saturating_sub(now)).unwrap_or(0);
             let limited = Limited { retry_after: Duration::from_secs(seconds) };
             Exhausted { policy, mode: *mode, limited }
         })
     }
 
-    /// Counts what is made or removed; `now` is in milliseconds of the process.
-    pub fn count_in_window(&self, policy: PolicyName, now: u64) -> Result<(), Exhausted> {
-        let cap = match policy {
-            PolicyName::Creates => &self.creates,
-            PolicyName::Deletes => &self.deletes,
+    /// Counts what is made or removed, and says whether anything counts it; `now` is in milliseconds
+    /// of the process.
+    pub fn count_in_window(&self, policy: PolicyName, now: u64) -> Result<bool, Exhausted> {
+        let Some(Held { mode, rule }) = self.cap(policy) else { return Ok(false) };
+        let taken = rule.take(now).map_err(|full| {
+            let limited = Limited { retry_after: Duration::from_millis(full.retry_after_ms) };
+            Exhausted { policy, mode: *mode, limited }
+        });
+        taken.map(|()| true)
+    }
+
+    /// Takes back what was counted with the same time, for a request that never was sent.
+    pub fn give_back(&self, policy: PolicyName, at: u64) {
+        if let Some(Held { rule, .. }) = self.cap(policy) {
+            rule.give_back(at);
+        }
+    }
+
+    fn cap(&self, policy: PolicyName) -> Option<&Held<Cap>> {
+        match policy {
+            PolicyName::Creates => self.creates.as_ref(),
+            PolicyName::Deletes => self.deletes.as_ref(),
             PolicyName::Methods
             | PolicyName::Paths
             | PolicyName::Resources
             | PolicyName::Protected
             | PolicyName::Limits
             | PolicyName::MonthlyReads
-            | PolicyName::MonthlyWrites => return Ok(()),
-        };
-        let Some(Held { mode, rule }) = cap else { return Ok(()) };
-        rule.take(now).map_err(|full| {
-            let limited = Limited { retry_after: Duration::from_millis(full.retry_after_ms) };
-            Exhausted { policy, mode: *mode, limited }
-        })
+            | PolicyName::MonthlyWrites => None,
+        }
     }
 
     /// Notes that the token was used at a Unix time. Nothing is written more often than once a second,
@@ -170,7 +196,8 @@ mod tests {
         assert!(none.is_empty() && none.limit(true).is_none());
         for _ in 0..3 {
             assert_eq!(none.count_in_month(NOVEMBER, true), Ok(()));
-            assert_eq!(none.count_in_window(PolicyName::Creates, 0), Ok(()));
+            assert_eq!(none.check_month(NOVEMBER, true), Ok(()));
+            assert_eq!(none.count_in_window(PolicyName::Creates, 0), Ok(false));
         }
         assert_eq!(none.usage().snapshot().2, 0);
     }
@@ -182,15 +209,19 @@ mod tests {
                 "deletes":{"mode":"shadow","at_most":1,"window_seconds":60},
                 "monthly":{"writes":1}}"#,
         );
-        assert_eq!(some.count_in_window(PolicyName::Creates, 1000), Ok(()));
+        assert_eq!(some.count_in_window(PolicyName::Creates, 1000), Ok(true));
         let full = some.count_in_window(PolicyName::Creates, 2000).expect_err("full");
         assert_eq!((full.mode, full.limited.retry_after), (Mode::Enforce, Duration::from_secs(59)));
-        assert_eq!(some.count_in_window(PolicyName::Deletes, 1000), Ok(()));
+        assert_eq!(some.count_in_window(PolicyName::Deletes, 1000), Ok(true));
         let full = some.count_in_window(PolicyName::Deletes, 1000).expect_err("full");
         assert_eq!((full.policy, full.mode), (PolicyName::Deletes, Mode::Shadow));
+        some.give_back(PolicyName::Creates, 1000);
+        assert_eq!(some.count_in_window(PolicyName::Creates, 2000), Ok(true));
+        assert_eq!(some.check_month(NOVEMBER, true), Ok(()));
         assert_eq!(some.count_in_month(NOVEMBER, true), Ok(()));
         let spent = some.count_in_month(NOVEMBER + 86_400, true).expect_err("spent");
         assert_eq!(spent.limited.retry_after, Duration::from_secs(29 * 86_400));
+        assert_eq!(some.check_month(NOVEMBER + 86_400, true), Err(spent));
         assert_eq!(some.count_in_month(NOVEMBER, false), Ok(()));
     }
 

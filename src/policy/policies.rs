@@ -18,7 +18,10 @@ use super::{
     reference::Reference,
     usage::Monthly,
 };
-use crate::api::pattern::{MAX_SEGMENTS, PatternTree};
+use crate::api::{
+    pattern::{MAX_SEGMENTS, PatternTree},
+    routes::Rebuilt,
+};
 
 /// All policies of a token that are judged; none of them is off.
 #[derive(Clone, Debug, Default)]
@@ -110,7 +113,12 @@ impl Policies {
             only.iter().any(|item| item.covers(&path))
         });
         verdict.hear(PolicyName::Protected, self.protected.as_ref(), |items| {
-            !act.removes() || !items.iter().any(|item| item.may_concern(&path))
+            match act.removes() {
+                None => true,
+                Some(Rebuilt::Named) => !items.iter().any(|item| item.may_concern(&path)),
+                // It may be any of them.
+                Some(Rebuilt::Unnamed) => false,
+            }
         });
         verdict
     }

@@ -72,6 +72,12 @@ impl Usage {
         }
     }
 
+    /// Whether one more could be counted.
+    pub fn check(&self, now: i64, is_write: bool, most: Option<u64>) -> Result<(), Spent> {
+        let cell = if is_write { &self.writes } else { &self.reads };
+        Tally::unpack(cell.load(Relaxed)).one_more(Month::of(now), most).map(drop)
+    }
+
     /// Adds what others have counted in a month; of a month that is over nothing.
     pub fn add(&self, month: Month, reads: u64, writes: u64) {
         for (cell, more) in [(&self.reads, reads), (&self.writes, writes)] {

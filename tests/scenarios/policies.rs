@@ -104,6 +104,10 @@ async fn what_is_protected_is_neither_removed_nor_rebuilt() {
     refused("DELETE", VM).await;
     refused("DELETE", "/virtual_machines/7/disks/3.json").await;
     refused("POST", "/virtual_machines/7/build.json").await;
+    refused("POST", "/virtual_machines/7/backups/3/restore.json").await;
+    // Nobody says which machine these write over.
+    refused("GET", "/snapshots/3/restore.json").await;
+    refused("POST", "/backups/3/restore.json").await;
     // once they are, other machines are free.
     w.get(VM).as_("bound").origin(machine()).expect_status(200).await;
     refused("DELETE", "/virtual_machines/abcdefghij1234.json").await;
@@ -140,6 +144,38 @@ async fn what_is_made_and_removed_is_counted() {
         w.delete(VM).as_("bound").origin(status(204)).expect_status(204).await;
     }
     w.delete(VM).as_("bound").expect_refusal(429, "used_up").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_never_sent_is_not_counted() {
+    // Port 9 of loopback: nobody listens.
+    let w = World::with("upstreams.main.url = \"http://127.0.0.1:9\"").await;
+    let policies = r#"{"deletes":{"at_most":1,"window_seconds":60}}"#;
+    let policies = serde_json::from_str(policies).expect("policies");
+    w.add_token("bound", "a", "a", &TokenTerms { policies, ..TokenTerms::default() });
+    let form = "application/x-www-form-urlencoded";
+    for _ in 0..2 {
+        w.delete(VM).as_("bound").expect_refusal(502, "upstream_unreachable").await;
+        let hidden = w.post(VM).as_("bound").body(form, "_method=delete");
+        hidden.expect_refusal(502, "upstream_unreachable").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_token_may_not_is_not_taken_from_its_tenant() {
+    let w = World::new().await;
+    let policies = r#"{"limits":{"reads":{"per_second":1,"burst":1}},"monthly":{"writes":1}}"#;
+    let policies = serde_json::from_str(policies).expect("policies");
+    w.add_token("bound", "tight", "tight", &TokenTerms { policies, ..TokenTerms::default() });
+    w.get(LIST).as_("bound").origin(json("[]")).expect_status(200).await;
+    w.put(VM).as_("bound").origin(status(204)).expect_status(204).await;
+    for _ in 0..2 {
+        w.get(LIST).as_("bound").expect_refusal(429, "rate_limited").await;
+        w.put(VM).as_("bound").expect_refusal(429, "used_up").await;
+    }
+    // The tenant may twice at once.
+    w.get(LIST).as_("tight").origin(json("[]")).expect_status(200).await;
+    w.put(VM).as_("tight").origin(status(204)).expect_status(204).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,8 +4,8 @@ use http::Method;
 use serde::Deserialize;
 
 use super::{
-    ItemKind, ItemPlace, Methods, OperatorRoute, Route, RouteError, RouteId, RouteTable, Segments,
-    Touches, class_named, name_segment, parse,
+    ItemKind, ItemPlace, Methods, OperatorRoute, Rebuilt, Route, RouteError, RouteId, RouteTable,
+    Segments, Touches, class_named, name_segment, parse,
 };
 use crate::{
     api::{
@@ -23,7 +23,7 @@ struct Data {
     item: Vec<ItemData>,
     write: Vec<WriteData>,
     effect: Vec<PathsData>,
-    rebuild: Vec<PathsData>,
+    rebuild: Vec<RebuildData>,
     guard: Vec<GuardData>,
 }
 
@@ -32,6 +32,14 @@ struct Data {
 struct ReadData {
     class: String,
     families: Vec<String>,
+    paths: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RebuildData {
+    #[serde(default)]
+    unnamed: bool,
     paths: Vec<String>,
 }
 
@@ -119,8 +127,11 @@ impl RouteTable {
         for path in data.effect.iter().flat_map(|e| &e.paths) {
             table.effects.insert(&parse(path)?, ());
         }
-        for path in data.rebuild.iter().flat_map(|e| &e.paths) {
-            table.rebuilds.insert(&parse(path)?, ());
+        for RebuildData { unnamed, paths } in &data.rebuild {
+            let rebuilt = if *unnamed { Rebuilt::Unnamed } else { Rebuilt::Named };
+            for path in paths {
+                table.rebuilds.insert(&parse(path)?, rebuilt);
+            }
         }
         Ok(table)
     }

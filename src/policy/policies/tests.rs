@@ -24,14 +24,19 @@ fn other_name(segments: &[&str], at: usize) -> OtherName {
     OtherName::Known(known.into())
 }
 
-/// Judges `GET /path`, or `POST! /path` for a POST that removes or rebuilds.
+/// Judges `GET /path`, `POST! /path` for a POST that rebuilds what its path names, or `POST? /path` for
+/// one that rebuilds something else.
 fn judge(document: &str, request: &str) -> Verdict {
     let (method, path) = request.split_once(' ').expect("a method and a path");
     let segments: Vec<_> = path.split('/').skip(1).collect();
     policies(document).judge(&Act {
-        method: &method.trim_end_matches('!').parse().expect("a method"),
+        method: &method.trim_end_matches(['!', '?']).parse().expect("a method"),
         segments: &segments,
-        removes_or_rebuilds: method.ends_with('!'),
+        rebuilds: match method.chars().last() {
+            Some('!') => Some(Rebuilt::Named),
+            Some('?') => Some(Rebuilt::Unnamed),
+            _ => None,
+        },
         other_name: &other_name,
     })
 }
@@ -57,7 +62,7 @@ fn without_policies_everything_is_permitted_and_nobody_is_asked() {
     let verdict = none.judge(&Act {
         method: &Method::DELETE,
         segments: &["virtual_machines", SEVEN],
-        removes_or_rebuilds: true,
+        rebuilds: Some(Rebuilt::Named),
         other_name: &|_, _| unreachable!("nothing depends on it"),
     });
     assert!(verdict.permits() && verdict.shadowed.is_empty());
@@ -219,6 +224,17 @@ fn what_is_protected_is_neither_removed_nor_rebuilt_under_either_of_its_names() 
 }
 
 #[test]
+fn what_writes_over_an_item_that_it_does_not_name_may_be_any() {
+    let seven = r#"{"protected":{"items":["/virtual_machines/7"]}}"#;
+    refused(
+        seven,
+        PolicyName::Protected,
+        &["GET? /snapshots/55/restore", "POST? /backups/5/restore"],
+    );
+    permitted(r#"{"methods":{"only":["GET"]}}"#, &["GET? /snapshots/55/restore"]);
+}
+
+#[test]
 fn what_is_protected_stays_so_in_doubt() {
     let seven = r#"{"protected":{"items":["/virtual_machines/7"]}}"#;
     refused(
@@ -275,7 +291,7 @@ fn a_name_is_asked_for_once_however_many_items_are_listed() {
     let verdict = policies(&document).judge(&Act {
         method: &Method::DELETE,
         segments: &["virtual_machines", SEVEN],
-        removes_or_rebuilds: false,
+        rebuilds: None,
         other_name: &|segments, at| {
             asked.set(asked.get() + 1);
             assert_eq!((segments[at], at), (SEVEN, 1));
