@@ -2,10 +2,13 @@
 //! the admin listener.
 //!
 //! The request path only puts an event into a bounded queue; a task writes what has come. A flood of
-//! refusals is counted, and of each second only so many are written, so that nobody can fill the store
-//! by being refused. What cannot be written waits, within the bound of the queue.
+//! refusals is counted, and of each second only so many are written, of strangers much fewer, so that
+//! nobody can fill the store, or hide another, by being refused. What cannot be written waits, within the bound of the queue.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::StatusCode;
 use tokio::sync::mpsc::{self, error::TrySendError};
@@ -18,6 +21,7 @@ use crate::{
     error_chain::error_chain,
     limit::{Limit, Quota},
     metrics::Metrics,
+    policy::cap::Cap,
     record::Record,
     tenants::directory::Directory,
     vocabulary::{Audited, Closed as _},
@@ -26,9 +30,12 @@ use crate::{
 crate::section! {
     /// The audit log, which is in the store.
     pub struct Config {
-        /// How many refused requests are written in a second; further ones are counted in
-        /// `tollgate_audit_events_total` alone.
+        /// How many refused requests of known tokens are written in a second; further ones are counted
+        /// in `tollgate_audit_events_total` alone.
         pub requests_per_second: u32 = 10,
+        /// How many refused requests of strangers, who present no token of ours, are written in a
+        /// minute; likewise. They must neither fill the store nor hide the others.
+        pub strangers_per_minute: u32 = 6,
         /// How many events wait to be written; what comes when it is full is lost, and counted.
         pub queue: usize = 4096,
         /// How long an event waits at most for others to be written with it.
@@ -42,6 +49,8 @@ crate::section! {
 pub struct Auditor {
     events: mpsc::Sender<(i64, Event)>,
     requests: Limit,
+    strangers: Cap,
+    begun: Instant,
     metrics: Arc<Metrics>,
 }
 
@@ -55,6 +64,8 @@ pub struct Pen {
 /// How often what is too old is looked for.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 
+const MINUTE_MS: u64 = 60_000;
+
 /// A challenge is no refusal: some clients wait for it.
 const CHALLENGE: &str = "no_credentials";
 
@@ -65,6 +76,8 @@ pub fn new(config: &Config, metrics: &Arc<Metrics>) -> (Auditor, Pen) {
     let auditor = Auditor {
         events: sender,
         requests: Limit::new("audit", Quota { per_second: rate, burst: rate }),
+        strangers: Cap::new(config.strangers_per_minute, MINUTE_MS),
+        begun: Instant::now(),
         metrics: Arc::clone(metrics),
     };
     let pen = Pen { events: receiver, config: config.clone(), metrics: Arc::clone(metrics) };
@@ -80,11 +93,12 @@ impl Auditor {
             (None, Some(policy)) => (Decision::Shadowed, policy.as_str()),
             (Some(_) | None, _) => return,
         };
-        if self.requests.check().is_err() {
+        let grant = record.grant.get();
+        if !self.is_written(grant.is_some()) {
             self.metrics.audit_events.of(Audited::Counted).inc();
             return;
         }
-        let actor = match record.grant.get() {
+        let actor = match grant {
             Some(grant) => Actor::named(ActorKind::Token, &grant.token_id),
             None => Actor::unnamed(ActorKind::Token),
         };
@@ -98,6 +112,14 @@ impl Auditor {
             route,
             ..Event::new(actor, Action::Request, decision)
         });
+    }
+
+    fn is_written(&self, known: bool) -> bool {
+        if known {
+            return self.requests.check().is_ok();
+        }
+        let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.strangers.take(now).is_ok()
     }
 
     /// Notes what was done through the admin listener.
@@ -205,4 +227,17 @@ impl Pen {
 fn denies(status: StatusCode) -> bool {
     let denials = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::TOO_MANY_REQUESTS];
     denials.contains(&status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_take_nothing_from_those_who_are_known() {
+        let (auditor, _pen) = new(&Config::default(), &Arc::new(Metrics::new()));
+        let written = |known| (0..100).filter(|_| auditor.is_written(known)).count();
+        assert_eq!(written(false), 6);
+        assert!(written(true) >= 10);
+    }
 }

@@ -69,6 +69,11 @@ pub enum Failure {
         "nothing to change: give at least one of --default-format, --reads, --writes, --upstream-reads, --limit-status"
     )]
     NothingToSet,
+    /// Most likely forgotten, and it would take everything away.
+    #[error(
+        "give all policies that the token is to have, or --none and no policy to take them away"
+    )]
+    NoPolicies,
     /// The audit log is not what was written.
     #[error("the audit log is broken: {0}")]
     Broken(#[from] Broken),
@@ -186,12 +191,14 @@ impl Failure {
                 });
                 if upstreams_alone { Exit::Config } else { Exit::Data }
             }
+            Self::Import(ImportError::TooLong { .. }) => Exit::Data,
             Self::BadSecret(_) | Self::SecretTooLong(_) | Self::NotDone(_) => Exit::Data,
             Self::PolicyFile { .. } | Self::Broken(_) | Self::NoEvent(_) => Exit::Data,
             Self::Scope(_)
             | Self::Policy(_)
             | Self::NoSuchPolicy(_)
             | Self::NothingToSet
+            | Self::NoPolicies
             | Self::TooLate => Exit::Usage,
             Self::Random(_) => Exit::Software,
             Self::Unreadable { source, .. } => of_file(source, Exit::NoInput),

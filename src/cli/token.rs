@@ -95,7 +95,10 @@ pub struct CreateToken {
 pub struct SetToken {
     /// The public id of the token
     pub id: String,
-    /// What it may not; without any the token has no policies any more.
+    /// Take all of its policies away
+    #[arg(long)]
+    pub none: bool,
+    /// What it may not: all that it may not, from now on.
     #[command(flatten)]
     pub policies: PolicyArgs,
 }
@@ -166,6 +169,9 @@ pub fn run(command: &TokenCommand, desk: &mut Desk<'_>) -> Result<(), Failure> {
         TokenCommand::Rotate(args) => rotate(args, desk),
         TokenCommand::Set(args) => {
             let policies = args.policies.document()?;
+            if args.none == (policies != PolicyDocument::default()) {
+                return Err(Failure::NoPolicies);
+            }
             desk.store.edit(desk.now, |edit| edit.set_policies(&args.id, &policies))?;
             let id = &args.id;
             desk.output.one(&Set { id, policies: &policies }, &format!("token {id} changed"))

@@ -62,6 +62,12 @@ pub enum ImportError {
     /// The lines cannot be read.
     #[error("the lines cannot be read")]
     Read(#[from] io::Error),
+    /// More than are read at once.
+    #[error("there are more than {} MiB; import them in parts", most >> 20)]
+    TooLong {
+        /// So many bytes.
+        most: u64,
+    },
     /// The store cannot be written.
     #[error(transparent)]
     Store(StoreError),
@@ -142,15 +148,18 @@ pub enum LineProblem {
 /// Much more than a line with the longest of everything.
 const LINE_MAX: usize = 64 << 10;
 
+/// Some hundred thousand lines. All of them are read before any is imported.
+const INPUT_MAX: u64 = 256 << 20;
+
 impl Import<'_> {
     /// Imports every line, or nothing.
     pub fn run(&self, store: &mut Store, lines: impl BufRead) -> Result<Imported, ImportError> {
+        // Before the edit, which keeps everybody else from changing anything: a pipe may take long.
+        let lines = read(lines, INPUT_MAX)?;
         store.edit(self.now, |edit| {
             let mut imported = Imported::default();
             let mut bad = Vec::new();
-            for (index, bytes) in lines.split(b'\n').enumerate() {
-                let bytes = Zeroizing::new(bytes?);
-                let text = bytes.trim_ascii();
+            for (index, text) in lines.iter().enumerate() {
                 if text.is_empty() {
                     continue;
                 }
@@ -274,6 +283,18 @@ impl From<StoreError> for LineProblem {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
+}
+
+/// All lines, without the space around them.
+fn read(lines: impl BufRead, most: u64) -> Result<Vec<Zeroizing<Vec<u8>>>, ImportError> {
+    let mut read = Vec::new();
+    let mut left = most;
+    for line in lines.take(most.saturating_add(1)).split(b'\n') {
+        let line = Zeroizing::new(line?);
+        left = left.checked_sub(line.len() as u64).ok_or(ImportError::TooLong { most })?;
+        read.push(Zeroizing::new(line.trim_ascii().to_vec()));
+    }
+    Ok(read)
 }
 
 fn count(added: bool, new: &mut usize, unchanged: &mut usize) {

@@ -46,6 +46,7 @@ pub use uses::{Use, Used};
 #[derive(Debug)]
 pub struct Store {
     link: Link,
+    place: Location,
     scribe: audit::Scribe,
 }
 
@@ -206,8 +207,9 @@ impl Store {
             make_file(path)?;
         }
         let link = Link::open(&config.store, config.store_timeout)?;
-        let mut store = Self { link, scribe: audit::Scribe::nobody() };
-        store.require_schema(&config.store)?;
+        let place = config.store.clone();
+        let mut store = Self { link, place, scribe: audit::Scribe::nobody() };
+        store.require_schema()?;
         Ok(store)
     }
 
@@ -235,13 +237,13 @@ impl Store {
     pub fn read(&mut self) -> Result<(i64, Records), StoreError> {
         let begin = self.link.backend().begin_read();
         let moment = self.link.begin(begin)?;
+        let revision = revision(&moment, &self.place)?;
         let records = Records {
             tenants: tenants::all(&moment)?,
             credentials: credentials::all(&moment)?,
             tokens: tokens::all(&moment)?,
         };
-        let read = (revision(&moment)?, records);
-        moment.end(Ok(read))
+        moment.end(Ok((revision, records)))
     }
 
     /// Everything, as of one moment.
@@ -253,27 +255,12 @@ impl Store {
     pub fn revision(&mut self) -> Result<i64, StoreError> {
         let begin = self.link.backend().begin_read();
         let moment = self.link.begin(begin)?;
-        let revision = revision(&moment)?;
+        let revision = revision(&moment, &self.place)?;
         moment.end(Ok(revision))
     }
 
-    /// Runs statements of no command's, for tests.
-    #[cfg(test)]
-    pub(crate) fn script(&mut self, text: &str) {
-        let text = sqlx::AssertSqlSafe(text.to_owned());
-        self.write(|session| session.script(text)).expect("done");
-    }
-
-    /// Looks at what no command does, for tests.
-    #[cfg(test)]
-    pub(super) fn look<T>(
-        &mut self,
-        look: impl FnOnce(&Session<'_>) -> Result<T, StoreError>,
-    ) -> T {
-        self.write(look).expect("seen")
-    }
-
-    fn require_schema(&mut self, place: &Location) -> Result<(), StoreError> {
+    fn require_schema(&mut self) -> Result<(), StoreError> {
+        let place = self.place.clone();
         // Asked inside a write transaction: two processes may open a new store at once.
         self.write(|session| {
             if let Some(lock) = session.backend().lock_schema() {
@@ -329,10 +316,17 @@ fn make_file(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-fn revision(session: &Session<'_>) -> Result<i64, StoreError> {
-    let revision =
-        session.first(query("SELECT revision FROM store"), |row| get(row, "revision"))?;
-    revision.ok_or_else(|| meaningless("revision", ""))
+/// The revision, of a store that no later program has taken over since it was opened: what that has
+/// written may mean what is not understood here.
+fn revision(session: &Session<'_>, place: &Location) -> Result<i64, StoreError> {
+    let read = session.first(query("SELECT revision, version FROM store"), |row| {
+        Ok((get(row, "revision")?, get(row, "version")?))
+    })?;
+    match read {
+        Some((revision, schema::VERSION)) => Ok(revision),
+        Some((_, found)) => Err(StoreError::Newer { place: place.clone(), found }),
+        None => Err(meaningless("revision", "")),
+    }
 }
 
 fn require_name(noun: Noun, name: &str) -> Result<(), StoreError> {

@@ -98,6 +98,12 @@ async fn a_quota_of_a_month_outlives_the_process() {
     assert_eq!(server.ask(&token, write, "").await.code(), "used_up");
     assert_eq!(server.terminate().code, Some(0));
     assert_eq!(used()["writes"], 4);
+    // Another secret is no other quota.
+    let rotated = installation.json(&format!("token rotate {id}"), "");
+    let new = rotated["token"].as_str().expect("a token");
+    let server = installation.serve();
+    assert_eq!(server.ask(new, write, "").await.code(), "used_up");
+    assert_eq!(server.terminate().code, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

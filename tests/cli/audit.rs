@@ -1,7 +1,5 @@
 //! The audit log: what commands and requests leave in it, and that nobody changes it unnoticed.
 
-use std::time::{Duration, Instant};
-
 use serde_json::Value;
 
 use super::Installation;
@@ -67,13 +65,11 @@ async fn whoever_changes_the_log_is_found_out() {
 async fn a_flood_of_refusals_is_counted_and_not_written() {
     let installation = Installation::new().await;
     let server = installation.serve();
-    let begun = Instant::now();
-    for _ in 0..60 {
+    for _ in 0..30 {
         server.ask("tg_no_such_token_0000000000000000", "GET /version.json", "").await;
     }
-    let seconds = begun.elapsed().as_secs() + 1;
     assert_eq!(server.terminate().code, Some(0));
-    let written = u64::try_from(exported(&installation).len()).expect("few");
-    assert!((10..=10 * (seconds + 1)).contains(&written), "{written} in {seconds} s");
-    assert!(written < 60 || begun.elapsed() > Duration::from_secs(5), "nothing was held back");
+    // Six a minute; a minute may have passed on a busy machine.
+    let written = exported(&installation).len();
+    assert!((6..=12).contains(&written), "{written}");
 }

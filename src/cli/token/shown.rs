@@ -72,7 +72,11 @@ pub(super) fn describe(id: &str, desk: &mut Desk<'_>) -> Result<(), Failure> {
         COLUMNS.iter().map(|(name, cell)| format!("{name:<12}{}", cell(&token))).collect();
     let policies = serde_json::to_string(&token.policies);
     lines.push(format!("{:<12}{}", "POLICIES", policies.unwrap_or_default()));
-    lines.push(format!("{:<12}{}", "LAST USED", time(used.as_ref().map(|used| used.last_used))));
+    lines.push(format!(
+        "{:<12}{}",
+        "LAST USED",
+        time(used.as_ref().map(|used| used.last_used).filter(|at| *at > 0))
+    ));
     if let Some(Used { month, reads, writes, .. }) = &used {
         lines.push(format!("{:<12}{month}: {reads} reads, {writes} writes", "COUNTED"));
     }

@@ -14,6 +14,22 @@ use crate::{
     vocabulary::Format,
 };
 
+impl Store {
+    /// Runs statements of no command's, for tests.
+    pub(crate) fn script(&mut self, text: &str) {
+        let text = sqlx::AssertSqlSafe(text.to_owned());
+        self.write(|session| session.script(text)).expect("done");
+    }
+
+    /// Looks at what no command does, for tests.
+    pub(in crate::tenants) fn look<T>(
+        &mut self,
+        look: impl FnOnce(&Session<'_>) -> Result<T, StoreError>,
+    ) -> T {
+        self.write(look).expect("seen")
+    }
+}
+
 #[test]
 fn a_new_store_is_its_owners_alone() {
     let fixture = Fixture::new();
@@ -237,4 +253,14 @@ fn other_files_are_refused_by_name() {
     let later = schema::VERSION + 1;
     fixture.store.script(&format!("PRAGMA user_version = {later}"));
     assert!(refused("store.db").contains(&format!("has version {later}, and this program knows")));
+}
+
+#[test]
+fn a_later_program_that_takes_the_store_over_is_noticed() {
+    let mut fixture = Fixture::new();
+    assert_eq!(fixture.store.revision().expect("ours"), 0);
+    fixture.store.script(&format!("UPDATE store SET version = {}", schema::VERSION + 1));
+    for refused in [fixture.store.revision().map(drop), fixture.store.read().map(drop)] {
+        assert!(matches!(refused, Err(StoreError::Newer { .. })), "{refused:?}");
+    }
 }

@@ -121,7 +121,8 @@ impl Edit<'_> {
                  addresses, not_before, expires, limit_status, adopted, created, permissions,
                  label, policies, ordinal)
              SELECT $1, tenant, credential, $2, $3, access, allow, deny,
-                 addresses, NULL, $4, limit_status, 0, $5, permissions, label, policies,
+                 addresses, CASE WHEN not_before > $5 THEN not_before END, $4, limit_status, 0, $5,
+                 permissions, label, policies,
                  (SELECT max(ordinal) + 1 FROM tokens)
              FROM tokens WHERE id = $6",
         );
@@ -133,6 +134,12 @@ impl Edit<'_> {
             .bind(self.now)
             .bind(&*old.id);
         self.session.execute(insert)?;
+        // Its quota of the month is used up by as much.
+        let copy = query(
+            "INSERT INTO uses (token, last_used, month, reads, writes)
+             SELECT $1, 0, month, reads, writes FROM uses WHERE token = $2",
+        );
+        self.session.execute(copy.bind(successor.id).bind(&*old.id))?;
         let ends = old.terms.expires.map_or(overlap_ends, |end| end.min(overlap_ends));
         let update = query("UPDATE tokens SET expires = $2 WHERE id = $1");
         self.session.execute(update.bind(&*old.id).bind(ends))?;

@@ -11,7 +11,7 @@ use crate::policy::month::Month;
 /// What is known of the use of a token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Used {
-    /// When it was used last, as a Unix time.
+    /// When it was used last, as a Unix time; 0 for never.
     pub last_used: i64,
     /// The month that was counted last, in UTC: `2026-11`.
     pub month: String,
