@@ -23,6 +23,7 @@ use tollgate::{
     },
     config::Config,
     demo::simulator::{Options, Simulator},
+    formats::Pair,
     limit::{Quota, Quotas},
     metrics::Metrics,
     net::tls::Tls,
@@ -32,7 +33,7 @@ use tollgate::{
         secret::{UpstreamSecret, Vault},
         store::{Edit, NewToken, Store, StoreError},
     },
-    vocabulary::{Format, Taken},
+    vocabulary::{Format, Secrecy, Taken},
 };
 
 /// A gateway without its sockets, in front of a panel with some.
@@ -114,7 +115,7 @@ impl World {
         let uri = target.parse().expect("a target");
         let target = Target::canonicalize(&uri, &headers, Version::HTTP_11, 1000);
         let route = shared.routes.read(&target.expect("a target")).expect("a listed route").id;
-        let take = |now| shared.book.take("panel", route, json, xml, now);
+        let take = |now| shared.book.take("panel", route, Secrecy::Hidden, Pair { json, xml }, now);
         assert_eq!([take(0), take(60_000)], [Taken::Learned, Taken::Proved]);
     }
 
@@ -246,7 +247,7 @@ fn unused_tls(config: &Config, metrics: &Arc<Metrics>) -> Arc<Tls> {
 }
 
 fn key(partition: &Partition, target: &str) -> Key {
-    Key::new(partition, target.parse().expect("a target"), Some(Format::Json))
+    Key::new(partition, Secrecy::Hidden, target.parse().expect("a target"), Some(Format::Json))
 }
 
 fn entry(stored: &Stored) -> &Entry {

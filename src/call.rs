@@ -33,7 +33,7 @@ use crate::{
         directory::Directory,
         snapshot::{Credential, Grant, NotGood},
     },
-    vocabulary::{Bypass, Format, Forward, UpstreamCause},
+    vocabulary::{Bypass, Format, Forward, Secrecy, UpstreamCause},
 };
 
 /// A request that has a name.
@@ -197,6 +197,11 @@ impl Caller {
         &self.0
     }
 
+    /// What is masked for it.
+    pub fn secrecy(&self) -> Secrecy {
+        self.0.permissions.secrecy()
+    }
+
     /// What the token stands for upstream.
     pub fn credential(&self) -> &Arc<Credential> {
         &self.0.credential
@@ -218,9 +223,9 @@ impl Effect {
             // Rails finds a resource by an id like this, so it is no other one; but a spelling
             // that is not canonical must not have an entry of its own.
             Some(listed) if listed.odd => Self::Write(routes.touches(target)),
-            Some(listed) => Self::Read(listed),
-            None if routes.has_effect(target) => Self::Write(routes.touches(target)),
-            None => Self::UnlistedRead {
+            Some(listed) if !routes.keeps_a_secret(listed, target) => Self::Read(listed),
+            Some(_) | None if routes.has_effect(target) => Self::Write(routes.touches(target)),
+            Some(_) | None => Self::UnlistedRead {
                 harmless: unlisted_reads_harmless,
                 touches: routes.touches(target),
             },

@@ -23,6 +23,7 @@ use crate::{
     sampler,
     settings::{Problem, Problems, Section, Table},
     telemetry, tenants,
+    transcode::mask::Fields,
     vocabulary::{Format, RouteClass},
     watch,
 };
@@ -208,6 +209,10 @@ impl Config {
         }
         if !self.gateway.health_path.starts_with('/') {
             problems.add(None, "gateway.health_path", "expected a path that begins with \"/\"");
+        }
+        if let Some(odd) = self.gateway.secret_fields.iter().find(|name| !Fields::is_name(name)) {
+            let message = format!("expected the names of fields, found {odd:?}");
+            problems.add(None, "gateway.secret_fields", &message);
         }
         if !(1..=100).contains(&self.cache.max_partition_percent) {
             problems.add(None, "cache.max_partition_percent", "must be from 1 to 100");

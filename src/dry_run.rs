@@ -147,7 +147,7 @@ impl Deciders<'_> {
         let known = from.or_else(|| grant.addresses.first().map(ipnet::IpNet::addr));
         let checked = grant.check(self.now, known.unwrap_or(IpAddr::from([127, 0, 0, 1])));
         checked.map_err(|why| Rejection::Token(why.into()))?;
-        judge(routes, &grant.scopes, method, &target, effect)?;
+        judge(routes, grant, method, &target, effect)?;
         let may_change = effect.may_change();
         let subject = Subject { method, target: &target, may_change };
         let Verdict { enforced, shadowed } = police::judge(routes, grant, &subject);
@@ -163,7 +163,8 @@ impl Deciders<'_> {
         match effect {
             Effect::Read(listed) => {
                 let partition = &grant.credential.partition;
-                let key = Key::new(partition, ask, format).converted_from(native);
+                let secrecy = grant.permissions.secrecy();
+                let key = Key::new(partition, secrecy, ask, format).converted_from(native);
                 explanation.key = Some(format!("{:08x}", key.digest().0));
                 self.look(listed, &target, partition, &key, explanation);
                 let is_miss = explanation.cache.as_ref().is_some_and(|c| c.starts_with("miss"));
@@ -228,7 +229,7 @@ impl Deciders<'_> {
     /// Whether a miss would be answered from what is kept in the other format.
     fn derives(&self, credential: &Credential, listed: Listed, key: &Key) -> bool {
         let derives = || {
-            let proven = self.book.proven(&credential.upstream, listed.id)?;
+            let proven = self.book.proven(&credential.upstream, listed.id, key.secrecy())?;
             let stored = self.shelf.store.get(&key.in_other_format()?)?;
             let Stored::Entry(source) = &*stored else { return None };
             let (now, view) = (self.shelf.clock.now(), source.view);

@@ -48,6 +48,9 @@ crate::section! {
         /// The longest single text of a reply that is searched for secrets; a reply with a longer
         /// one is not shown.
         pub max_masked_text: ByteSize = ByteSize::mib(1),
+        /// The names of further fields whose values are passwords: masked, in JSON and XML, for tokens
+        /// without the permission `secrets:read`.
+        pub secret_fields: Vec<String> = Vec::new(),
         /// Whether reads of routes that are not listed change nothing. If not, they count as
         /// writes of their partition and need a token that may write.
         pub unlisted_reads_harmless: bool = false,

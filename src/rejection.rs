@@ -72,6 +72,9 @@ pub enum Rejection {
     /// A route that mints, changes or shows credentials.
     #[error("this route handles credentials and is not served through the gateway")]
     Guarded,
+    /// A route that exists to show a secret, with a token that may not read those.
+    #[error("this route shows a secret of a machine, and this token may not read secrets")]
+    SecretsHidden,
     /// A policy of the token.
     #[error("this token may not do that, by its policy \"{}\"", .0.as_str())]
     Policy(PolicyName),
@@ -250,6 +253,7 @@ impl Rejection {
             Self::ReadOnly => plain(StatusCode::FORBIDDEN, "read_only_token"),
             Self::OutOfScope => plain(StatusCode::FORBIDDEN, "out_of_scope"),
             Self::Guarded => plain(StatusCode::FORBIDDEN, "guarded_route"),
+            Self::SecretsHidden => plain(StatusCode::FORBIDDEN, "secrets_hidden"),
             Self::Format(Unacceptable::NotAcceptable(_)) => {
                 plain(StatusCode::NOT_ACCEPTABLE, "not_acceptable")
             }

@@ -14,7 +14,7 @@ use crate::{
     tenants::snapshot::Snapshot,
     transcode::{
         disclosure::{Needles, Scanner, Secret},
-        mask::{Masker, Secrets},
+        mask::{Fields, Masker, Secrets},
     },
     vocabulary::Format,
 };
@@ -129,8 +129,8 @@ impl Sought {
     }
 
     /// Masks one document as it comes.
-    pub fn masker(&self, format: Format, longest: usize) -> Masker {
-        Masker::new(format, Arc::clone(&self.secrets), longest)
+    pub fn masker(&self, format: Format, fields: Arc<Fields>, longest: usize) -> Masker {
+        Masker::new(format, Arc::clone(&self.secrets), fields, longest)
     }
 
     /// Stars what is left in one body as it comes.

@@ -3,9 +3,15 @@
 //! A list is closed so that no series, log field or header value can be made from what a stranger
 //! sent. This file imports nothing of ours but what a list is.
 
+mod connection;
 mod policy;
+mod secrecy;
 
-pub use self::policy::{PolicyMode, PolicyName};
+pub use self::{
+    connection::{ConnectionEnd, Handshake, Protocol},
+    policy::{PolicyMode, PolicyName},
+    secrecy::Secrecy,
+};
 pub use crate::closed::{Closed, Noted};
 
 use crate::closed;
@@ -288,54 +294,6 @@ closed! {
 }
 
 closed! {
-    /// How a TLS handshake ended.
-    pub enum Handshake {
-        /// A full handshake.
-        Full => "full",
-        /// Resumed with a ticket.
-        Resumed => "resumed",
-        /// Broken off or refused.
-        Failed => "failed",
-        /// Not done within the deadline.
-        TimedOut => "timed_out",
-    }
-}
-
-closed! {
-    /// Why a connection was not served, or no longer.
-    pub enum ConnectionEnd {
-        /// The client closed it.
-        Closed => "closed",
-        /// Over the cap of all connections.
-        TooMany => "too_many",
-        /// Over the cap of its address.
-        TooManyFromAddress => "too_many_from_address",
-        /// Too many handshakes under way.
-        TooManyHandshakes => "too_many_handshakes",
-        /// The handshake failed or took too long.
-        Handshake => "handshake",
-        /// Nothing came after the handshake.
-        FirstByteTimeout => "first_byte_timeout",
-        /// A head or an HTTP/2 preface was not completed in time, or the connection idled.
-        HeadTimeout => "head_timeout",
-        /// A reply was not read in time.
-        WriteStalled => "write_stalled",
-        /// It had reached its greatest age.
-        MaxAge => "max_age",
-        /// Nothing was asked for too long.
-        Idle => "idle",
-        /// The client no longer answered pings.
-        Unresponsive => "unresponsive",
-        /// The client broke the protocol.
-        Protocol => "protocol",
-        /// A reply broke off after its head had been sent.
-        Aborted => "aborted",
-        /// The process is ending.
-        Drained => "drained",
-    }
-}
-
-closed! {
     /// What was read anew.
     pub enum Reload {
         /// Tenants, tokens and credentials.
@@ -352,16 +310,6 @@ closed! {
         Ok => "ok",
         /// It did not; what was in force stays in force.
         Failed => "failed",
-    }
-}
-
-closed! {
-    /// The protocol that a connection speaks.
-    pub enum Protocol {
-        /// HTTP/1.1.
-        Http1 => "http/1.1",
-        /// HTTP/2.
-        Http2 => "h2",
     }
 }
 

@@ -25,6 +25,7 @@ pub struct RouteTable {
     writes: PatternTree<Touches>,
     effects: PatternTree<()>,
     rebuilds: PatternTree<Rebuilt>,
+    secrets: PatternTree<()>,
     items: PatternTree<ItemPlace>,
     collections: PatternTree<usize>,
     kinds: Vec<ItemKind>,
@@ -32,6 +33,8 @@ pub struct RouteTable {
     guards: PatternTree<Methods>,
     /// The patterns of the guards that are for reads, too.
     read_guards: Vec<Pattern>,
+    /// The patterns of what exists to show a secret.
+    secret_places: Vec<Pattern>,
 }
 
 /// The place of a route in its table.
@@ -65,6 +68,8 @@ pub struct Route {
     pub only_format: Option<Format>,
     /// A guard may be for a path of it: each request has to be asked about.
     may_be_guarded: bool,
+    /// A path of it may be one that exists to show a secret: likewise.
+    may_show_secret: bool,
     /// It shows one item, by what stands in its path.
     item: Option<ItemPlace>,
     suffix_after: Option<usize>,
@@ -223,6 +228,21 @@ impl RouteTable {
     pub fn is_guarded(&self, method: &Method, target: &Target) -> bool {
         let found = self.guards.find(&bare_segments(target));
         found.is_some_and(|f| f.value.0.is_empty() || f.value.0.contains(method))
+    }
+
+    /// Whether the read of a listed route exists to show a secret.
+    pub fn is_secret_read(&self, listed: Listed, target: &Target) -> bool {
+        self.route(listed.id).may_show_secret && self.is_secret(target)
+    }
+
+    /// Whether a listed route, which must be an operator's, would keep what exists to show a secret.
+    pub fn keeps_a_secret(&self, listed: Listed, target: &Target) -> bool {
+        self.is_secret_read(listed, target) && self.route(listed.id).class != RouteClass::Never
+    }
+
+    /// Whether a request to the target exists to show a secret, whatever its method.
+    pub fn is_secret(&self, target: &Target) -> bool {
+        self.secrets.find(&bare_segments(target)).is_some()
     }
 
     /// What a write to the target touches, whatever it does there.

@@ -9,7 +9,10 @@
 //! 4. What goes beyond reads and writes has a permission of its own, which no token has unless it
 //!    was given.
 
-use crate::{closed, vocabulary::Closed};
+use crate::{
+    closed,
+    vocabulary::{Closed, Secrecy},
+};
 
 closed! {
     /// Whether a token may change anything.
@@ -28,6 +31,8 @@ closed! {
         Refresh => "cache:refresh",
         /// To be told why a request was answered as it was.
         Explain => "explain",
+        /// To see the passwords of machines, and what else is masked in the view without secrets.
+        ReadSecrets => "secrets:read",
     }
 }
 
@@ -79,6 +84,11 @@ impl PermissionSet {
     /// Whether a permission is among them.
     pub const fn contains(self, permission: Permission) -> bool {
         self.0 & permission.bit() != 0
+    }
+
+    /// The view that they give.
+    pub const fn secrecy(self) -> Secrecy {
+        if self.contains(Permission::ReadSecrets) { Secrecy::Shown } else { Secrecy::Hidden }
     }
 
     /// The words of them, in order.
@@ -194,6 +204,6 @@ mod tests {
             }
         }
         let all: PermissionSet = Permission::ALL.iter().rev().copied().collect();
-        assert_eq!(all.words().collect::<Vec<_>>(), ["cache:refresh", "explain"]);
+        assert_eq!(all.words().collect::<Vec<_>>(), ["cache:refresh", "explain", "secrets:read"]);
     }
 }

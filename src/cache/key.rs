@@ -1,12 +1,12 @@
-//! The cache key: partition, upstream target, format. Nothing else decides what a reply shows.
+//! The cache key: partition, view, upstream target, format. Nothing else decides what a reply shows.
 //!
 //! A key is made from a partition, and a partition belongs to a caller's credential. So a key
 //! without a caller does not compile:
 //!
 //! ```compile_fail
-//! use tollgate::{cache::key::Key, vocabulary::Format};
+//! use tollgate::{cache::key::Key, vocabulary::{Format, Secrecy}};
 //! let target: http::uri::PathAndQuery = "/profile.json".parse().unwrap();
-//! let key = Key::new(target, Some(Format::Json)); // whose profile?
+//! let key = Key::new(Secrecy::Hidden, target, Some(Format::Json)); // whose profile?
 //! ```
 
 use std::hash::{Hash, Hasher};
@@ -14,12 +14,14 @@ use std::hash::{Hash, Hasher};
 use http::uri::PathAndQuery;
 
 use super::partition::Partition;
-use crate::vocabulary::{Closed as _, Format, Noted};
+use crate::vocabulary::{Closed as _, Format, Noted, Secrecy};
 
 /// What an entry is kept under, and all that a fill is made from besides the credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
     partition: u64,
+    /// What is masked in it.
+    secrecy: Secrecy,
     target: PathAndQuery,
     format: Option<Format>,
     /// The one format that the upstream has, if it is another one.
@@ -46,15 +48,25 @@ impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let bits = |format: Option<Format>| format.map_or(0, |format| format as u64 + 1);
         // There are far fewer partitions than this leaves room for.
-        state.write_u64(self.partition << 4 | bits(self.format) << 2 | bits(self.native));
+        state.write_u64(self.view() << 4 | bits(self.format) << 2 | bits(self.native));
         state.write(self.target.as_str().as_bytes());
     }
 }
 
 impl Key {
     /// The key of a target as it is asked for upstream; no format for what is asked for as it is.
-    pub fn new(partition: &Partition, target: PathAndQuery, format: Option<Format>) -> Self {
-        Self { partition: partition.id(), target, format, native: None }
+    pub fn new(
+        partition: &Partition,
+        secrecy: Secrecy,
+        target: PathAndQuery,
+        format: Option<Format>,
+    ) -> Self {
+        Self { partition: partition.id(), secrecy, target, format, native: None }
+    }
+
+    /// Partition and view in one number.
+    fn view(&self) -> u64 {
+        self.partition << 1 | self.secrecy as u64
     }
 
     /// The same, of what the upstream has in this format alone.
@@ -100,6 +112,11 @@ impl Key {
         self.partition
     }
 
+    /// What is masked in it.
+    pub fn secrecy(&self) -> Secrecy {
+        self.secrecy
+    }
+
     /// The target as it is asked for upstream.
     pub fn target(&self) -> &PathAndQuery {
         &self.target
@@ -113,7 +130,7 @@ impl Key {
     /// Its digest.
     pub fn digest(&self) -> Digest {
         let mut hasher = crc32fast::Hasher::new();
-        hasher.update(&self.partition.to_le_bytes());
+        hasher.update(&self.view().to_le_bytes());
         hasher.update(self.format.map_or("", Format::as_str).as_bytes());
         hasher.update(self.target.as_str().as_bytes());
         Digest(hasher.finalize())
@@ -141,7 +158,7 @@ mod tests {
         let commons = Arc::new(Commons::new(1, none, none, Names::new(1)));
         let partition = Partition::new(Arc::new(Epochs::new(1, none)), commons, true);
         let key = |target: &str, format| {
-            Key::new(&partition, target.parse().expect("a target"), Some(format))
+            Key::new(&partition, Secrecy::Hidden, target.parse().expect("a target"), Some(format))
         };
         for (json, xml) in [
             ("/a.json", "/a.xml"),
@@ -167,16 +184,18 @@ mod tests {
         let partition = |id| {
             Partition::numbered(id, Arc::new(Epochs::new(1, none)), Arc::clone(&commons), true)
         };
-        let digest = |id, target: &str, format| {
-            Key::new(&partition(id), target.parse().expect("a target"), format).digest()
+        let digest = |id, secrecy, target: &str, format| {
+            Key::new(&partition(id), secrecy, target.parse().expect("a target"), format).digest()
         };
-        let one = digest(1, "/a", Some(Format::Json));
-        assert_eq!(one, digest(1, "/a", Some(Format::Json)));
+        let (hidden, shown) = (Secrecy::Hidden, Secrecy::Shown);
+        let one = digest(1, hidden, "/a", Some(Format::Json));
+        assert_eq!(one, digest(1, hidden, "/a", Some(Format::Json)));
         let others = [
-            digest(2, "/a", Some(Format::Json)),
-            digest(1, "/b", Some(Format::Json)),
-            digest(1, "/a", Some(Format::Xml)),
-            digest(1, "/a", None),
+            digest(2, hidden, "/a", Some(Format::Json)),
+            digest(1, shown, "/a", Some(Format::Json)),
+            digest(1, hidden, "/b", Some(Format::Json)),
+            digest(1, hidden, "/a", Some(Format::Xml)),
+            digest(1, hidden, "/a", None),
         ];
         assert!(!others.contains(&one));
         for digest in [one, Digest(0), Digest(u32::MAX)] {

@@ -139,6 +139,7 @@ mod tests {
             names::Names,
             partition::{Commons, Partition},
         },
+        vocabulary::Secrecy,
     };
 
     fn partition() -> Partition {
@@ -168,7 +169,7 @@ mod tests {
             let target = format!("/virtual_machines/{n}.json").parse().expect("a target");
             let value = entry(BODY);
             kept.push(Arc::downgrade(&value));
-            store.insert(Key::new(&partition, target, None), value);
+            store.insert(Key::new(&partition, Secrecy::Hidden, target, None), value);
             kept.retain(|value| value.strong_count() > 0);
             most = most.max(kept.len() * BODY);
         }

@@ -71,7 +71,7 @@ pub enum Failure {
     NothingToSet,
     /// Most likely forgotten, and it would take everything away.
     #[error(
-        "give all policies that the token is to have, or --none and no policy to take them away"
+        "give all policies that the token is to have, --none alone to take them away, or --permit"
     )]
     NoPolicies,
     /// The audit log is not what was written.

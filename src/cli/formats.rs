@@ -30,11 +30,12 @@ pub enum FormatsCommand {
     },
 }
 
-const COLUMNS: [Column<Shown>; 4] = [
+const COLUMNS: [Column<Shown>; 5] = [
     ("UPSTREAM", |shown| shown.upstream.clone()),
     ("ROUTE", |shown| shown.route.clone()),
     ("STATE", |shown| if shown.proven { "proven" } else { "unproven" }.to_owned()),
     ("PLACES", |shown| shown.map.len().to_string()),
+    ("SECRETS", |shown| if shown.secrets { "shown" } else { "hidden" }.to_owned()),
 ];
 
 /// Asks, and says what the answer is.

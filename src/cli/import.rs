@@ -20,7 +20,9 @@ Each line is one object:
 A tenant or credential that exists may be given by its name alone; a credential may have \"email\" \
 and \"key\" instead, and also \"reach\" (\"own\" or \"all\") and \"account\". The token may be left \
 out, or be an object with \"key\", \"access\", \"allow\", \"deny\", \"permissions\", \"addresses\", \
-\"not_before\", \"expires\" and \"limit_status\". What exists and is equal is left as it is; what \
+\"not_before\", \"expires\" and \"limit_status\". A key of which no permissions are \
+said has secrets:read, since its client reads the passwords of machines today; \
+\"permissions\": [] takes it away. What exists and is equal is left as it is; what \
 exists and differs is an error.")]
 pub struct ImportArgs {
     /// The file ("-" is standard input)

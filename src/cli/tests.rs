@@ -233,6 +233,30 @@ fn a_permission_is_given_by_its_word_and_listed() {
 }
 
 #[test]
+fn permissions_are_changed_without_the_policies_and_the_other_way_round() {
+    let mut fixture = Fixture::new();
+    let mut run = |line: &str| run(&mut fixture, line).expect(line);
+    run("tenant add acme");
+    run(ADD_CREDENTIAL);
+    run("token create --tenant acme --credential main-1 --monthly-writes 4");
+    let mut token = |change: &str| -> serde_json::Value {
+        let listed: serde_json::Value =
+            serde_json::from_str(&run("token list --json")).expect("JSON");
+        let id = listed[0]["id"].as_str().expect("an id").to_owned();
+        let set = run(&format!("token set {id} {change} --json"));
+        serde_json::from_str(&set).expect("JSON")
+    };
+    let permitted = token("--permit secrets:read,explain");
+    assert_eq!(permitted["permissions"], serde_json::json!(["explain", "secrets:read"]));
+    assert!(permitted["policies"].to_string().contains("monthly"), "{permitted}");
+    let limited = token("--monthly-writes 5");
+    assert_eq!(limited["permissions"], permitted["permissions"]);
+    assert_ne!(limited["policies"], permitted["policies"]);
+    assert_eq!(token("--permit none")["permissions"], serde_json::json!([]));
+    assert!(!token("")["policies"].to_string().contains("monthly"));
+}
+
+#[test]
 fn nothing_that_is_listed_shows_a_secret() {
     let mut fixture = Fixture::new();
     run(&mut fixture, "tenant add acme").expect("added");
@@ -281,7 +305,8 @@ fn wrong_arguments_say_what_would_be_right() {
     assert!(usage("token create --tenant a --credential b --expires-in soon").contains("30d"));
     assert!(usage("token create --tenant a --credential b --address 1").contains("192.0.2.0/24"));
     let permit = "token create --tenant a --credential b --permit cache:fill";
-    assert!(usage(permit).contains("expected cache:refresh or explain"));
+    assert!(usage(permit).contains("expected cache:refresh, explain or secrets:read"));
+    assert!(usage("token set a --permit fill").contains("expected cache:refresh, explain"));
     assert!(usage("credential add a --upstream main --login x").contains("--secret-file"));
     assert!(usage("credential add a --upstream main --secret-stdin").contains("--login"));
     let two = "credential add a --upstream main --login x --secret-stdin --secret-env S";

@@ -11,7 +11,7 @@ use super::{Desk, failure::Failure, policy::PolicyArgs, tenant::limit_status};
 use crate::{
     auth::{
         keyring::random,
-        scopes::{Access, Permission, ScopeNames},
+        scopes::{Access, Permission, PermissionSet, ScopeNames},
         token::Token,
     },
     policy::document::PolicyDocument,
@@ -32,7 +32,7 @@ pub enum TokenCommand {
     /// Create a token that takes another's place, with the same terms, and show it, this once; the
     /// other one ends by itself
     Rotate(RotateToken),
-    /// Replace the policies of a token; a running server follows within a second
+    /// Replace the policies or the permissions of a token; a running server follows within a second
     Set(Box<SetToken>),
     /// List the tokens, revoked ones included
     List(ListTokens),
@@ -67,7 +67,8 @@ pub struct CreateToken {
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub deny: Vec<String>,
     /// Give it these permissions: cache:refresh (its requests may make the cache fetch anew),
-    /// explain (its replies say why they were answered so)
+    /// explain (its replies say why they were answered so), secrets:read (it is shown the passwords of
+    /// machines, which are masked for the others)
     #[arg(long, value_name = "PERMISSION", value_delimiter = ',', value_parser = permission)]
     pub permit: Vec<Permission>,
     /// Take it from these addresses alone: an address or a range such as 192.0.2.0/24
@@ -90,11 +91,15 @@ pub struct CreateToken {
     pub policies: PolicyArgs,
 }
 
-/// A token whose policies change.
+/// A token whose policies or permissions change.
 #[derive(Debug, Args)]
 pub struct SetToken {
     /// The public id of the token
     pub id: String,
+    /// Give it these permissions instead of those that it has, or "none"; its policies stay as they
+    /// are if none are given
+    #[arg(long, value_name = "PERMISSIONS", value_parser = permissions)]
+    pub permit: Option<PermissionSet>,
     /// Take all of its policies away
     #[arg(long)]
     pub none: bool,
@@ -154,6 +159,7 @@ struct Rotated<'a> {
 struct Set<'a> {
     id: &'a str,
     policies: &'a PolicyDocument,
+    permissions: Vec<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -167,15 +173,7 @@ pub fn run(command: &TokenCommand, desk: &mut Desk<'_>) -> Result<(), Failure> {
     match command {
         TokenCommand::Create(args) => create(args, desk),
         TokenCommand::Rotate(args) => rotate(args, desk),
-        TokenCommand::Set(args) => {
-            let policies = args.policies.document()?;
-            if args.none == (policies != PolicyDocument::default()) {
-                return Err(Failure::NoPolicies);
-            }
-            desk.store.edit(desk.now, |edit| edit.set_policies(&args.id, &policies))?;
-            let id = &args.id;
-            desk.output.one(&Set { id, policies: &policies }, &format!("token {id} changed"))
-        }
+        TokenCommand::Set(args) => set(args, desk),
         TokenCommand::List(args) => list(args, desk),
         TokenCommand::Describe { id } => describe(id, desk),
         TokenCommand::Revoke { id } => {
@@ -210,6 +208,26 @@ fn create(args: &CreateToken, desk: &mut Desk<'_>) -> Result<(), Failure> {
     };
     // The bare token for people, so that `$(tollgate token create ...)` is the token.
     desk.output.one(&created, token.expose())
+}
+
+fn set(args: &SetToken, desk: &mut Desk<'_>) -> Result<(), Failure> {
+    let (id, policies) = (&*args.id, args.policies.document()?);
+    let given = policies != PolicyDocument::default();
+    if args.none == given && (given || args.permit.is_none()) {
+        return Err(Failure::NoPolicies);
+    }
+    let token = desk.store.edit(desk.now, |edit| {
+        if let Some(permissions) = args.permit {
+            edit.set_permissions(id, permissions)?;
+        }
+        if args.none || given {
+            edit.set_policies(id, &policies)?;
+        }
+        edit.require_token(id)
+    })?;
+    let TokenTerms { permissions, policies, .. } = &token.terms;
+    let changed = Set { id, policies, permissions: permissions.words().collect() };
+    desk.output.one(&changed, &format!("token {id} changed"))
 }
 
 fn rotate(args: &RotateToken, desk: &mut Desk<'_>) -> Result<(), Failure> {
@@ -272,7 +290,14 @@ fn range(text: &str) -> Result<IpNet, &'static str> {
 }
 
 fn permission(text: &str) -> Result<Permission, &'static str> {
-    member(text).ok_or("expected cache:refresh or explain")
+    member(text).ok_or("expected cache:refresh, explain or secrets:read")
+}
+
+fn permissions(text: &str) -> Result<PermissionSet, &'static str> {
+    if text == "none" {
+        return Ok(PermissionSet::default());
+    }
+    text.split(',').map(permission).collect()
 }
 
 fn duration(text: &str) -> Result<Duration, &'static str> {

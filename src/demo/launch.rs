@@ -20,7 +20,7 @@ use crate::{
     admin::AdminToken,
     auth::{
         keyring::{self, Keyring, MasterKey},
-        scopes::{Access, ScopeNames},
+        scopes::{Access, Permission, ScopeNames},
         token::Token,
     },
     cli::Failure,
@@ -244,7 +244,8 @@ fn admin_token() -> Result<String, Failure> {
     Ok(keyring::random::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// A tenant for each of the panel's first users; the last has a tight limit. For the administrator
+/// A tenant for each of the panel's first users; the last has a tight limit, and is shown no
+/// passwords. For the administrator
 /// a credential alone.
 fn fill(config: &Config, keyring: &Keyring, panel: &Simulator) -> Result<Vec<TenantCard>, Failure> {
     let origin = |name: &str| config.upstreams.get(name).map(|u| u.origin.to_string());
@@ -263,6 +264,8 @@ fn fill(config: &Config, keyring: &Keyring, panel: &Simulator) -> Result<Vec<Ten
             let quotas =
                 Quotas { reads: Some(reads), writes: Some(GENEROUS), upstream_reads: None };
             let settings = TenantSettings { quotas, ..TenantSettings::default() };
+            // The last has a token of least privilege, too.
+            let permissions = if i == 2 { None } else { Some(Permission::ReadSecrets) };
             let token = Token::mint(&config.environment, &*keyring::random()?);
             edit.add_tenant(&user.login, &settings)?;
             add_credential(edit, &vault, &user.login, user, Reach::Own)?;
@@ -275,6 +278,7 @@ fn fill(config: &Config, keyring: &Keyring, panel: &Simulator) -> Result<Vec<Ten
                 adopted: false,
                 terms: &TokenTerms {
                     scopes: ScopeNames::all(Access::ReadWrite),
+                    permissions: permissions.into_iter().collect(),
                     ..TokenTerms::default()
                 },
             })?;

@@ -118,6 +118,13 @@ fn reads_and_writes(names: &Names) -> Vec<Stop> {
             "{\"errors\":{\"label\":[\"can't be blank\"]}}",
         ),
         stop("So the next read is a miss, and shows it.", status, "fwd=miss; stored"),
+        stop(
+            "A token without secrets:read: the passwords of machines are masked, in any reply.",
+            format!(
+                "curl -sS -u $CAROL {list} | grep -o '\"initial_root_password\":[^,]*' | sed -n 1p"
+            ),
+            "\"initial_root_password\":\"********\"",
+        ),
     ]
 }
 

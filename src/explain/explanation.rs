@@ -71,6 +71,8 @@ pub struct CallerShown {
     pub credential: Option<String>,
     /// The upstream.
     pub upstream: Option<String>,
+    /// Whether it is shown the passwords of machines: `hidden` or `shown`.
+    pub secrets: Option<String>,
 }
 
 /// A route.
@@ -218,15 +220,17 @@ impl CallerShown {
             tenant: grant.map(|grant| grant.tenant.name.to_string()),
             credential: grant.map(|grant| grant.credential.name.clone()),
             upstream: grant.map(|grant| grant.credential.upstream.to_string()),
+            secrets: grant.map(|grant| grant.permissions.secrecy().as_str().to_owned()),
         }
     }
 
     fn text(&self) -> String {
-        let Self { token, tenant, credential, upstream } = self;
-        match (tenant, credential, upstream) {
-            (Some(tenant), Some(credential), Some(upstream)) => {
+        let Self { token, tenant, credential, upstream, secrets } = self;
+        match (tenant, credential, upstream, secrets) {
+            (Some(tenant), Some(credential), Some(upstream), Some(secrets)) => {
                 format!(
-                    "token {token} of tenant {tenant}, for credential {credential} of {upstream}"
+                    "token {token} of tenant {tenant}, for credential {credential} of {upstream}, \
+                     secrets {secrets}"
                 )
             }
             _ => format!("token {token}, which is no longer good"),

@@ -16,7 +16,7 @@ use crate::{
         in_flight::{Gate, Permit},
     },
     transcode::learned::{Map, NoMap},
-    vocabulary::{Format, Taken},
+    vocabulary::{Format, Secrecy, Taken},
 };
 
 /// What is known of the formats of every route.
@@ -30,11 +30,12 @@ pub struct Book {
     budget: Limit,
 }
 
-/// A route of an upstream.
+/// A route of an upstream in one view: what is masked has another type than what it stands for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Subject {
     upstream: Box<str>,
     route: RouteId,
+    secrecy: Secrecy,
 }
 
 #[derive(Default)]
@@ -48,6 +49,15 @@ struct Chapter {
     failures: u32,
     /// How many pairs were taken, or maps handed in.
     taken: u64,
+}
+
+/// The same resource in both formats.
+#[derive(Clone, Copy, Debug)]
+pub struct Pair<'a> {
+    /// As JSON.
+    pub json: &'a [u8],
+    /// As XML.
+    pub xml: &'a [u8],
 }
 
 /// A map that is good to derive by.
@@ -68,6 +78,9 @@ pub struct Shown {
     pub upstream: String,
     /// The pattern of the route.
     pub route: String,
+    /// Whether it is of the view with secrets.
+    #[serde(default)]
+    pub secrets: bool,
     /// Whether it is used; what is handed in has to prove itself here first.
     #[serde(default)]
     pub proven: bool,
@@ -120,9 +133,9 @@ impl Book {
     }
 
     /// The map of a route, if it is good.
-    pub fn proven(&self, upstream: &str, route: RouteId) -> Option<Proven> {
+    pub fn proven(&self, upstream: &str, route: RouteId, secrecy: Secrecy) -> Option<Proven> {
         let chapters = self.chapters();
-        let course = &chapters.get(&Subject::new(upstream, route))?.course;
+        let course = &chapters.get(&Subject::new(upstream, route, secrecy))?.course;
         course.proven.then(|| Proven {
             map: Arc::clone(&course.map),
             tells_json: course.tells_json(),
@@ -136,6 +149,7 @@ impl Book {
         &self,
         upstream: &str,
         route: RouteId,
+        secrecy: Secrecy,
         format: Format,
         now: u64,
     ) -> Option<Permit> {
@@ -143,7 +157,7 @@ impl Book {
             return None;
         }
         let mut chapters = self.chapters();
-        let chapter = chapters.entry(Subject::new(upstream, route)).or_default();
+        let chapter = chapters.entry(Subject::new(upstream, route, secrecy)).or_default();
         chapter.seen[format as usize] = Some(now);
         let in_both =
             chapter.seen.iter().all(|at| at.is_some_and(|at| now.saturating_sub(at) < RECENT));
@@ -152,9 +166,15 @@ impl Book {
     }
 
     /// A place to fetch a pair of what a map has not seen.
-    pub fn unfit(&self, upstream: &str, route: RouteId, now: u64) -> Option<Permit> {
+    pub fn unfit(
+        &self,
+        upstream: &str,
+        route: RouteId,
+        secrecy: Secrecy,
+        now: u64,
+    ) -> Option<Permit> {
         let chapters = self.chapters();
-        let rests_until = chapters.get(&Subject::new(upstream, route))?.rests_until;
+        let rests_until = chapters.get(&Subject::new(upstream, route, secrecy))?.rests_until;
         if self.learns && now >= rests_until { self.admit() } else { None }
     }
 
@@ -165,9 +185,9 @@ impl Book {
     }
 
     /// A pair could not be fetched, or was not of one state: the route is left alone for a while.
-    pub fn failed(&self, upstream: &str, route: RouteId, now: u64) {
+    pub fn failed(&self, upstream: &str, route: RouteId, secrecy: Secrecy, now: u64) {
         let mut chapters = self.chapters();
-        let chapter = chapters.entry(Subject::new(upstream, route)).or_default();
+        let chapter = chapters.entry(Subject::new(upstream, route, secrecy)).or_default();
         // What moves with every read is soon asked about no more than once in a while.
         let rest = SHORT_REST.saturating_mul(1 << chapter.failures.min(16)).min(REST);
         chapter.failures += 1;
@@ -179,8 +199,16 @@ impl Book {
     }
 
     /// Takes a pair. It is looked at without holding anybody up.
-    pub fn take(&self, upstream: &str, route: RouteId, json: &[u8], xml: &[u8], now: u64) -> Taken {
-        let subject = Subject::new(upstream, route);
+    pub fn take(
+        &self,
+        upstream: &str,
+        route: RouteId,
+        secrecy: Secrecy,
+        pair: Pair<'_>,
+        now: u64,
+    ) -> Taken {
+        let Pair { json, xml } = pair;
+        let subject = Subject::new(upstream, route, secrecy);
         loop {
             let (mut course, taken_before) = {
                 let chapters = self.chapters();
@@ -211,11 +239,12 @@ impl Book {
         &self,
         upstream: &str,
         route: RouteId,
+        secrecy: Secrecy,
         by: &Proven,
         keep: impl FnOnce() -> T,
     ) -> Option<T> {
         let chapters = self.chapters();
-        let course = &chapters.get(&Subject::new(upstream, route))?.course;
+        let course = &chapters.get(&Subject::new(upstream, route, secrecy))?.course;
         let good = course.proven && course.generation == by.generation;
         good.then(keep)
     }
@@ -232,22 +261,27 @@ impl Book {
         let shown = learned.map(|(subject, chapter)| Shown {
             upstream: subject.upstream.to_string(),
             route: self.routes.route(subject.route).template.to_string(),
+            secrets: subject.secrecy == Secrecy::Shown,
             proven: chapter.course.proven,
             map: Map::clone(&chapter.course.map),
         });
         let mut shown: Vec<_> = shown.collect();
-        shown.sort_by(|a, b| (&a.upstream, &a.route).cmp(&(&b.upstream, &b.route)));
+        let order = |a: &Shown, b: &Shown| {
+            (&a.upstream, &a.route, a.secrets).cmp(&(&b.upstream, &b.route, b.secrets))
+        };
+        shown.sort_by(order);
         shown
     }
 
     /// Takes maps from elsewhere, all or none. Each has to reproduce a pair before it is used; one
     /// that is proven here already stays.
     pub fn import(&self, maps: Vec<Shown>) -> Result<usize, ImportError> {
-        let checked = maps.into_iter().map(|Shown { upstream, route, map, .. }| {
+        let checked = maps.into_iter().map(|Shown { upstream, route, secrets, map, .. }| {
+            let secrecy = if secrets { Secrecy::Shown } else { Secrecy::Hidden };
             let id = self.routes.by_template(&route);
             let id = id.ok_or_else(|| ImportError::Route(route.clone()))?;
             map.check().map_err(|source| ImportError::Map { route, source })?;
-            Ok((Subject::new(&upstream, id), map))
+            Ok((Subject::new(&upstream, id, secrecy), map))
         });
         let checked = checked.collect::<Result<Vec<_>, ImportError>>()?;
         let mut chapters = self.chapters();
@@ -269,7 +303,7 @@ impl Book {
 }
 
 impl Subject {
-    fn new(upstream: &str, route: RouteId) -> Self {
-        Self { upstream: upstream.into(), route }
+    fn new(upstream: &str, route: RouteId, secrecy: Secrecy) -> Self {
+        Self { upstream: upstream.into(), route, secrecy }
     }
 }

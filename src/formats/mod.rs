@@ -18,7 +18,7 @@
 mod book;
 mod course;
 
-pub use book::{Book, ImportError, Proven, Shown};
+pub use book::{Book, ImportError, Pair, Proven, Shown};
 
 use crate::{
     chance::MILLION,

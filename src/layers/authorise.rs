@@ -1,4 +1,4 @@
-//! What the token may ask for: guarded routes, scopes, policies, and the method that will really run.
+//! What the token may ask for: guarded and secret routes, scopes, policies, and the method that will really run.
 //!
 //! A POST whose body Rack may turn into another method is read here, within a bound, because it
 //! is judged as that method; only then is it known what it does. The body goes on byte for byte.
@@ -14,12 +14,13 @@ use tower::{Layer, Service, layer::layer_fn};
 use super::{Answer, Step, always_ready, of_body, police, refuse};
 use crate::{
     api::{method, routes::RouteTable, target::Target},
-    auth::scopes::Scopes,
+    auth::scopes::Permission,
     call::{Aimed, Call, Effect},
     clock::Clock,
     metrics::Metrics,
     net::server::ClientBody,
     rejection::Rejection,
+    tenants::snapshot::Grant,
 };
 
 /// The service of this layer.
@@ -67,9 +68,9 @@ where
 
     fn call(&mut self, call: Call) -> Self::Future {
         let request = &call.request;
-        let scopes = &call.caller.grant().scopes;
+        let grant = call.caller.grant();
         let Aimed { method, target, effect, .. } = request;
-        if let Err(rejection) = judge(&self.judge.routes, scopes, method, target, *effect) {
+        if let Err(rejection) = judge(&self.judge.routes, grant, method, target, *effect) {
             return Either::Left(refuse(rejection));
         }
         if method::may_hide_override(&request.method, &request.headers) {
@@ -121,25 +122,31 @@ impl Judge {
     }
 }
 
-/// Whether scopes permit what a request does.
+/// Whether scopes and permissions allow what a request does.
 pub fn judge(
     routes: &RouteTable,
-    scopes: &Scopes,
+    grant: &Grant,
     method: &Method,
     target: &Target,
     effect: Effect,
 ) -> Result<(), Rejection> {
-    let (guarded, scope) = match effect {
-        Effect::Read(listed) => {
-            (routes.is_guarded_read(listed, method, target), routes.route(listed.id).scope_mask())
-        }
+    let (guarded, secret, scope) = match effect {
+        Effect::Read(listed) => (
+            routes.is_guarded_read(listed, method, target),
+            routes.is_secret_read(listed, target),
+            routes.route(listed.id).scope_mask(),
+        ),
         Effect::Write(touches) | Effect::UnlistedRead { touches, .. } => {
-            (routes.is_guarded(method, target), touches.scope)
+            (routes.is_guarded(method, target), routes.is_secret(target), touches.scope)
         }
     };
     if guarded {
         return Err(Rejection::Guarded);
     }
+    if secret && !grant.permissions.contains(Permission::ReadSecrets) {
+        return Err(Rejection::SecretsHidden);
+    }
+    let scopes = &grant.scopes;
     if effect.may_change() && !scopes.permits_writes() {
         return Err(Rejection::ReadOnly);
     }

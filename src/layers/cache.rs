@@ -185,7 +185,8 @@ fn find(sampler: &Sampler, exchange: &mut Exchange, listed: Listed, demands: Dir
     }
     let dependence = Dependence::of(route, &exchange.call.request.target);
     let partition = &exchange.call.caller.credential().partition;
-    let key = Key::new(partition, exchange.ask.clone(), exchange.format);
+    let secrecy = exchange.call.caller.secrecy();
+    let key = Key::new(partition, secrecy, exchange.ask.clone(), exchange.format);
     let key = key.converted_from(exchange.native);
     exchange.call.request.record.key.set(key.digest());
     let stored = shelf.store.get(&key);

@@ -236,6 +236,7 @@ fn settlement_of(rejection: &Rejection) -> Settlement {
         | Rejection::Policy(_)
         | Rejection::UsedUp { .. }
         | Rejection::Guarded
+        | Rejection::SecretsHidden
         | Rejection::Format(_)
         | Rejection::Body(_)
         | Rejection::NotCached

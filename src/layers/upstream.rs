@@ -8,8 +8,14 @@
 //! 3. The credential is put in last, after everything of the client's was left out.
 //! 4. Of a reply, hop-by-hop headers, cookies and the upstream's own traces stay here, and its
 //!    address is replaced in `Location` and `Link`.
-//! 5. Every reply that may be text is masked, unless the operator says of a route of theirs that
-//!    it holds no secrets.
+//! 5. Every reply that may be text is masked by the caller's view, unless the operator says of a
+//!    route of theirs that it holds no secrets. What is passed on loses the upstream's tag if anything
+//!    may have been hidden in it: that is a hash of what is hidden, and a short password is guessed.
+
+mod requests;
+mod search;
+
+pub use self::search::Views;
 
 use std::{
     collections::HashMap,
@@ -20,17 +26,18 @@ use std::{
 };
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
-    header::{
-        self, ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH,
-        CONTENT_TYPE, IF_NONE_MATCH, USER_AGENT,
-    },
+    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
+    header::{self, CONTENT_ENCODING, CONTENT_LENGTH, ETAG},
 };
 use tower::Service;
 
+use self::{
+    requests::{fill_request, forward_request},
+    search::Search,
+};
 use super::Answer;
 use crate::{
-    api::{format::to_search, method::is_read, routes::RouteTable},
+    api::{format::to_search, routes::RouteTable},
     body::{Body, UpstreamBody},
     cache::{
         cause::Cause,
@@ -45,13 +52,13 @@ use crate::{
     metrics::Metrics,
     net::{
         hop_by_hop,
-        server::{ClientBody, ClientBodyError},
+        server::ClientBodyError,
         upstream::{LeaseError, UpstreamError, never},
     },
     rejection::Rejection,
     site::Site,
     tenants::{directory::Directory, snapshot::Credential},
-    vocabulary::{Format, InvalidationCause, Revalidation, UpstreamCause},
+    vocabulary::{InvalidationCause, Revalidation, UpstreamCause},
 };
 
 /// The service at the end of the request path.
@@ -68,6 +75,8 @@ pub struct Sites {
     pub routes: Arc<RouteTable>,
     /// The address that clients know, without a slash at its end; none makes locations relative.
     pub public_url: Option<String>,
+    /// What is masked in each view.
+    pub fields: Views,
     /// The longest text that is held back while it is searched for secrets.
     pub max_masked_token: usize,
     /// The largest body of a request, for the refusal that names it.
@@ -78,16 +87,6 @@ pub struct Sites {
 
 type Answered = Pin<Box<dyn Future<Output = Result<Answer, Rejection>> + Send>>;
 
-/// Headers of a client that are passed on.
-static PASSED_ON: [HeaderName; 6] = [
-    header::ACCEPT_LANGUAGE, // Rails translates messages by it
-    header::IF_MATCH,        // conditions are the upstream's to judge where we keep nothing
-    IF_NONE_MATCH,
-    header::IF_MODIFIED_SINCE,
-    header::IF_UNMODIFIED_SINCE,
-    USER_AGENT, // an operator of the panel looks for it in its log
-];
-
 /// Headers of a reply that stay here.
 static KEPT_BACK: [HeaderName; 6] = [
     header::SET_COOKIE, // a login
@@ -97,15 +96,6 @@ static KEPT_BACK: [HeaderName; 6] = [
     HeaderName::from_static("x-request-id"), // ours is the name of the request
     CONTENT_LENGTH,                          // framed anew: a masked body has another length
 ];
-
-const TOLLGATE: HeaderValue =
-    HeaderValue::from_static(concat!("tollgate/", env!("CARGO_PKG_VERSION")));
-const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
-const ANYTHING: HeaderValue = HeaderValue::from_static("*/*");
-const HTTPS: HeaderValue = HeaderValue::from_static("https");
-
-static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// The service over the configured upstreams.
 pub fn service(sites: Arc<Sites>) -> ToUpstream {
@@ -161,7 +151,10 @@ impl Sites {
         }
         // Before the secrets are looked for, which are then those of this version or later ones.
         let vault = self.vault();
-        let search = masked.then(|| to_search(reply.headers(), key.format()));
+        let search = masked.then(|| Search {
+            format: to_search(reply.headers(), key.format()),
+            secrecy: key.secrecy(),
+        });
         let mut answer = self.receive(site, credential, &Method::GET, reply, search).await?;
         answer.extensions_mut().insert(Provenance { vault, not_modified: false });
         Ok(answer)
@@ -208,12 +201,10 @@ impl Sites {
         let site = self.site(&credential)?;
         let touch = exchange.touch.clone();
         let method = exchange.call.request.method.clone();
-        let cause = if exchange.call.request.effect.is_write() {
-            UpstreamCause::Write
-        } else {
-            UpstreamCause::Pass
-        };
+        let is_write = exchange.call.request.effect.is_write();
+        let cause = if is_write { UpstreamCause::Write } else { UpstreamCause::Pass };
         let (masked, format) = (self.is_masked(&exchange), exchange.format);
+        let secrecy = exchange.call.caller.secrecy();
         let request = forward_request(exchange, &credential);
         let sent = || {
             if let Some(touch) = &touch {
@@ -229,8 +220,14 @@ impl Sites {
             }
             self.refusal(&error)
         })?;
-        let search = masked.then(|| to_search(reply.headers(), format));
-        self.receive(site, &credential, &method, reply, search).await
+        let search = masked.then(|| Search { format: to_search(reply.headers(), format), secrecy });
+        let hides = search.as_ref().is_some_and(Search::hides);
+        let mut answer = self.receive(site, &credential, &method, reply, search).await?;
+        // A 304 says it of what the client has named.
+        if hides && answer.status() != StatusCode::NOT_MODIFIED {
+            answer.headers_mut().remove(ETAG);
+        }
+        Ok(answer)
     }
 
     async fn receive(
@@ -239,7 +236,7 @@ impl Sites {
         credential: &Credential,
         method: &Method,
         reply: Response<UpstreamBody>,
-        search: Option<Option<Format>>,
+        search: Option<Search>,
     ) -> Result<Answer, Rejection> {
         let (mut parts, body) = reply.into_parts();
         if parts.status == StatusCode::UNAUTHORIZED {
@@ -256,7 +253,7 @@ impl Sites {
         if let Some(length) = length.filter(|_| *method == Method::HEAD) {
             parts.headers.insert(CONTENT_LENGTH, length);
         }
-        let Some(format) = search else {
+        let Some(Search { format, secrecy }) = search else {
             return Ok(Response::from_parts(parts, Body::upstream(body, None)));
         };
         if *method != Method::HEAD && parts.headers.contains_key(CONTENT_ENCODING) {
@@ -266,8 +263,11 @@ impl Sites {
         let sought = site.sought();
         let found = &self.metrics.disclosures_masked;
         sought.star_headers(&mut parts.headers, found);
-        let format = format.filter(|_| *method != Method::HEAD);
-        let masker = format.map(|format| sought.masker(format, self.max_masked_token));
+        let refused = parts.status == StatusCode::UNPROCESSABLE_ENTITY;
+        let masker = format.filter(|_| *method != Method::HEAD).map(|format| {
+            let masker = sought.masker(format, self.fields.of(secrecy), self.max_masked_token);
+            if refused { masker.of_a_refusal() } else { masker }
+        });
         let body = Body::upstream(body, masker).scanned(sought.scanner(), found.clone());
         Ok(Response::from_parts(parts, body))
     }
@@ -332,65 +332,5 @@ impl Sites {
             Some(ClientBodyError::TooLarge) => Rejection::BodyTooLarge(self.max_request_body),
             Some(ClientBodyError::Broken(_)) | None => Rejection::BodyBroken,
         }
-    }
-}
-
-fn fill_request(
-    key: &Key,
-    credential: &Credential,
-    condition: Option<&HeaderValue>,
-) -> Request<ClientBody> {
-    let mut request = Request::new(ClientBody::empty());
-    *request.uri_mut() = Uri::from(key.target().clone());
-    let headers = request.headers_mut();
-    headers.insert(ACCEPT, key.format().map_or(ANYTHING, media_type));
-    headers.insert(ACCEPT_ENCODING, IDENTITY);
-    headers.insert(USER_AGENT, TOLLGATE);
-    if let Some(tag) = condition {
-        headers.insert(IF_NONE_MATCH, tag.clone());
-    }
-    headers.insert(AUTHORIZATION, credential.authorization.clone());
-    request
-}
-
-fn forward_request(exchange: Exchange, credential: &Credential) -> Request<ClientBody> {
-    let Exchange { call, ask, format, .. } = exchange;
-    let mut client = call.request;
-    // The body was judged by its type: that one goes on, and no other, whatever `Connection` names.
-    let judged_by = client.headers.get(CONTENT_TYPE).cloned();
-    hop_by_hop::strip(&mut client.headers);
-    // A type without a body makes Rails parse nothing as something.
-    let bare = is_read(&client.method) && http_body::Body::is_end_stream(&client.body);
-    let mut request = Request::new(client.body);
-    *request.method_mut() = client.method;
-    *request.uri_mut() = Uri::from(ask);
-    let mut headers = HeaderMap::with_capacity(PASSED_ON.len() + 7);
-    for name in &PASSED_ON {
-        for value in client.headers.get_all(name) {
-            headers.append(name, value.clone());
-        }
-    }
-    if let Some(value) = judged_by.filter(|_| !bare) {
-        headers.insert(CONTENT_TYPE, value);
-    }
-    let accept = match format {
-        Some(format) => media_type(format),
-        None => client.headers.get(ACCEPT).cloned().unwrap_or(ANYTHING),
-    };
-    headers.insert(ACCEPT, accept);
-    headers.insert(ACCEPT_ENCODING, IDENTITY);
-    if let Ok(address) = HeaderValue::from_str(&client.record.client.to_string()) {
-        headers.insert(&X_FORWARDED_FOR, address);
-        headers.insert(&X_FORWARDED_PROTO, HTTPS);
-    }
-    headers.insert(AUTHORIZATION, credential.authorization.clone());
-    *request.headers_mut() = headers;
-    request
-}
-
-fn media_type(format: Format) -> HeaderValue {
-    match format {
-        Format::Json => HeaderValue::from_static("application/json"),
-        Format::Xml => HeaderValue::from_static("application/xml"),
     }
 }

@@ -19,6 +19,7 @@ use crate::{
         snapshot::Surroundings,
         store::StoreError,
     },
+    vocabulary::Secrecy,
 };
 
 /// Tenants and credentials `a` and `b` of the upstream `main`, and a credential `c` of `other`.
@@ -104,7 +105,7 @@ impl World {
             let item = route.item(&read).map(|(family, name)| Item::new(family, name));
             let view = View { families: route.families, item };
             let (partition, stamp) = self.stamp(CREDENTIALS[n / TARGETS.len()], view);
-            let key = Key::new(&partition, path.parse().expect("a target"), None);
+            let key = Key::new(&partition, Secrecy::Hidden, path.parse().expect("a target"), None);
             let dependence = Dependence { view, class: route.class };
             let filled = Filled { stamp: &stamp, dependence, settled: true, asked_at: 0 };
             let shown = Representation::new(http::StatusCode::OK, HeaderMap::new(), "[]".into());

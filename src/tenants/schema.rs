@@ -8,7 +8,7 @@ use sqlx::query;
 use super::store::{Session, StoreError, backend::Backend, get};
 
 /// The version of the tables below; a store of a later one is refused.
-pub(super) const VERSION: i64 = 6;
+pub(super) const VERSION: i64 = 7;
 
 /// Marks the file as a store of Tollgate: "TGts".
 pub(super) const APPLICATION: i64 = 0x5447_7473;
@@ -133,6 +133,10 @@ CREATE TABLE audit_heads (
 ) STRICT;
 CREATE TABLE audit_tail (sequence INTEGER NOT NULL, hash TEXT NOT NULL) STRICT;
 INSERT INTO audit_tail (sequence, hash) VALUES (0, '');
+",
+    // An adopted key stands for a client that has been reading the passwords of machines.
+    "
+UPDATE tokens SET permissions = trim(permissions || ' secrets:read') WHERE adopted = 1;
 ",
 ];
 

@@ -2,9 +2,11 @@
 //!
 //! Two rules, and nothing else of a body changes by one byte:
 //!
-//! 1. The value of a field `api_key` becomes `********`: a JSON value behind that name (however
-//!    the name is escaped), the text of an XML element `<api_key>`. `null`, the empty string and
-//!    white space alone stay. If a JSON array or object stands there, everything in it is masked.
+//! 1. The value of a field `api_key`, and in the view without secrets of the others in `fields.rs`,
+//!    becomes `********`: a JSON value behind that name (however the name is escaped), the text of an
+//!    XML element of that name. `null`, the empty string and white space alone stay. If a JSON array
+//!    or object stands there, everything in it is masked; but in a refusal of what was sent, an array
+//!    behind a password's name says what is wrong with it (`["is too short"]`), and stays.
 //! 2. A value that contains one of our upstream secrets, as it stands or below its escapes,
 //!    becomes `********` as a whole: a JSON string or bare word, an XML attribute value, or the
 //!    character data up to the next tag (text, CDATA sections and comments together).
@@ -24,6 +26,7 @@ use memchr::memchr;
 
 use crate::vocabulary::Format;
 
+mod fields;
 mod json;
 mod secrets;
 mod xml;
@@ -31,6 +34,7 @@ mod xml;
 #[cfg(test)]
 mod tests;
 
+pub use fields::Fields;
 pub use secrets::Secrets;
 
 /// What stands in place of a value that is not shown.
@@ -63,6 +67,9 @@ enum Lexer {
 
 struct Rules {
     secrets: Arc<Secrets>,
+    fields: Arc<Fields>,
+    /// The body may say what is wrong with a password, in a list behind its name.
+    complains: bool,
     max_token: usize,
 }
 
@@ -86,14 +93,27 @@ const LAYERS: usize = 3;
 
 impl Masker {
     /// A masker for one body. `max_token` bounds the bytes that are held back for one value.
-    pub fn new(format: Format, secrets: Arc<Secrets>, max_token: usize) -> Self {
+    pub fn new(
+        format: Format,
+        secrets: Arc<Secrets>,
+        fields: Arc<Fields>,
+        max_token: usize,
+    ) -> Self {
         let (lexer, cut_by): (_, fn(u8) -> bool) = match format {
             Format::Json => (Lexer::Json(json::Lexer::default()), json::is_delimiter),
             Format::Xml => (Lexer::Xml(xml::Lexer::default()), xml::is_delimiter),
         };
         let sieve = secrets.any_byte(cut_by).then(secrets::Sieve::default);
-        let rules = Rules { secrets, max_token };
+        let rules = Rules { secrets, fields, complains: false, max_token };
         Self { lexer, rules, pending: Vec::new(), sieve, failed: None }
+    }
+
+    /// The same, for the body of a refusal of what was sent: lists behind the names of passwords are
+    /// complaints about them.
+    #[must_use]
+    pub fn of_a_refusal(mut self) -> Self {
+        self.rules.complains = true;
+        self
     }
 
     /// Takes the next bytes and appends to `out` what is decided. After an error it stays failed.

@@ -1,5 +1,7 @@
 //! What one credential was shown is never shown under another: every listed route, both formats.
 
+use tollgate::{api::routes::Route, vocabulary::RouteClass};
+
 use crate::harness::{Answer, Client, Reply, Seen, Speaks, World, json, until};
 
 /// An origin that says who asked for what.
@@ -19,8 +21,9 @@ async fn every_listed_route_in_both_formats() {
     let w = World::new().await;
     w.origin.otherwise(mirror);
     let mut client = w.connect(Speaks::Http2).await;
+    let kept = |route: &&Route| route.class != RouteClass::Never;
     let templates: Vec<_> =
-        w.process.shared().routes.iter().map(|route| route.template.clone()).collect();
+        w.process.shared().routes.iter().filter(kept).map(|route| route.template.clone()).collect();
     assert!(templates.len() > 80);
     for template in templates {
         let segments = template.split('/').map(|s| if s.starts_with(':') { "1" } else { s });

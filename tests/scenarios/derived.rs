@@ -6,8 +6,9 @@ use http::{HeaderMap, HeaderValue, Version, header::HOST};
 use tollgate::{
     api::target::Target,
     auth::scopes::Permission,
+    formats::Pair,
     tenants::record::{Reach, TokenTerms},
-    vocabulary::Taken,
+    vocabulary::{Secrecy, Taken},
 };
 
 use crate::harness::{Reply, World, json, status, within, xml};
@@ -50,7 +51,8 @@ fn prove(w: &World) {
     let route = shared.routes.read(&target).expect("a listed route").id;
     let take = |label: &str| {
         let (json, xml) = (in_json(label), in_xml(label));
-        shared.book.take("main", route, json.as_bytes(), xml.as_bytes(), 0)
+        let pair = Pair { json: json.as_bytes(), xml: xml.as_bytes() };
+        shared.book.take("main", route, Secrecy::Hidden, pair, 0)
     };
     assert_eq!([take("one"), take("two")], [Taken::Learned, Taken::Proved]);
 }

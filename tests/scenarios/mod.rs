@@ -22,4 +22,5 @@ mod scopes;
 mod stale;
 mod streaming;
 mod transactions;
+mod views;
 mod writes;

@@ -100,6 +100,8 @@ async fn permissions() {
     check("", VMS, (403, "read_only_token"), None, |w, t| w.post(t).as_("reader")).await;
     check("", VMS, (403, "out_of_scope"), None, |w, t| w.get(t).as_("not-vms")).await;
     check("", "/users/1/suspend.{}", (403, "guarded_route"), None, |w, t| w.get(t).as_("a")).await;
+    let console = "/virtual_machines/1/console.{}";
+    check("", console, (403, "secrets_hidden"), None, |w, t| w.get(t).as_("a")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -226,6 +228,7 @@ fn every_refusal_is_known_here() {
             | Rejection::Policy(_)
             | Rejection::UsedUp { .. }
             | Rejection::Guarded
+            | Rejection::SecretsHidden
             | Rejection::Format(_)
             | Rejection::NotCached
             | Rejection::BodyTooLarge(_)

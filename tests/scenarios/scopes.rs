@@ -70,7 +70,6 @@ async fn a_route_that_handles_credentials_is_for_no_token() {
         "/users/drop_all.json",
         "/users/validate_login.json",
         "/console_remote/abcdef",
-        "/virtual_machines/1/with_decrypted_password.json",
         "/yubi_keys.json",
         "/settings/saml_id_providers.json",
     ] {

@@ -24,6 +24,7 @@ struct Data {
     write: Vec<WriteData>,
     effect: Vec<PathsData>,
     rebuild: Vec<RebuildData>,
+    secret: Vec<PathsData>,
     guard: Vec<GuardData>,
 }
 
@@ -97,15 +98,18 @@ impl RouteTable {
             writes: PatternTree::new(),
             effects: PatternTree::new(),
             rebuilds: PatternTree::new(),
+            secrets: PatternTree::new(),
             items: PatternTree::new(),
             collections: PatternTree::new(),
             kinds: Vec::new(),
             shared: FamilySet::EMPTY,
             guards: PatternTree::new(),
             read_guards: Vec::new(),
+            secret_places: Vec::new(),
         };
         // Before the reads, which are held against them.
         table.add_guards(&data.guard)?;
+        table.add_secrets(&data.secret)?;
         table.add_items(&data.item)?;
         for read in &data.read {
             let class = class_named(&read.class).expect("tested data");
@@ -151,6 +155,7 @@ impl RouteTable {
         if set.is_empty() && class != RouteClass::Never {
             return Err(RouteError::NoFamily(path.to_owned()));
         }
+        let may_show_secret = self.secret_places.iter().any(|place| pattern.overlaps(place));
         let id = RouteId(u16::try_from(self.routes.len()).map_err(|_| TooManyFamilies)?);
         self.routes.push(Route {
             template: path.replace(".:format", "").into(),
@@ -161,6 +166,7 @@ impl RouteTable {
             masked,
             item: self.item_of(path, set, items),
             may_be_guarded: self.read_guards.iter().any(|guard| pattern.overlaps(guard)),
+            may_show_secret,
             suffix_after: pattern.suffix_after(),
         });
         self.reads.insert(&pattern, id);
@@ -243,6 +249,15 @@ impl RouteTable {
                     self.read_guards.push(pattern);
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn add_secrets(&mut self, secrets: &[PathsData]) -> Result<(), RouteError> {
+        for path in secrets.iter().flat_map(|secret| &secret.paths) {
+            let pattern = parse(path)?;
+            self.secrets.insert(&pattern, ());
+            self.secret_places.push(pattern);
         }
         Ok(())
     }

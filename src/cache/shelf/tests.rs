@@ -17,7 +17,7 @@ use crate::{
         partition::Commons,
     },
     settings::ByteSize,
-    vocabulary::{Format, RouteClass},
+    vocabulary::{Format, RouteClass, Secrecy},
 };
 
 struct Setting {
@@ -43,7 +43,7 @@ impl Setting {
 
     fn key(&self, number: u32) -> Key {
         let target = format!("/virtual_machines/{number}.json").parse().expect("a target");
-        Key::new(&self.partition, target, None)
+        Key::new(&self.partition, Secrecy::Hidden, target, None)
     }
 
     /// Keeps something of 200 KiB that was asked for now; says whether there was room.
@@ -103,7 +103,8 @@ fn a_newer_answer_is_not_followed_by_an_older_one() {
 fn what_is_derived_stands_beside_what_it_was_derived_from() {
     let setting = Setting::new();
     let target = "/virtual_machines/1.json".parse().expect("a target");
-    let (shelf, key) = (&setting.shelf, Key::new(&setting.partition, target, Some(Format::Json)));
+    let (shelf, key) =
+        (&setting.shelf, Key::new(&setting.partition, Secrecy::Hidden, target, Some(Format::Json)));
     let other = key.in_other_format().expect("two formats");
     let derive = |source: &Arc<Stored>| {
         let shown = Representation::new(StatusCode::OK, HeaderMap::new(), Bytes::new());

@@ -214,8 +214,10 @@ where
         let outcome = if made.is_some() { Derived::Done } else { Derived::Unfit };
         shelf.metrics.derived.of(outcome).inc();
         let credential = Arc::clone(miss.exchange.call.caller.credential());
+        let secrecy = miss.key.secrecy();
         let Some(shown) = made else {
-            if let Some(permit) = book.unfit(&credential.upstream, miss.route, shelf.clock.now()) {
+            let now = shelf.clock.now();
+            if let Some(permit) = book.unfit(&credential.upstream, miss.route, secrecy, now) {
                 self.fetch_pair(miss, permit);
             }
             return None;
@@ -228,7 +230,7 @@ where
             kept.map(beside)
         };
         // Found wrong meanwhile: it is not even shown.
-        book.keep(&credential.upstream, miss.route, &plan.proven, keep)?;
+        book.keep(&credential.upstream, miss.route, secrecy, &plan.proven, keep)?;
         if let Some(permit) = book.check() {
             self.fetch_pair(miss, permit);
         }
@@ -240,7 +242,7 @@ impl Hangar {
     fn plan(&self, miss: &Miss) -> Option<Plan> {
         let wanted = miss.key.format()?;
         let credential = miss.exchange.call.caller.credential();
-        let proven = self.book.proven(&credential.upstream, miss.route)?;
+        let proven = self.book.proven(&credential.upstream, miss.route, miss.key.secrecy())?;
         if wanted == Format::Json && !proven.tells_json {
             return None;
         }

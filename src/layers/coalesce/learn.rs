@@ -12,6 +12,7 @@ use crate::{
     body::Read,
     cache::{dependence::Dependence, entry::Candidate, key::Key},
     call::Miss,
+    formats::Pair,
     limit::in_flight::Permit,
     rejection::Rejection,
     tenants::snapshot::Credential,
@@ -45,7 +46,8 @@ where
         }
         let Hangar { book, shelf, .. } = &*self.hangar;
         let upstream = &miss.exchange.call.caller.credential().upstream;
-        if let Some(permit) = book.fetched(upstream, miss.route, format, shelf.clock.now()) {
+        let (secrecy, now) = (miss.key.secrecy(), shelf.clock.now());
+        if let Some(permit) = book.fetched(upstream, miss.route, secrecy, format, now) {
             self.fetch_pair(miss, permit);
         }
     }
@@ -55,12 +57,14 @@ where
         let Some(subject) = Subject::of(miss, &self.hangar) else { return };
         let (hangar, inner) = (Arc::clone(&self.hangar), self.inner.clone());
         let (credential, route) = (Arc::clone(&subject.credential), subject.route);
+        let secrecy = subject.json.secrecy();
         self.hangar.tasks.spawn(async move {
             let learning = learn(&hangar, inner, subject);
             let taken = tokio::time::timeout(hangar.fetch_timeout, learning).await;
             let taken = taken.ok().flatten().unwrap_or(Taken::Failed);
             if taken == Taken::Failed {
-                hangar.book.failed(&credential.upstream, route, hangar.shelf.clock.now());
+                let now = hangar.shelf.clock.now();
+                hangar.book.failed(&credential.upstream, route, secrecy, now);
             }
             hangar.shelf.metrics.pairs.of(taken).inc();
             drop(permit);
@@ -133,7 +137,8 @@ where
 impl Hangar {
     fn take(&self, subject: &Subject, json: &[u8], xml: &[u8]) -> Taken {
         let (upstream, route) = (&*subject.credential.upstream, subject.route);
-        let taken = self.book.take(upstream, route, json, xml, self.shelf.clock.now());
+        let (secrecy, now) = (subject.json.secrecy(), self.shelf.clock.now());
+        let taken = self.book.take(upstream, route, secrecy, Pair { json, xml }, now);
         let template = &*self.shelf.routes.route(route).template;
         match taken {
             Taken::Contradicted => {

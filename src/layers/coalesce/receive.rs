@@ -25,7 +25,7 @@ use crate::{
     },
     layers::Answer,
     rejection::Rejection,
-    vocabulary::NotStored,
+    vocabulary::{NotStored, Secrecy},
 };
 
 /// Whether a reply is kept, and for how long.
@@ -92,8 +92,11 @@ impl Hangar {
     }
 
     /// A reply that is too large to hold goes to the first who takes it, as it comes.
-    fn stream(&self, fetch: &Fetch, parts: Parts, body: Body) -> Outcome {
+    fn stream(&self, fetch: &Fetch, mut parts: Parts, body: Body) -> Outcome {
         self.shelf.mark_uncacheable(&fetch.key);
+        if fetch.hides() {
+            parts.headers.remove(ETAG);
+        }
         Outcome::Streamed(Arc::new(Mutex::new(Some(Answer::from_parts(parts, body)))))
     }
 
@@ -113,8 +116,8 @@ impl Hangar {
             headers.insert(ETAG, strong_tag(&body));
             headers.insert(CACHE_CONTROL, REVALIDATE);
             headers.insert(VARY, BY_CALLER);
-        } else if fetch.key.conversion().is_some() {
-            // It is the tag of what was converted.
+        } else if fetch.key.conversion().is_some() || fetch.hides() {
+            // It is the tag of what was converted, or masked.
             headers.remove(ETAG);
         }
         let lesson = format::of_reply(&headers).map_or(Lesson::Settled, |format| {
@@ -135,6 +138,13 @@ impl Hangar {
         let verdict = Verdict { settled, not_stored };
         let shown = Representation::new(status, headers, body);
         (Representation { validator, ..shown }, verdict)
+    }
+}
+
+impl Fetch {
+    /// Whether the upstream's own tag may be a hash of what is hidden from this reader.
+    fn hides(&self) -> bool {
+        self.masked && self.key.secrecy() == Secrecy::Hidden
     }
 }
 

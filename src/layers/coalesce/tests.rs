@@ -35,7 +35,7 @@ use crate::{
         fixture::{Fixture, keyring, surroundings},
         snapshot::{MakePartition, Surroundings},
     },
-    vocabulary::{Format, Forward, Protocol},
+    vocabulary::{Format, Forward, Protocol, Secrecy},
 };
 
 const KEY: &str = "a-key-that-is-long-enough-to-adopt";
@@ -97,7 +97,7 @@ impl Setting {
         let route = self.shelf.routes.route(listed.id);
         let partition = Arc::clone(&caller.credential().partition);
         let ask = target.path_and_query().clone();
-        let key = Key::new(&partition, ask.clone(), Some(Format::Json));
+        let key = Key::new(&partition, Secrecy::Hidden, ask.clone(), Some(Format::Json));
         let dependence = Dependence::of(route, &target);
         let stamps = dependence.stamps(&partition);
         let record = Record::new(RequestId::next(0), client, Protocol::Http1, Method::GET);

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::{LINE_MAX, LineProblem};
 use crate::{
-    auth::scopes::{Access, PermissionSet, ScopeNames},
+    auth::scopes::{Access, Permission, PermissionSet, ScopeNames},
     limit::{Quota, Quotas},
     policy::{document::PolicyDocument, policies::Policies},
     tenants::{
@@ -71,7 +71,8 @@ impl Line {
         let token = match line.take("token") {
             None => None,
             Some(Value::String(key)) => {
-                Some(TokenPart { key: key.into(), terms: TokenTerms::default() })
+                let terms = TokenTerms { permissions: adopted(), ..TokenTerms::default() };
+                Some(TokenPart { key: key.into(), terms })
             }
             Some(Value::Object(entries)) => Some(token(Object::new("token", entries))?),
             Some(_) => return Err(line.expected("token", "a key or an object")),
@@ -84,6 +85,11 @@ impl Line {
 impl Object {
     fn new(name: &'static str, entries: Map<String, Value>) -> Self {
         Self { name, known: Vec::new(), entries }
+    }
+
+    /// Whether there is a value that will be taken.
+    fn has(&self, key: &str) -> bool {
+        self.entries.get(key).is_some_and(|value| !value.is_null())
     }
 
     /// A value; `null` is none.
@@ -244,11 +250,20 @@ fn policies(object: &mut Object) -> Read<PolicyDocument> {
 }
 
 fn permissions(object: &mut Object) -> Read<PermissionSet> {
+    const EXPECTED: &str = "a list of \"cache:refresh\", \"explain\" and \"secrets:read\"";
+    let said = object.has("permissions");
     let words = object.texts("permissions")?;
+    if !said {
+        return Ok(adopted());
+    }
     let given: Option<PermissionSet> = words.iter().map(|word| member(word)).collect();
-    given.ok_or_else(|| {
-        object.expected("permissions", "a list of \"cache:refresh\" and \"explain\"")
-    })
+    given.ok_or_else(|| object.expected("permissions", EXPECTED))
+}
+
+/// What a key has of which nothing is said. Its client exists, and reads the password of a machine
+/// that it makes: it changes a host name and a password, and nothing else.
+fn adopted() -> PermissionSet {
+    PermissionSet::from_iter([Permission::ReadSecrets])
 }
 
 fn limit_status(object: &mut Object) -> Read<Option<LimitStatus>> {

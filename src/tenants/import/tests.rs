@@ -78,12 +78,35 @@ fn permissions_are_imported_and_others_are_a_difference() {
     for (words, expected) in [
         (r#"["explain","cache:refresh"]"#, "which differs from this line"),
         ("[]", "which differs from this line"),
-        (r#"["fill"]"#, "\"token.permissions\": expected a list of \"cache:refresh\""),
+        (
+            r#"["fill"]"#,
+            "\"token.permissions\": expected a list of \"cache:refresh\", \"explain\" and",
+        ),
         (r#""explain""#, "\"token.permissions\": expected a list of strings"),
     ] {
         let error = import(&mut fixture, &line(words)).expect_err(words);
         let ImportError::Lines(bad) = error else { panic!("{error:?}") };
         assert!(bad[0].to_string().contains(expected), "{words}: {}", bad[0]);
+    }
+}
+
+#[test]
+fn a_key_is_adopted_with_what_its_client_sees_today_unless_the_line_says_otherwise() {
+    for (token, given) in [
+        (format!("\"{KEY}\""), &["secrets:read"][..]),
+        (format!(r#"{{"key":"{KEY}","access":"read-only"}}"#), &["secrets:read"]),
+        (format!(r#"{{"key":"{KEY}","permissions":null}}"#), &["secrets:read"]),
+        (format!(r#"{{"key":"{KEY}","permissions":[]}}"#), &[]),
+        (format!(r#"{{"key":"{KEY}","permissions":["explain"]}}"#), &["explain"]),
+    ] {
+        let mut fixture = Fixture::new();
+        fixture.add("acme", "one");
+        let line = format!(r#"{{"tenant":"acme","credential":"acme","token":{token}}}"#);
+        import(&mut fixture, &line).expect("imported");
+        let records = fixture.store.records().expect("read");
+        let permissions = records.tokens.last().expect("a token").terms.permissions;
+        assert_eq!(permissions.words().collect::<Vec<_>>(), given, "{token}");
+        assert_eq!(import(&mut fixture, &line).expect("again").unchanged, 1);
     }
 }
 

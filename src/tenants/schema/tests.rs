@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     auth::{
         keyring::Keyring,
-        scopes::{Access, ScopeNames},
+        scopes::{Access, Permission, PermissionSet, ScopeNames},
     },
     tenants::{
         fixture::{NOW, SECRET, config, keyring, origin, secret},
@@ -111,8 +111,10 @@ fn a_store_of_an_earlier_version_keeps_what_it_holds_and_becomes_this_one() {
                 allow: vec!["vms".to_owned()],
                 deny: Vec::new(),
             };
-            // Nobody has been given a permission by being upgraded.
-            let terms = TokenTerms { scopes, expires: Some(NOW), ..TokenTerms::default() };
+            // A client whose key was adopted goes on seeing what it was shown; nothing else is given.
+            let permissions = PermissionSet::from_iter([Permission::ReadSecrets]);
+            let expires = Some(NOW);
+            let terms = TokenTerms { scopes, permissions, expires, ..TokenTerms::default() };
             assert_eq!((&*token.id, &token.terms, token.adopted), ("abc", &terms, true));
             assert_eq!(token.mac, keyring.mac(b"a key"));
         }

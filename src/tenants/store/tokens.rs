@@ -159,6 +159,18 @@ impl Edit<'_> {
         Ok(())
     }
 
+    /// Replaces the permissions of a token.
+    pub fn set_permissions(&self, id: &str, permissions: PermissionSet) -> Result<(), StoreError> {
+        let update = query("UPDATE tokens SET permissions = $2 WHERE id = $1");
+        let words: Vec<&str> = permissions.words().collect();
+        let changed = self.session.execute(update.bind(id).bind(words.join(" ")))?;
+        if changed == 0 {
+            return Err(StoreError::missing(Noun::Token, id));
+        }
+        self.did(Action::TokenSet, id);
+        Ok(())
+    }
+
     /// Revokes a token for good; false when it was revoked before.
     pub fn revoke_token(&self, id: &str) -> Result<bool, StoreError> {
         let revoked = self.require_token(id)?.revoked;

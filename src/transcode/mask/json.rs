@@ -2,7 +2,7 @@
 
 use memchr::{memchr, memchr2};
 
-use super::{Copier, Escapes, MaskError, Rules};
+use super::{Copier, Escapes, MaskError, Rules, fields::Kind};
 
 /// Cuts JSON into tokens. Where it stands within an unfinished one is kept from chunk to chunk.
 #[derive(Default)]
@@ -13,23 +13,21 @@ pub(super) struct Lexer {
     plain: Vec<u8>,
 }
 
-/// How what was just read relates to the name `api_key`.
+/// How what was just read relates to the name of a field that is masked.
 #[derive(Clone, Copy, Default, PartialEq)]
 enum Field {
     #[default]
     Other,
-    /// A string that says `api_key`; a name if a colon follows.
-    Named,
+    /// A string that says such a name; it is one if a colon follows.
+    Named(Kind),
     /// Its value comes next.
-    Value,
+    Value(Kind),
     /// Within an array or object that is its value, so deep.
     Within(u32),
 }
 
-const NAME: &[u8] = b"api_key";
-
-/// Every character written as `\uXXXX`.
-const LONGEST_NAME: usize = NAME.len() * 6;
+/// How many bytes a character of a name takes at most: as `\uXXXX`.
+const LONGEST_ESCAPE: usize = 6;
 
 const ESCAPES: Escapes = Escapes { marker: b'\\', undo: unescape };
 
@@ -52,7 +50,7 @@ impl Lexer {
         let mut at = 0;
         while let Some(&first) = bytes.get(at) {
             if is_structure(first) {
-                self.field = self.field.after(first);
+                self.field = self.field.after(first, rules.complains);
                 at += 1;
                 continue;
             }
@@ -127,38 +125,40 @@ impl Lexer {
             self.field = Field::Other;
         }
         match field {
-            Field::Value | Field::Within(_) if is_string => !inner.is_empty(),
-            Field::Value | Field::Within(_) => inner != b"null",
-            Field::Other | Field::Named => {
-                if is_string && self.is_name(inner) {
-                    self.field = Field::Named;
+            Field::Value(_) | Field::Within(_) if is_string => !inner.is_empty(),
+            Field::Value(_) | Field::Within(_) => inner != b"null",
+            Field::Other | Field::Named(_) => {
+                if is_string && let Some(kind) = self.kind(inner, rules) {
+                    self.field = Field::Named(kind);
                 }
                 rules.leak(inner, &ESCAPES, &mut self.plain)
             }
         }
     }
 
-    fn is_name(&mut self, inner: &[u8]) -> bool {
+    /// What a field of this name holds, if that is masked.
+    fn kind(&mut self, inner: &[u8], rules: &Rules) -> Option<Kind> {
         if !self.escaped {
-            return inner == NAME;
+            return rules.fields.kind(inner);
         }
-        if inner.len() > LONGEST_NAME {
-            return false;
+        if inner.len() > rules.fields.longest() * LONGEST_ESCAPE {
+            return None;
         }
         self.plain.clear();
         self.plain.extend_from_slice(inner);
         unescape(&mut self.plain);
-        self.plain == NAME
+        rules.fields.kind(&self.plain)
     }
 }
 
 impl Field {
-    fn after(self, structure: u8) -> Self {
+    fn after(self, structure: u8, complains: bool) -> Self {
         match (self, structure) {
             (Self::Other, _) => Self::Other,
             (_, b' ' | b'\t' | b'\r' | b'\n') => self,
-            (Self::Named, b':') => Self::Value,
-            (Self::Value, b'[' | b'{') => Self::Within(1),
+            (Self::Named(kind), b':') => Self::Value(kind),
+            (Self::Value(Kind::Password), b'[') if complains => Self::Other,
+            (Self::Value(_), b'[' | b'{') => Self::Within(1),
             (Self::Within(depth), b'[' | b'{') => Self::Within(depth.saturating_add(1)),
             (Self::Within(depth), b']' | b'}') if depth > 1 => Self::Within(depth - 1),
             (Self::Within(_), b',' | b':') => self,

@@ -5,12 +5,12 @@
 
 use memchr::{memchr, memmem};
 
-use super::{Copier, Escapes, MASK, MaskError, Rules};
+use super::{Copier, Escapes, Fields, MASK, MaskError, Rules};
 
 /// Cuts XML into tokens. Where it stands within an unfinished one is kept from chunk to chunk.
 #[derive(Default)]
 pub(super) struct Lexer {
-    /// How many elements `api_key` are open.
+    /// How many elements are open whose text is masked.
     open: u32,
     scan: Scan,
     plain: Vec<u8>,
@@ -40,8 +40,6 @@ enum Piece<'a> {
     Cdata(&'a [u8]),
     Aside,
 }
-
-const NAME: &[u8] = b"api_key";
 
 const CDATA: &[u8] = b"<![CDATA[";
 
@@ -94,6 +92,7 @@ impl Lexer {
 
     fn tag(&mut self, start: usize, end: usize, rules: &Rules, copier: &mut Copier<'_>) {
         let tag = &copier.from[start..end];
+        let is_named = |tag: &[u8]| is_named(tag, &rules.fields);
         if is_named(&tag[1..]) {
             self.open = self.open.saturating_add(u32::from(!tag.ends_with(b"/>")));
         } else if tag.strip_prefix(b"</").is_some_and(is_named) {
@@ -197,11 +196,11 @@ fn markup(rest: &[u8]) -> Option<Markup> {
     Some(Markup::Tag)
 }
 
-/// Whether what follows `<` or `</` is the name of the element whose text is masked.
-fn is_named(tag: &[u8]) -> bool {
-    tag.strip_prefix(NAME).is_some_and(|after| {
-        after.first().is_none_or(|b| b.is_ascii_whitespace() || matches!(b, b'>' | b'/' | b'<'))
-    })
+/// Whether what follows `<` or `</` is the name of an element whose text is masked.
+fn is_named(tag: &[u8], fields: &Fields) -> bool {
+    let ends = |b: &u8| b.is_ascii_whitespace() || matches!(b, b'>' | b'/' | b'<');
+    let end = tag.iter().position(ends).unwrap_or(tag.len());
+    fields.kind(&tag[..end]).is_some()
 }
 
 /// Splits a tag around its first quoted attribute value.
