@@ -15,7 +15,7 @@ use crate::{
     auditor,
     auth::{failures, token::Environment},
     cache::entry,
-    explain, formats, gateway,
+    canary, explain, formats, gateway,
     net::{
         server, tls,
         upstream::{self, Origin},
@@ -46,6 +46,8 @@ pub struct Config {
     pub watch: watch::Config,
     /// The samples of hits.
     pub sampler: sampler::Config,
+    /// The planted tenants.
+    pub canary: canary::Config,
     /// The audit log.
     pub audit: auditor::Config,
     /// What is learned of formats.
@@ -122,13 +124,14 @@ crate::section! {
     }
 }
 
-const SECTIONS: [&str; 16] = [
+const SECTIONS: [&str; 17] = [
     "server",
     "tls",
     "gateway",
     "cache",
     "watch",
     "sampler",
+    "canary",
     "audit",
     "formats",
     "tenants",
@@ -174,6 +177,7 @@ impl Config {
             cache: root.take_section("cache", &mut problems),
             watch: root.take_section("watch", &mut problems),
             sampler: root.take_section("sampler", &mut problems),
+            canary: root.take_section("canary", &mut problems),
             audit: root.take_section("audit", &mut problems),
             formats: root.take_section("formats", &mut problems),
             failed_tokens: root.take_section("failed_tokens", &mut problems),
@@ -198,6 +202,7 @@ impl Config {
         self.explain.validate(problems);
         self.watch.validate(problems);
         self.sampler.validate(problems);
+        self.canary.validate(problems);
         self.formats.validate(problems);
         if let Err(error) = RouteTable::new(&self.routes) {
             problems.add(None, "routes", &error.to_string());

@@ -23,6 +23,7 @@ use crate::{
     net::server::Arrival,
     sampler::Sampler,
     settings::ByteSize,
+    vocabulary::UpstreamCause,
 };
 
 crate::section! {
@@ -89,6 +90,8 @@ pub struct Shared {
     pub book: Arc<Book>,
     /// The upstreams.
     pub sites: Arc<Sites>,
+    /// What upstream requests are counted as, if not by what each is for.
+    pub counted_as: Option<UpstreamCause>,
 }
 
 /// The way of a request, from anybody's bytes to the upstream and back.
@@ -112,6 +115,7 @@ pub fn request_path(
         hangar,
         conversion,
         sites,
+        counted_as,
         ..
     } = shared;
     let metrics = &observer.metrics;
@@ -153,5 +157,5 @@ pub fn request_path(
         // What an upstream has in one format alone is converted.
         .layer(convert::layer(Arc::clone(conversion)))
         // The leaf: credential in, traces out.
-        .service(upstream::service(Arc::clone(sites)))
+        .service(upstream::service(Arc::clone(sites), *counted_as))
 }

@@ -11,6 +11,7 @@ pub mod auth;
 pub mod body;
 pub mod cache;
 pub mod call;
+pub mod canary;
 pub mod chance;
 pub mod cli;
 pub mod clock;

@@ -15,9 +15,9 @@ use self::{
     registrar::Registrar,
 };
 use crate::vocabulary::{
-    Audited, CacheOutcome, ConnectionEnd, Decision, Derived, Handshake, InvalidationCause, Limiter,
-    PolicyMode, PolicyName, Protocol, Reload, Revalidation, RouteClass, Sampled, Settled, Success,
-    Taken, UpstreamCause, UpstreamOutcome,
+    Audited, CacheOutcome, CanaryOutcome, ConnectionEnd, Decision, Derived, Handshake,
+    InvalidationCause, Limiter, PolicyMode, PolicyName, Protocol, Reload, Revalidation, RouteClass,
+    Sampled, Settled, Success, Taken, UpstreamCause, UpstreamOutcome,
 };
 
 /// All series of the process.
@@ -83,6 +83,12 @@ pub struct Metrics {
     pub audit_events: Counters<Audited>,
     /// `tollgate_disclosures_masked_total`.
     pub disclosures_masked: IntCounter,
+    /// `tollgate_canary_checks_total` by outcome.
+    pub canary_checks: Counters<CanaryOutcome>,
+    /// `tollgate_canary_leaks_total`.
+    pub canary_leaks: IntCounter,
+    /// `tollgate_canary_success_timestamp_seconds`.
+    pub canary_success: Gauge,
     /// `tollgate_unlisted_reads_total`.
     pub unlisted_reads: IntCounter,
     /// `tollgate_tls_handshakes_total` by outcome.
@@ -230,6 +236,19 @@ impl Metrics {
             disclosures_masked: r.counter(
                 "disclosures_masked_total",
                 "Secrets of upstreams that the last look at replies found and starred.",
+            ),
+            canary_checks: r.counters(
+                "canary_checks_total",
+                "Rounds of the canary, by what came of them.",
+                "outcome",
+            ),
+            canary_leaks: r.counter(
+                "canary_leaks_total",
+                "Times that a planted tenant was shown what is another's; any is worth a page.",
+            ),
+            canary_success: r.float_gauge(
+                "canary_success_timestamp_seconds",
+                "When the canary last proved that its tenants are kept apart, as a Unix time.",
             ),
             unlisted_reads: r.counter(
                 "unlisted_reads_total",

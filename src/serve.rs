@@ -23,6 +23,7 @@ use crate::{
     auditor::{self, Pen},
     auth::keyring::{Keyring, VaultError},
     cache::{names::Names, partition::Commons, shelf::Shelf},
+    canary::Canary,
     clock::Clock,
     config::Config,
     gateway::{Shared, request_path},
@@ -37,6 +38,7 @@ use crate::{
     site::Site,
     telemetry::AccessLogError,
     tenants::{directory::Directory, snapshot::Surroundings, store::StoreError},
+    vocabulary::UpstreamCause,
     watch::{self, Settler, Watches},
 };
 
@@ -225,7 +227,7 @@ impl Process {
         };
         let certificate = Arc::clone(&self.tls).watch(shutdown.clone());
         let housekeeping = housekeep(Arc::clone(&self.shared.sampler), shutdown.clone());
-        vec![
+        let mut watches = vec![
             tokio::spawn(directory),
             tokio::spawn(audit),
             tokio::spawn(Arc::clone(&self.watches).keep()),
@@ -235,7 +237,21 @@ impl Process {
                 }
             }),
             tokio::spawn(housekeeping),
-        ]
+        ];
+        watches.extend(self.canary(shutdown));
+        watches
+    }
+
+    /// Asks for the planted tenants through a request path of its own, over what all paths share.
+    fn canary(&self, shutdown: &CancellationToken) -> Option<JoinHandle<()>> {
+        let shared = Shared { counted_as: Some(UpstreamCause::Canary), ..self.shared.clone() };
+        let canary = Canary::new(
+            &self.config.canary,
+            shared.sites.by_name.clone(),
+            Arc::clone(&self.directory),
+            Arc::clone(&self.metrics),
+        )?;
+        Some(tokio::spawn(canary.keep(request_path(&shared), shutdown.clone())))
     }
 
     fn admin(&self) -> Admin {

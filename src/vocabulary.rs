@@ -3,11 +3,13 @@
 //! A list is closed so that no series, log field or header value can be made from what a stranger
 //! sent. This file imports nothing of ours but what a list is.
 
+mod canary;
 mod connection;
 mod policy;
 mod secrecy;
 
 pub use self::{
+    canary::CanaryOutcome,
     connection::{ConnectionEnd, Handshake, Protocol},
     policy::{PolicyMode, PolicyName},
     secrecy::Secrecy,
@@ -198,6 +200,8 @@ closed! {
         Sample => "sample",
         /// To learn what both formats of a route look like.
         Learn => "learn",
+        /// To look whether planted tenants are shown their own alone.
+        Canary => "canary",
     }
 }
 

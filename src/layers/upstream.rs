@@ -63,7 +63,11 @@ use crate::{
 
 /// The service at the end of the request path.
 #[derive(Clone)]
-pub struct ToUpstream(Arc<Sites>);
+pub struct ToUpstream {
+    sites: Arc<Sites>,
+    /// What its requests are counted as, if not by what each is for.
+    counted_as: Option<UpstreamCause>,
+}
 
 /// The upstreams that are configured, and what all of them share.
 pub struct Sites {
@@ -97,9 +101,9 @@ static KEPT_BACK: [HeaderName; 6] = [
     CONTENT_LENGTH,                          // framed anew: a masked body has another length
 ];
 
-/// The service over the configured upstreams.
-pub fn service(sites: Arc<Sites>) -> ToUpstream {
-    ToUpstream(sites)
+/// The service over the configured upstreams; `counted_as` is what all of its requests are for.
+pub fn service(sites: Arc<Sites>, counted_as: Option<UpstreamCause>) -> ToUpstream {
+    ToUpstream { sites, counted_as }
 }
 
 impl Service<Outbound> for ToUpstream {
@@ -112,12 +116,15 @@ impl Service<Outbound> for ToUpstream {
     }
 
     fn call(&mut self, outbound: Outbound) -> Answered {
-        let sites = Arc::clone(&self.0);
+        let (sites, counted_as) = (Arc::clone(&self.sites), self.counted_as);
         match outbound {
             Outbound::Fill { key, credential, masked, held, cause } => {
+                let cause = counted_as.unwrap_or(cause);
                 Box::pin(async move { sites.fill(&key, &credential, masked, held, cause).await })
             }
-            Outbound::Forward(exchange) => Box::pin(async move { sites.forward(*exchange).await }),
+            Outbound::Forward(exchange) => {
+                Box::pin(async move { sites.forward(*exchange, counted_as).await })
+            }
         }
     }
 }
@@ -196,13 +203,18 @@ impl Sites {
         self.directory.snapshot().vault_version()
     }
 
-    async fn forward(&self, exchange: Exchange) -> Result<Answer, Rejection> {
+    async fn forward(
+        &self,
+        exchange: Exchange,
+        counted_as: Option<UpstreamCause>,
+    ) -> Result<Answer, Rejection> {
         let credential = Arc::clone(exchange.call.caller.credential());
         let site = self.site(&credential)?;
         let touch = exchange.touch.clone();
         let method = exchange.call.request.method.clone();
         let is_write = exchange.call.request.effect.is_write();
         let cause = if is_write { UpstreamCause::Write } else { UpstreamCause::Pass };
+        let cause = counted_as.unwrap_or(cause);
         let (masked, format) = (self.is_masked(&exchange), exchange.format);
         let secrecy = exchange.call.caller.secrecy();
         let request = forward_request(exchange, &credential);

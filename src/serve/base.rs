@@ -119,6 +119,7 @@ impl Base {
                 max_request_body: config.gateway.max_body.0,
                 metrics: Arc::clone(metrics),
             }),
+            counted_as: None,
             routes: Arc::clone(routes),
         })
     }

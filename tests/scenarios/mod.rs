@@ -2,6 +2,7 @@
 
 mod absent;
 mod cache;
+mod canary;
 mod conversion;
 mod credentials;
 mod derived;
