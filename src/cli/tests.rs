@@ -253,7 +253,7 @@ fn permissions_are_changed_without_the_policies_and_the_other_way_round() {
     assert_eq!(limited["permissions"], permitted["permissions"]);
     assert_ne!(limited["policies"], permitted["policies"]);
     assert_eq!(token("--permit none")["permissions"], serde_json::json!([]));
-    assert!(!token("")["policies"].to_string().contains("monthly"));
+    assert!(!token("--none")["policies"].to_string().contains("monthly"));
 }
 
 #[test]

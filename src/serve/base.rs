@@ -59,6 +59,20 @@ impl Base {
         }
     }
 
+    /// The end of the request path.
+    fn leaf(&self, config: &Config) -> Sites {
+        Sites {
+            by_name: self.sites.clone(),
+            directory: Arc::clone(&self.directory),
+            routes: Arc::clone(&self.routes),
+            public_url: config.gateway.public_url.clone(),
+            fields: Views::new(&config.gateway.secret_fields),
+            max_masked_token: config.gateway.max_masked_text.get(),
+            max_request_body: config.gateway.max_body.0,
+            metrics: Arc::clone(&self.metrics),
+        }
+    }
+
     /// Makes what the layers share.
     pub(super) fn shared(&self, config: &Config, auditor: Auditor) -> Result<Shared, StartError> {
         let Self { routes, directory, settler, tasks, metrics, .. } = self;
@@ -109,16 +123,7 @@ impl Base {
             book,
             sampler: Arc::new(sampler),
             shelf,
-            sites: Arc::new(Sites {
-                by_name: self.sites.clone(),
-                directory: Arc::clone(directory),
-                routes: Arc::clone(routes),
-                public_url: config.gateway.public_url.clone(),
-                fields: Views::new(&config.gateway.secret_fields),
-                max_masked_token: config.gateway.max_masked_text.get(),
-                max_request_body: config.gateway.max_body.0,
-                metrics: Arc::clone(metrics),
-            }),
+            sites: Arc::new(self.leaf(config)),
             counted_as: None,
             routes: Arc::clone(routes),
         })

@@ -42,8 +42,9 @@ const SECRET: &str = "Kx7pQ2\\\"vT";
 const MASKED: &str = "********";
 
 /// Where a machine is read in a format, how it looks, and how the panel sends it.
-const FORMATS: [(&str, fn(&str) -> String, fn(String) -> Reply); 2] =
-    [(VM, machine, json), (VM_XML, machine_xml, xml)];
+const FORMATS: [Case; 2] = [(VM, machine, json), (VM_XML, machine_xml, xml)];
+
+type Case = (&'static str, fn(&str) -> String, fn(String) -> Reply);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_view_has_its_own_entry_and_its_own_tag_in_both_formats() {
