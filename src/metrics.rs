@@ -105,6 +105,8 @@ pub struct Metrics {
     pub tokens: IntGauge,
     /// `tollgate_store_up`.
     pub store_up: IntGauge,
+    /// `tollgate_store_followed_timestamp_seconds`.
+    pub store_followed: IntGauge,
     /// `tollgate_certificate_expiry_timestamp_seconds`.
     pub certificate_expiry: Gauge,
     /// `tollgate_access_log_dropped_total`.
@@ -278,6 +280,10 @@ impl Metrics {
             ),
             tokens: r.gauge("tokens", "Tokens in the snapshot that is in force."),
             store_up: r.gauge("store_up", "Whether the store could be read last: 1 or 0."),
+            store_followed: r.gauge(
+                "store_followed_timestamp_seconds",
+                "When the store was last seen to be as it is in force, as a Unix time.",
+            ),
             certificate_expiry: r.float_gauge(
                 "certificate_expiry_timestamp_seconds",
                 "When the certificate in force expires, as a Unix time.",

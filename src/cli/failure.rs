@@ -234,7 +234,7 @@ fn of_store(error: &StoreError) -> Exit {
     match error {
         StoreError::Create { source, .. } => of_file(source, Exit::CantCreate),
         StoreError::Open { source, .. } | StoreError::Database(source) => of_database(source),
-        StoreError::TimedOut { .. } => Exit::Unavailable,
+        StoreError::TimedOut { .. } | StoreError::Unsettled(_) => Exit::Unavailable,
         StoreError::Meaningless { .. } => Exit::Data,
         StoreError::Foreign { .. } | StoreError::Newer { .. } => Exit::Config,
         StoreError::Vault { why: VaultRefusal::Vault(VaultError::NoRandomness), .. } => {
@@ -259,8 +259,10 @@ fn of_database(error: &sqlx::Error) -> Exit {
         sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut => Exit::Unavailable,
         sqlx::Error::Configuration(_) => Exit::Config,
         sqlx::Error::Database(error) => match error.code().as_deref() {
-            // SQLite: busy, locked. PostgreSQL: it starts, ends, or has too many connections.
+            // SQLite: busy, locked. PostgreSQL: it starts, ends, has too many connections, or
+            // somebody else had the turn for too long.
             Some("5" | "6" | "57P01" | "57P02" | "57P03" | "53300") => Exit::Unavailable,
+            Some("55P03" | "57014" | "25P03") => Exit::Unavailable,
             // SQLite: no permission, read-only, cannot be opened. PostgreSQL: not let in.
             Some("3" | "8" | "14" | "28000" | "28P01" | "42501") => Exit::NoPermission,
             Some(_) | None => Exit::Io,

@@ -3,12 +3,15 @@
 //! While the store cannot be read, what was read last stays in force, and is said to.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, SystemTime},
 };
 
 use arc_swap::{ArcSwap, Guard};
-use tokio::time::MissedTickBehavior;
+use tokio::{sync::Notify, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -26,6 +29,7 @@ use crate::{
     audit::event::{Actor, ActorKind, Event},
     auth::keyring::{Keyring, Mac},
     cache::cause::Cause,
+    clock::unix,
     error_chain::error_chain,
     metrics::Metrics,
     vocabulary::{InvalidationCause, Reload, Success},
@@ -39,7 +43,12 @@ pub struct Directory {
     metrics: Arc<Metrics>,
     config: Config,
     reader: Mutex<Reader>,
+    /// What the server has to write goes over a connection of its own: it may have to wait for the
+    /// turns of others, and whoever follows the store may not. None after a failure, as below.
+    writer: Mutex<Option<Store>>,
     written: Written,
+    /// Whether the use of tokens could not be written down last.
+    behind: AtomicBool,
 }
 
 struct Reader {
@@ -71,7 +80,9 @@ impl Directory {
             metrics,
             config: config.clone(),
             reader: Mutex::new(Reader { store, seen: None }),
+            writer: Mutex::default(),
             written: Written::default(),
+            behind: AtomicBool::new(false),
         };
         directory.reload()?;
         // What was counted before this process began counts on.
@@ -104,44 +115,88 @@ impl Directory {
         self.follow(&mut self.reader(), false)
     }
 
-    /// Follows the store until the shutdown.
+    /// Follows the store, and writes down the use of tokens, until the shutdown.
     pub async fn watch(self: Arc<Self>, shutdown: CancellationToken) {
+        let changed = Notify::new();
+        tokio::join!(
+            self.listen(&changed, &shutdown),
+            self.keep_up(&changed, &shutdown),
+            self.keep_account(&shutdown),
+        );
+    }
+
+    /// Hears that somebody has changed the store. Nothing else interrupts that: to connect may take
+    /// longer than it is between two polls.
+    async fn listen(&self, changed: &Notify, shutdown: &CancellationToken) {
+        let mut announcements = Announcements::of(&self.config.store, self.config.store_timeout);
+        while shutdown.run_until_cancelled(announcements.next()).await.is_some() {
+            changed.notify_one();
+        }
+    }
+
+    async fn keep_up(self: &Arc<Self>, changed: &Notify, shutdown: &CancellationToken) {
         let mut ticks = tokio::time::interval(self.config.poll_interval.max(POLL_MIN));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut writes = tokio::time::interval(self.config.usage_interval.max(POLL_MIN));
-        writes.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut announcements = Announcements::of(&self.config.store, self.config.store_timeout);
         loop {
-            let mut ends = false;
-            let look: fn(&Self) = tokio::select! {
-                () = shutdown.cancelled() => {
-                    ends = true;
-                    Self::write_uses
-                }
-                _ = writes.tick() => Self::write_uses,
-                _ = ticks.tick() => Self::poll,
-                () = announcements.next() => Self::poll,
-            };
-            let directory = Arc::clone(&self);
-            if let Err(error) = tokio::task::spawn_blocking(move || look(&directory)).await {
-                tracing::error!(%error, "the store could not be asked");
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                _ = ticks.tick() => {}
+                () = changed.notified() => {}
             }
-            if ends {
-                return;
-            }
+            self.aside(Self::poll).await;
+        }
+    }
+
+    async fn keep_account(self: &Arc<Self>, shutdown: &CancellationToken) {
+        let mut ticks = tokio::time::interval(self.config.usage_interval.max(POLL_MIN));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+            self.aside(Self::write_uses).await;
+        }
+        self.aside(Self::write_uses).await;
+        if self.behind.load(Relaxed) {
+            tracing::warn!("the use of tokens since it was last written down is lost");
+        }
+    }
+
+    /// Does what blocks, where it may.
+    async fn aside(self: &Arc<Self>, work: fn(&Self)) {
+        let directory = Arc::clone(self);
+        if let Err(error) = tokio::task::spawn_blocking(move || work(&directory)).await {
+            tracing::error!(%error, "the store could not be asked");
         }
     }
 
     /// Writes down when and how much tokens were used; what cannot be written now is written later.
+    /// Reports the first failure, and its end.
     fn write_uses(&self) {
-        let mut reader = self.reader();
-        let Some(store) = &mut reader.store else { return };
-        if let Err(error) = self.written.write(&self.current.load(), store) {
-            let reason = error_chain(&error);
-            tracing::warn!(reason, "the use of tokens was not written down");
-            // A connection that failed once is not asked again.
-            *reader = Reader { store: None, seen: None };
+        let written = self.writing(|store| self.written.write(&self.current.load(), store));
+        let failing = self.behind.swap(written.is_err(), Relaxed);
+        match written {
+            Ok(()) if failing => tracing::info!("the use of tokens is written down again"),
+            Err(error) if !failing => {
+                let reason = error_chain(&error);
+                tracing::warn!(reason, "the use of tokens was not written down");
+            }
+            Ok(()) | Err(_) => {}
         }
+    }
+
+    /// Writes; a connection that failed once is not asked again.
+    fn writing<T, E: From<StoreError>>(
+        &self,
+        write: impl FnOnce(&mut Store) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = match writer.take() {
+            Some(open) => open,
+            None => open(&self.config, &self.keyring)?,
+        };
+        let written = write(&mut open);
+        if written.is_ok() {
+            *writer = Some(open);
+        }
+        written
     }
 
     /// Rebuilds if somebody has changed the store; reports the first failure, and its end.
@@ -168,10 +223,12 @@ impl Directory {
             *reader = Reader { store: None, seen: None };
         })?
         else {
+            self.metrics.store_followed.set(unix(SystemTime::now()));
             return Ok(());
         };
         self.put_in_force(&records);
         reader.seen = Some(revision);
+        self.metrics.store_followed.set(unix(SystemTime::now()));
         self.metrics.reloads.of(Reload::Tenants, Success::Ok).inc();
         Ok(())
     }
@@ -193,19 +250,12 @@ impl Directory {
 
     /// Appends to the audit log what the server has seen.
     pub fn append_audit(&self, events: &[(i64, Event)]) -> Result<(), StoreError> {
-        let mut reader = self.reader();
-        let store = match &mut reader.store {
-            Some(store) => store,
-            none => none.insert(open(&self.config, &self.keyring)?),
-        };
-        store.append_audit(events)
+        self.writing(|store| store.append_audit(events))
     }
 
     /// Deletes what is older than a Unix time from the audit log.
     pub fn prune_audit(&self, before: i64, now: i64) -> Result<Pruned, PruneError> {
-        let mut reader = self.reader();
-        let Some(store) = &mut reader.store else { return Ok(Pruned::default()) };
-        store.prune_audit(before, now)
+        self.writing(|store| store.prune_audit(before, now))
     }
 
     fn put_in_force(&self, records: &Records) {

@@ -167,7 +167,7 @@ pub(super) fn is_empty(session: &Session<'_>) -> Result<bool, StoreError> {
         Backend::Sqlite => "SELECT count(*) AS tables FROM sqlite_schema",
         Backend::Postgres => {
             "SELECT count(*) AS tables FROM information_schema.tables
-             WHERE table_schema = current_schema()"
+             WHERE table_schema = current_schema() AND table_type = 'BASE TABLE'"
         }
     };
     let tables: Option<i64> = session.first(query(count), |row| get(row, "tables"))?;

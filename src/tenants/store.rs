@@ -12,18 +12,19 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{Any, Decode, Row as _, Type, any::AnyRow, query};
+use sqlx::query;
 
 use super::{
     Config,
-    record::{LimitStatus, Noun, Records, member},
+    record::{Noun, Records},
     schema,
     secret::VaultRefusal,
 };
-use crate::vocabulary::Closed;
+use crate::vocabulary::Closed as _;
 
 pub mod announcements;
 pub mod audit;
+mod columns;
 mod credentials;
 pub mod location;
 mod session;
@@ -36,6 +37,8 @@ pub(super) mod backend;
 #[cfg(test)]
 mod tests;
 
+pub(super) use columns::get;
+use columns::{limit_status, meaningless, number, word, word_or_none};
 pub use location::Location;
 use session::Link;
 pub(super) use session::Session;
@@ -106,6 +109,9 @@ pub enum StoreError {
         /// For how long it was waited.
         after: Duration,
     },
+    /// The database went away while it was to make a change last.
+    #[error("the store did not say whether the change was made; look before you repeat it")]
+    Unsettled(#[source] Box<StoreError>),
     /// A value that no program of ours has written.
     #[error("\"{}\" means nothing in the column {column}", value.escape_debug())]
     Meaningless {
@@ -235,15 +241,16 @@ impl Store {
 
     /// Everything, as of one moment, and the revision that it is.
     pub fn read(&mut self) -> Result<(i64, Records), StoreError> {
-        let begin = self.link.backend().begin_read();
-        let moment = self.link.begin(begin)?;
-        let revision = revision(&moment, &self.place)?;
-        let records = Records {
-            tenants: tenants::all(&moment)?,
-            credentials: credentials::all(&moment)?,
-            tokens: tokens::all(&moment)?,
-        };
-        moment.end(Ok((revision, records)))
+        let place = self.place.clone();
+        self.look_at(|moment| {
+            let revision = revision(moment, &place)?;
+            let records = Records {
+                tenants: tenants::all(moment)?,
+                credentials: credentials::all(moment)?,
+                tokens: tokens::all(moment)?,
+            };
+            Ok((revision, records))
+        })
     }
 
     /// Everything, as of one moment.
@@ -253,10 +260,8 @@ impl Store {
 
     /// A number that grows with every edit.
     pub fn revision(&mut self) -> Result<i64, StoreError> {
-        let begin = self.link.backend().begin_read();
-        let moment = self.link.begin(begin)?;
-        let revision = revision(&moment, &self.place)?;
-        moment.end(Ok(revision))
+        let place = self.place.clone();
+        self.look_at(|moment| revision(moment, &place))
     }
 
     fn require_schema(&mut self) -> Result<(), StoreError> {
@@ -278,6 +283,17 @@ impl Store {
                 _ => Err(StoreError::Foreign { place: place.clone() }),
             }
         })
+    }
+
+    /// Reads as of one moment, without a turn that others would wait for.
+    fn look_at<T, E: From<StoreError>>(
+        &mut self,
+        look: impl FnOnce(&Session<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let begin = self.link.backend().begin_read();
+        let moment = self.link.begin(begin)?;
+        let seen = look(&moment);
+        moment.end(seen)
     }
 
     fn write<T, E: From<StoreError>>(
@@ -346,44 +362,4 @@ fn users(tokens: &[String]) -> String {
         None | Some(0) => format!("the {noun} {shown}"),
         Some(more) => format!("the {noun} {shown} and {more} more"),
     }
-}
-
-/// What a column holds.
-pub(super) fn get<'r, T>(row: &'r AnyRow, column: &'static str) -> Result<T, StoreError>
-where
-    T: Decode<'r, Any> + Type<Any>,
-{
-    Ok(row.try_get(column)?)
-}
-
-/// A column that holds the word of a closed list.
-fn word<L: Closed>(row: &AnyRow, column: &'static str) -> Result<L, StoreError> {
-    let word: String = get(row, column)?;
-    member(&word).ok_or_else(|| meaningless(column, &word))
-}
-
-/// A column that holds the word of a closed list, or nothing.
-fn word_or_none<L: Closed>(row: &AnyRow, column: &'static str) -> Result<Option<L>, StoreError> {
-    let word: Option<String> = get(row, column)?;
-    word.map(|word| member(&word).ok_or_else(|| meaningless(column, &word))).transpose()
-}
-
-/// A column that holds a number in the range of another type, or nothing.
-fn number<N: TryFrom<i64>>(row: &AnyRow, column: &'static str) -> Result<Option<N>, StoreError> {
-    let number: Option<i64> = get(row, column)?;
-    let narrow = |number| N::try_from(number).map_err(|_| meaningless(column, &number.to_string()));
-    number.map(narrow).transpose()
-}
-
-/// A column that holds one of the statuses of limited requests, or nothing.
-fn limit_status(row: &AnyRow) -> Result<Option<LimitStatus>, StoreError> {
-    const COLUMN: &str = "limit_status";
-    let status = |code: u16| {
-        LimitStatus::from_code(code).ok_or_else(|| meaningless(COLUMN, &code.to_string()))
-    };
-    number(row, COLUMN)?.map(status).transpose()
-}
-
-fn meaningless(column: &'static str, value: &str) -> StoreError {
-    StoreError::Meaningless { column, value: value.to_owned() }
 }

@@ -10,6 +10,7 @@ mod installation;
 mod postgres;
 mod purge;
 mod serve;
+mod turns;
 mod upstreams;
 
 pub use installation::Installation;

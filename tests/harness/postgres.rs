@@ -2,9 +2,10 @@
 
 use std::{
     fs,
+    io::{BufRead, BufReader, Write},
     os::unix::{fs::chown, process::CommandExt},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdin, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -20,6 +21,12 @@ pub struct Postgres {
     account: Option<(u32, u32)>,
     running: Option<Child>,
     port: u16,
+}
+
+/// A transaction that stays open until this is dropped.
+pub struct Held {
+    psql: Child,
+    _input: ChildStdin,
 }
 
 /// The owner of the database.
@@ -63,22 +70,34 @@ impl Postgres {
         format!("postgres://{USER}@{host}:{port}/postgres?sslmode=verify-full&sslrootcert={ca}")
     }
 
-    /// Runs statements.
-    pub fn query(&self, text: &str) {
+    /// Runs statements, and returns what the last one found.
+    pub fn query(&self, text: &str) -> String {
+        let mut psql = self.psql();
+        let done = psql.args(["--command", text]).output().expect("psql starts");
+        assert!(done.status.success(), "psql: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8_lossy(&done.stdout).trim().to_owned()
+    }
+
+    /// Begins a transaction with some statements, and does not end it.
+    pub fn hold(&self, text: &str) -> Held {
+        let mut command = self.psql();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut psql = command.spawn().expect("psql starts");
+        let mut input = psql.stdin.take().expect("its input");
+        writeln!(input, "BEGIN; {text};\n\\echo held").expect("it listens");
+        let mut said = String::new();
+        let output = psql.stdout.take().expect("its output");
+        BufReader::new(output).read_line(&mut said).expect("it says so");
+        assert_eq!(said, "held\n");
+        Held { psql, _input: input }
+    }
+
+    fn psql(&self) -> Command {
         let (sockets, port) = (self.folder.path().display().to_string(), self.port.to_string());
         let mut psql = self.command("psql");
-        psql.args([
-            "--host",
-            &sockets,
-            "--port",
-            &port,
-            "--username",
-            USER,
-            "--dbname",
-            "postgres",
-        ]);
-        let done = psql.args(["--quiet", "--command", text]).output().expect("psql starts");
-        assert!(done.status.success(), "psql: {}", String::from_utf8_lossy(&done.stderr));
+        psql.args(["--host", &sockets, "--port", &port, "--username", USER]);
+        psql.args(["--dbname", "postgres", "--quiet", "--no-align", "--tuples-only"]);
+        psql
     }
 
     /// Ends it, and with it every connection.
@@ -157,6 +176,14 @@ impl Postgres {
             command.uid(user).gid(group);
         }
         command
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // It has ended already where the server has.
+        let _ = self.psql.kill();
+        let _ = self.psql.wait();
     }
 }
 

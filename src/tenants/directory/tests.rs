@@ -3,7 +3,10 @@
 use std::time::Instant;
 
 use super::*;
-use crate::tenants::fixture::{Fixture, NOW, keyring, surroundings};
+use crate::{
+    audit::event::{Action, Decision},
+    tenants::fixture::{Fixture, NOW, keyring, surroundings},
+};
 
 fn open(fixture: &Fixture) -> Arc<Directory> {
     let config = fixture.config();
@@ -40,6 +43,46 @@ async fn an_edit_by_another_connection_is_seen_within_a_second() {
 
     shutdown.cancel();
     watch.await.expect("ended");
+}
+
+/// An import may hold the turn to write for long; revocations are seen meanwhile.
+#[test]
+fn whoever_waits_to_write_holds_up_nobody_who_follows() {
+    let mut fixture = Fixture::new();
+    let directory = open(&fixture);
+    let event = Event::new(Actor::unnamed(ActorKind::Server), Action::Purge, Decision::Done);
+    let pen = Arc::clone(&directory);
+    let held = fixture.store.edit(NOW, |_| {
+        let writing = std::thread::spawn(move || pen.append_audit(&[(NOW, event)]));
+        while directory.writer.try_lock().is_ok() {
+            std::thread::yield_now();
+        }
+        let begun = Instant::now();
+        directory.poll();
+        assert!(begun.elapsed() < Duration::from_secs(1), "it waited {:?}", begun.elapsed());
+        Ok::<_, StoreError>(writing)
+    });
+    held.expect("edited").join().expect("no panic").expect("written once it could be");
+    assert_eq!(fixture.store.audit_links(0).expect("read").len(), 1);
+}
+
+#[test]
+fn it_is_told_when_the_store_was_followed_last() {
+    let mut fixture = Fixture::new();
+    let directory = open(&fixture);
+    let followed = &directory.metrics.store_followed;
+    for changed in [false, true] {
+        if changed {
+            fixture.add("acme", "one");
+        }
+        followed.set(0);
+        directory.poll();
+        assert!((unix(SystemTime::now()) - followed.get()).abs() < 60);
+    }
+    fixture.store.script("ALTER TABLE store RENAME TO hidden");
+    followed.set(0);
+    directory.poll();
+    assert_eq!(followed.get(), 0);
 }
 
 #[test]

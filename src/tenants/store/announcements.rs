@@ -9,6 +9,7 @@ use sqlx::postgres::PgListener;
 use tokio::time::{sleep, timeout};
 
 use super::{Location, backend::CHANNEL};
+use crate::error_chain::error_chain;
 
 /// The announcements of a store.
 pub struct Announcements {
@@ -16,12 +17,14 @@ pub struct Announcements {
     listener: Option<PgListener>,
     /// How long a connection may take, and how long it is until the next is tried.
     patience: Duration,
+    /// Whether it was said that they are not heard.
+    deaf: bool,
 }
 
 impl Announcements {
     /// Those of a store; nothing is asked of it yet.
     pub fn of(location: &Location, patience: Duration) -> Self {
-        Self { location: location.clone(), listener: None, patience }
+        Self { location: location.clone(), listener: None, patience, deaf: false }
     }
 
     /// Waits until the store may have changed; for ever, where nothing is announced.
@@ -33,9 +36,15 @@ impl Announcements {
                     // What was announced before it listened is lost.
                     Ok(Ok(listener)) => {
                         self.listener = Some(listener);
+                        self.deaf = false;
+                        tracing::info!("the store announces its changes");
                         return;
                     }
-                    Ok(Err(_)) | Err(_) => sleep(self.patience).await,
+                    Ok(Err(error)) => {
+                        fail(&mut self.deaf, &error_chain(&error));
+                        sleep(self.patience).await;
+                    }
+                    Err(_) => fail(&mut self.deaf, "it did not answer in time"),
                 }
                 continue;
             };
@@ -45,6 +54,13 @@ impl Announcements {
                 Ok(None) | Err(_) => self.listener = None,
             }
         }
+    }
+}
+
+/// Says so once.
+fn fail(deaf: &mut bool, reason: &str) {
+    if !std::mem::replace(deaf, true) {
+        tracing::warn!(reason, "changes of the store are not announced, and are polled for");
     }
 }
 

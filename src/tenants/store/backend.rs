@@ -1,5 +1,7 @@
 //! What differs between the databases: their words for the same things.
 
+use std::time::Duration;
+
 /// The program that keeps the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Backend {
@@ -11,6 +13,9 @@ pub(crate) enum Backend {
 
 /// The channel on which a change is announced.
 pub(super) const CHANNEL: &str = "tollgate_store";
+
+/// The longest time that PostgreSQL takes.
+const MILLISECONDS_MAX: u128 = i32::MAX as u128;
 
 impl Backend {
     /// Begins a transaction that may write. SQLite's takes its turn now, because one that has read
@@ -32,13 +37,31 @@ impl Backend {
 
     /// What a new connection is told. SQLite's readers then do not wait for writers; `synchronous`
     /// is FULL, so that a revocation that was acknowledged survives a power failure.
-    pub(super) const fn prelude(self) -> &'static str {
+    ///
+    /// PostgreSQL gives up by itself before whoever waits `patience` for it does: a transaction whose
+    /// client has stopped ends soon enough for the next in turn, and who waits for a turn hears that
+    /// it did not come. Versions from 14 on also notice that a client is gone.
+    pub(super) fn prelude(self, patience: Duration) -> String {
         match self {
             Self::Sqlite => {
                 "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = wal; PRAGMA synchronous = FULL; \
                  PRAGMA foreign_keys = ON"
+                    .to_owned()
             }
-            Self::Postgres => "SET client_min_messages = warning",
+            Self::Postgres => {
+                let tenths = |n: u128| (patience.as_millis() * n / 10).clamp(1, MILLISECONDS_MAX);
+                format!(
+                    "SET client_min_messages = warning; \
+                     SET idle_in_transaction_session_timeout = {}; \
+                     SET lock_timeout = {}; \
+                     SET statement_timeout = {}; \
+                     SELECT set_config(name, '1s', false) FROM pg_settings \
+                     WHERE name = 'client_connection_check_interval'",
+                    tenths(5),
+                    tenths(8),
+                    tenths(9),
+                )
+            }
         }
     }
 
@@ -84,6 +107,20 @@ mod tests {
     fn what_is_announced_is_what_is_listened_to() {
         let announced = Backend::Postgres.announce().expect("it announces");
         assert!(announced.contains(&format!("'{CHANNEL}'")));
+    }
+
+    #[test]
+    fn a_server_gives_up_before_its_client_does() {
+        let told = |patience| Backend::Postgres.prelude(patience);
+        let text = told(Duration::from_secs(10));
+        for (name, bound) in
+            [("idle_in_transaction_session", 5000), ("lock", 8000), ("statement", 9000)]
+        {
+            assert!(text.contains(&format!("SET {name}_timeout = {bound};")), "{name}: {text}");
+        }
+        assert!(told(Duration::MAX).contains("SET lock_timeout = 2147483647;"));
+        // 0 would be no bound.
+        assert!(told(Duration::ZERO).contains("SET lock_timeout = 1;"));
     }
 
     #[test]

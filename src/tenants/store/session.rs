@@ -4,7 +4,10 @@
 //! is waited for in place, each statement within a bound. The connection lives in a runtime of its
 //! own, because a command has none.
 
-use std::{cell::RefCell, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    time::Duration,
+};
 
 use secrecy::ExposeSecret;
 use sqlx::{
@@ -35,6 +38,10 @@ pub(in crate::tenants) struct Session<'a> {
     runtime: &'a Runtime,
     backend: Backend,
     patience: Duration,
+    /// Whether it changes anything.
+    writes: bool,
+    /// Whether the database did not answer once. It is not waited for again.
+    silent: Cell<bool>,
 }
 
 impl Link {
@@ -52,10 +59,11 @@ impl Link {
             backend: location.backend(),
             patience,
         };
-        let (url, prelude) = (location.url(), link.backend.prelude());
+        let (url, prelude) = (location.url(), link.backend.prelude(patience));
         let connected = link.wait(async {
             let mut connection = AnyConnection::connect(url.expose_secret()).await?;
-            connection.execute(sqlx::raw_sql(prelude)).await?;
+            // Ours, and no part of it is anybody's input.
+            connection.execute(sqlx::raw_sql(AssertSqlSafe(prelude))).await?;
             Ok(connection)
         });
         link.connection = Some(connected.map_err(|error| match error {
@@ -78,7 +86,9 @@ impl Link {
             unreachable!("both are there until the link is dropped")
         };
         let transaction = wait(runtime, patience, connection.begin_with(statement))?;
-        Ok(Session { transaction: RefCell::new(transaction), runtime, backend, patience })
+        let (transaction, silent) = (RefCell::new(transaction), Cell::new(false));
+        let writes = statement == backend.begin_write();
+        Ok(Session { transaction, runtime, backend, patience, writes, silent })
     }
 
     fn wait<T: Send>(
@@ -156,16 +166,24 @@ impl Session<'_> {
         self,
         done: Result<T, E>,
     ) -> Result<T, E> {
-        let Self { transaction, runtime, patience, .. } = self;
+        let Self { transaction, runtime, patience, writes, silent, .. } = self;
         let transaction = transaction.into_inner();
         match done {
             Ok(done) => {
-                wait(runtime, patience, transaction.commit())?;
-                Ok(done)
+                let committed = wait(runtime, patience, transaction.commit());
+                match committed {
+                    Ok(()) => Ok(done),
+                    Err(error) if writes && !is_refusal(&error) => {
+                        Err(StoreError::Unsettled(Box::new(error)).into())
+                    }
+                    Err(error) => Err(error.into()),
+                }
             }
             Err(error) => {
-                // What has failed says more than that this failed, too.
-                let _ = wait(runtime, patience, transaction.rollback());
+                if !silent.get() {
+                    // What has failed says more than that this failed, too.
+                    let _ = wait(runtime, patience, transaction.rollback());
+                }
                 Err(error)
             }
         }
@@ -175,7 +193,11 @@ impl Session<'_> {
         &self,
         future: impl Future<Output = sqlx::Result<T>> + Send,
     ) -> Result<T, StoreError> {
-        wait(self.runtime, self.patience, future)
+        let ended = wait(self.runtime, self.patience, future);
+        if let Err(StoreError::TimedOut { .. }) = &ended {
+            self.silent.set(true);
+        }
+        ended
     }
 }
 
@@ -210,4 +232,11 @@ fn wait<T: Send>(
         runtime.block_on(bounded)
     };
     Ok(ended.map_err(|_| StoreError::TimedOut { after: patience })??)
+}
+
+/// Whether the database itself said that it did not do it. An error of class 57 says that it went
+/// away meanwhile.
+fn is_refusal(error: &StoreError) -> bool {
+    matches!(error, StoreError::Database(sqlx::Error::Database(error))
+        if error.code().is_none_or(|code| !code.starts_with("57")))
 }

@@ -8,7 +8,7 @@ use crate::{
     limit::{Quota, Quotas},
     tenants::{
         fixture::{Fixture, NOW, config, keyring, origin, secret},
-        record::{Reach, Standing, TenantSettings, TokenTerms},
+        record::{LimitStatus, Reach, Standing, TenantSettings, TokenTerms},
         secret::Vault,
     },
     vocabulary::Format,

@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 use sqlx::{any::AnyRow, query};
 
-use super::{Edit, Session, StoreError, get, limit_status, meaningless, member, word};
+use super::{Edit, Session, StoreError, get, limit_status, meaningless, word};
 use crate::{
     audit::event::Action,
     auth::{
@@ -11,7 +11,7 @@ use crate::{
         scopes::{PermissionSet, ScopeNames},
     },
     policy::document::PolicyDocument,
-    tenants::record::{Noun, TokenRecord, TokenTerms},
+    tenants::record::{Noun, TokenRecord, TokenTerms, member},
     vocabulary::Closed,
 };
 
