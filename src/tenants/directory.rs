@@ -170,7 +170,8 @@ impl Directory {
     /// Writes down when and how much tokens were used; what cannot be written now is written later.
     /// Reports the first failure, and its end.
     fn write_uses(&self) {
-        let written = self.writing(|store| self.written.write(&self.current.load(), store));
+        let now = unix(SystemTime::now());
+        let written = self.writing(|store| self.written.write(&self.current.load(), store, now));
         let failing = self.behind.swap(written.is_err(), Relaxed);
         match written {
             Ok(()) if failing => tracing::info!("the use of tokens is written down again"),

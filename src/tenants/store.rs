@@ -42,6 +42,8 @@ use columns::{limit_status, meaningless, number, word, word_or_none};
 pub use location::Location;
 use session::Link;
 pub(super) use session::Session;
+#[cfg(test)]
+pub(super) use session::loss;
 pub use tokens::{NewToken, Successor};
 pub use uses::{Use, Used};
 

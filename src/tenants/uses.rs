@@ -6,7 +6,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use super::{
@@ -19,6 +22,8 @@ use crate::policy::month::Month;
 #[derive(Debug, Default)]
 pub(super) struct Written {
     by_token: Mutex<HashMap<String, Mark>>,
+    /// Whether it was said that a clock is wrong.
+    warned: AtomicBool,
 }
 
 /// What a process knows to be written of a token, by itself and by others.
@@ -34,17 +39,26 @@ struct Mark {
 const AT_ONCE: usize = 500;
 
 impl Written {
-    /// Writes down what is new, and hears what others have written.
-    pub(super) fn write(&self, snapshot: &Snapshot, store: &mut Store) -> Result<(), StoreError> {
+    /// Writes down at a Unix time what is new, and hears what others have written.
+    pub(super) fn write(
+        &self,
+        snapshot: &Snapshot,
+        store: &mut Store,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        // Clocks may differ about when a month begins, and not by more than one.
+        let latest = Month::of(Month::of(now).end());
         let mut marks = self.by_token.lock().unwrap_or_else(PoisonError::into_inner);
         let grants: HashMap<&str, &Grant> =
             snapshot.grants().map(|grant| (&*grant.token_id, &**grant)).collect();
         marks.retain(|token, _| grants.contains_key(&**token));
-        let now = grants.iter().map(|(token, grant)| (*token, Mark::of(grant)));
+        let counted = grants.iter().map(|(token, grant)| (*token, Mark::of(grant)));
         let is_new = |(token, now): &(&str, Mark)| {
             now.last_used > 0 && marks.get(*token).is_none_or(|mark| mark.is_before(now))
         };
-        let new: Vec<(&str, Mark)> = now.filter(is_new).collect();
+        let mut new: Vec<(&str, Mark)> = counted.filter(is_new).collect();
+        // All take the rows in one order: otherwise two would wait for each other.
+        new.sort_unstable_by_key(|(token, _)| *token);
         for some in new.chunks(AT_ONCE) {
             let uses: Vec<Use> = some
                 .iter()
@@ -52,14 +66,29 @@ impl Written {
                     now.since(marks.get(*token).copied().unwrap_or_default(), token)
                 })
                 .collect();
-            store.add_uses(&uses)?;
-            marks.extend(some.iter().map(|(token, now)| ((*token).to_owned(), *now)));
+            let added = store.add_uses(&uses, latest);
+            // What may be written is not written again: rather a request too few than one too many.
+            if let Ok(()) | Err(StoreError::Unsettled(_)) = added {
+                marks.extend(some.iter().map(|(token, now)| ((*token).to_owned(), *now)));
+            }
+            added?;
         }
         if grants.values().any(|grant| grant.allowance.policies().monthly().is_some()) {
+            let mut beyond = 0_usize;
             for (token, total) in store.counted()? {
-                if let Some(grant) = grants.get(&*token) {
-                    marks.entry(token).or_default().go_on_from(&total, grant)?;
+                let month = total.month()?;
+                if month > latest {
+                    beyond += 1;
+                } else if let Some(grant) = grants.get(&*token) {
+                    marks.entry(token).or_default().go_on_from(month, &total, grant);
                 }
+            }
+            if beyond > 0 && !self.warned.swap(true, Relaxed) {
+                tracing::warn!(
+                    tokens = beyond,
+                    "the use of tokens was written down for a month that is far ahead, and is passed \
+                     over; a clock is wrong, this server's or another's"
+                );
             }
         }
         Ok(())
@@ -96,10 +125,9 @@ impl Mark {
     }
 
     /// Counts what others have written, too.
-    fn go_on_from(&mut self, total: &Used, grant: &Grant) -> Result<(), StoreError> {
-        let month = total.month()?;
+    fn go_on_from(&mut self, month: Month, total: &Used, grant: &Grant) {
         if month < self.month {
-            return Ok(());
+            return;
         }
         let count = |number: i64| u64::try_from(number).unwrap_or_default();
         let (reads, writes) = (count(total.reads), count(total.writes));
@@ -107,6 +135,8 @@ impl Mark {
         let others = (reads.saturating_sub(known.0), writes.saturating_sub(known.1));
         grant.allowance.usage().add(month, others.0, others.1);
         *self = Self { month, reads, writes, ..*self };
-        Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

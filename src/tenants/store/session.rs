@@ -171,6 +171,8 @@ impl Session<'_> {
         match done {
             Ok(done) => {
                 let committed = wait(runtime, patience, transaction.commit());
+                #[cfg(test)]
+                let committed = committed.and_then(|()| loss::of_a_reply(patience));
                 match committed {
                     Ok(()) => Ok(done),
                     Err(error) if writes && !is_refusal(&error) => {
@@ -239,4 +241,23 @@ fn wait<T: Send>(
 fn is_refusal(error: &StoreError) -> bool {
     matches!(error, StoreError::Database(sqlx::Error::Database(error))
         if error.code().is_none_or(|code| !code.starts_with("57")))
+}
+
+/// A reply that is lost on its way, for tests.
+#[cfg(test)]
+pub(in crate::tenants) mod loss {
+    use super::*;
+
+    thread_local! {
+        static NEXT: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// The reply to the next commit of this thread does not arrive.
+    pub(in crate::tenants) fn of_the_next_reply() {
+        NEXT.set(true);
+    }
+
+    pub(super) fn of_a_reply(after: Duration) -> Result<(), StoreError> {
+        if NEXT.take() { Err(StoreError::TimedOut { after }) } else { Ok(()) }
+    }
 }

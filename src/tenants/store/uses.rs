@@ -37,22 +37,24 @@ pub struct Use {
 }
 
 impl Store {
-    /// Adds what a process has counted; of tokens that are gone nothing.
-    pub fn add_uses(&mut self, uses: &[Use]) -> Result<(), StoreError> {
+    /// Adds what a process has counted; of tokens that are gone nothing. What is written for a month
+    /// behind `latest` gives way: somebody's clock was wrong.
+    pub fn add_uses(&mut self, uses: &[Use], latest: Month) -> Result<(), StoreError> {
+        let latest = latest.to_string();
         self.write(|session| {
-            uses.iter().try_for_each(|used| session.execute(added(used)).map(drop))
+            uses.iter().try_for_each(|used| session.execute(added(used, &latest)).map(drop))
         })
     }
 
     /// What is known of the use of every token that has a count.
     pub fn counted(&mut self) -> Result<Vec<(String, Used)>, StoreError> {
         let select = query("SELECT * FROM uses WHERE reads > 0 OR writes > 0");
-        self.write(|session| session.all(select, |row| Ok((get(row, "token")?, record(row)?))))
+        self.look_at(|session| session.all(select, |row| Ok((get(row, "token")?, record(row)?))))
     }
 
     /// What is known of the use of a token.
     pub fn used(&mut self, token: &str) -> Result<Option<Used>, StoreError> {
-        self.write(|session| find(session, token))
+        self.look_at(|session| find(session, token))
     }
 }
 
@@ -64,18 +66,18 @@ impl Used {
 }
 
 /// Several processes add to the same row: what counts is the later month, and in it the sum.
-fn added(used: &Use) -> super::session::Statement<'_> {
+fn added<'a>(used: &'a Use, latest: &'a str) -> super::session::Statement<'a> {
     query(
         "INSERT INTO uses (token, last_used, month, reads, writes)
          SELECT id, $2, $3, $4, $5 FROM tokens WHERE id = $1
          ON CONFLICT (token) DO UPDATE SET
-             last_used = CASE WHEN uses.last_used < excluded.last_used
+             last_used = CASE WHEN uses.last_used < excluded.last_used OR uses.month > $6
                  THEN excluded.last_used ELSE uses.last_used END,
              reads = CASE WHEN uses.month = excluded.month THEN uses.reads + excluded.reads
-                 WHEN uses.month < excluded.month THEN excluded.reads ELSE uses.reads END,
+                 WHEN uses.month < excluded.month OR uses.month > $6 THEN excluded.reads ELSE uses.reads END,
              writes = CASE WHEN uses.month = excluded.month THEN uses.writes + excluded.writes
-                 WHEN uses.month < excluded.month THEN excluded.writes ELSE uses.writes END,
-             month = CASE WHEN uses.month < excluded.month
+                 WHEN uses.month < excluded.month OR uses.month > $6 THEN excluded.writes ELSE uses.writes END,
+             month = CASE WHEN uses.month < excluded.month OR uses.month > $6
                  THEN excluded.month ELSE uses.month END",
     )
     .bind(&*used.token)
@@ -83,6 +85,7 @@ fn added(used: &Use) -> super::session::Statement<'_> {
     .bind(used.month.to_string())
     .bind(used.reads)
     .bind(used.writes)
+    .bind(latest)
 }
 
 fn find(session: &Session<'_>, token: &str) -> Result<Option<Used>, StoreError> {
