@@ -7,7 +7,7 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use http::StatusCode;
@@ -63,6 +63,9 @@ pub struct Pen {
 
 /// How often what is too old is looked for.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+
+/// How long others may write between two parts of it.
+const PRUNE_PAUSE: Duration = Duration::from_millis(100);
 
 const MINUTE_MS: u64 = 60_000;
 
@@ -130,7 +133,7 @@ impl Auditor {
     }
 
     fn put(&self, event: Event) {
-        let now = unix(std::time::SystemTime::now());
+        let now = unix(SystemTime::now());
         match self.events.try_send((now, event)) {
             Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Closed(_)) => {
@@ -141,16 +144,21 @@ impl Auditor {
 }
 
 impl Pen {
-    /// Writes what comes until the shutdown, and then what is left.
-    pub async fn write(mut self, directory: Arc<Directory>, shutdown: CancellationToken) {
+    /// Writes what comes until the shutdown, and then what is left. Old events go meanwhile.
+    pub async fn write(self, directory: Arc<Directory>, shutdown: CancellationToken) {
+        let retention = self.config.retention;
+        let pruning = shutdown.run_until_cancelled(retain(retention, &directory));
+        tokio::join!(self.append(&directory, &shutdown), pruning);
+    }
+
+    async fn append(mut self, directory: &Arc<Directory>, shutdown: &CancellationToken) {
         let mut waiting = Vec::new();
-        let mut prune = tokio::time::interval(PRUNE_EVERY);
+        self.metrics.audit_up.set(1);
         loop {
             let room = self.config.queue.max(1).saturating_sub(waiting.len());
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
-                _ = prune.tick() => self.prune(&directory).await,
                 // What came is looked at only while there is room for more of it.
                 count = self.events.recv_many(&mut waiting, room), if room > 0 => {
                     if count == 0 {
@@ -158,16 +166,19 @@ impl Pen {
                     }
                     tokio::time::sleep(self.config.interval).await;
                     self.take(&mut waiting);
-                    self.flush(&directory, &mut waiting).await;
+                    self.flush(directory, &mut waiting).await;
                 }
                 () = tokio::time::sleep(self.config.interval), if !waiting.is_empty() => {
-                    self.flush(&directory, &mut waiting).await;
+                    self.flush(directory, &mut waiting).await;
                 }
             }
         }
         self.events.close();
         self.take(&mut waiting);
-        self.flush(&directory, &mut waiting).await;
+        self.flush(directory, &mut waiting).await;
+        if !waiting.is_empty() {
+            tracing::warn!(events = waiting.len(), "events for the audit log are lost");
+        }
         let lost = u64::try_from(waiting.len()).unwrap_or(u64::MAX);
         self.metrics.audit_events.of(Audited::Lost).inc_by(lost);
     }
@@ -181,7 +192,7 @@ impl Pen {
         }
     }
 
-    /// Writes what waits; on an error it goes on waiting.
+    /// Writes what waits; on an error it goes on waiting. Reports the first failure, and its end.
     async fn flush(&self, directory: &Arc<Directory>, waiting: &mut Vec<(i64, Event)>) {
         if waiting.is_empty() {
             return;
@@ -192,34 +203,57 @@ impl Pen {
             (written, events)
         });
         let Ok((written, events)) = written.await else { return };
+        let failing = self.metrics.audit_up.get() == 0;
+        self.metrics.audit_up.set(i64::from(written.is_ok()));
         match written {
             Ok(()) => {
                 let count = u64::try_from(events.len()).unwrap_or(u64::MAX);
                 self.metrics.audit_events.of(Audited::Written).inc_by(count);
+                if failing {
+                    tracing::info!("the audit log is written again");
+                }
             }
             Err(error) => {
-                tracing::warn!(reason = error_chain(&error), "the audit log was not written");
+                if !failing {
+                    let reason = error_chain(&error);
+                    tracing::error!(reason, "the audit log is not written; events wait");
+                }
                 *waiting = events;
             }
         }
     }
+}
 
-    async fn prune(&self, directory: &Arc<Directory>) {
-        let retention = i64::try_from(self.config.retention.as_secs()).unwrap_or(i64::MAX);
-        let now = unix(std::time::SystemTime::now());
-        let directory = Arc::clone(directory);
-        let pruned = tokio::task::spawn_blocking(move || {
-            directory.prune_audit(now.saturating_sub(retention), now)
-        });
-        match pruned.await {
-            Ok(Ok(pruned)) if pruned.links > 0 => {
+/// Deletes now and then what is too old.
+async fn retain(retention: Duration, directory: &Arc<Directory>) {
+    let mut ticks = tokio::time::interval(PRUNE_EVERY);
+    loop {
+        ticks.tick().await;
+        let now = unix(SystemTime::now());
+        let before = now.saturating_sub(i64::try_from(retention.as_secs()).unwrap_or(i64::MAX));
+        while prune(directory, before, now).await {
+            // Whoever has something to write comes first.
+            tokio::time::sleep(PRUNE_PAUSE).await;
+        }
+    }
+}
+
+/// Deletes some of what is too old, and says whether there may be more.
+async fn prune(directory: &Arc<Directory>, before: i64, now: i64) -> bool {
+    let directory = Arc::clone(directory);
+    let pruned = tokio::task::spawn_blocking(move || directory.prune_audit(before, now));
+    match pruned.await {
+        Ok(Ok(pruned)) => {
+            if pruned.links > 0 {
                 tracing::info!(links = pruned.links, "old links of the audit log were deleted");
             }
-            Ok(Ok(_)) | Err(_) => {}
-            Ok(Err(error)) => {
-                tracing::error!(reason = error_chain(&error), "the audit log was not pruned");
-            }
+            pruned.more
         }
+        Ok(Err(error)) => {
+            tracing::error!(reason = error_chain(&error), "the audit log was not pruned");
+            false
+        }
+        Err(_) => false,
     }
 }
 

@@ -81,6 +81,8 @@ pub struct Metrics {
     pub policy_refusals: CounterGrid<PolicyName, PolicyMode>,
     /// `tollgate_audit_events_total` by outcome.
     pub audit_events: Counters<Audited>,
+    /// `tollgate_audit_up`.
+    pub audit_up: IntGauge,
     /// `tollgate_disclosures_masked_total`.
     pub disclosures_masked: IntCounter,
     /// `tollgate_canary_checks_total` by outcome.
@@ -235,6 +237,7 @@ impl Metrics {
                 "Events for the audit log, by what became of them.",
                 "outcome",
             ),
+            audit_up: r.gauge("audit_up", "Whether the audit log could be written last: 1 or 0."),
             disclosures_masked: r.counter(
                 "disclosures_masked_total",
                 "Secrets of upstreams that the last look at replies found and starred.",

@@ -46,6 +46,21 @@ pub struct Tail {
     pub hash: Hash,
 }
 
+/// A link by its number and its hash, `NUMBER:HASH`: what is kept elsewhere of the end of a chain, so
+/// that nobody can cut it off there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its number.
+    pub sequence: u64,
+    /// Its hash.
+    pub hash: Hash,
+}
+
+/// Why a text is no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected NUMBER:HASH, as `tollgate audit verify` prints it")]
+pub struct BadPlace;
+
 const LINK: &str = "tollgate audit link 1";
 
 /// The name is hashed under a label of its own, so that links cannot move between chains.
@@ -89,6 +104,22 @@ impl FromStr for Hash {
     }
 }
 
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.sequence, self.hash)
+    }
+}
+
+impl FromStr for Place {
+    type Err = BadPlace;
+
+    fn from_str(text: &str) -> Result<Self, BadPlace> {
+        let (sequence, hash) = text.split_once(':').ok_or(BadPlace)?;
+        let sequence = sequence.parse().map_err(|_| BadPlace)?;
+        Ok(Self { sequence, hash: hash.parse().map_err(|_| BadPlace)? })
+    }
+}
+
 impl Link {
     /// The hash that it should have.
     pub fn digest(&self) -> Hash {
@@ -115,6 +146,11 @@ impl Tail {
     /// The end of a chain whose last link this is.
     pub fn of(link: &Link) -> Self {
         Self { chain: link.chain.clone(), sequence: link.sequence, hash: link.hash }
+    }
+
+    /// What can be kept of it elsewhere.
+    pub fn place(&self) -> Place {
+        Place { sequence: self.sequence, hash: self.hash }
     }
 
     /// The next link, at a Unix time in seconds. Nothing is changed here: its own tail follows.
@@ -182,6 +218,11 @@ mod tests {
         assert_eq!(Hash::from_bytes(hash.as_bytes()), Some(hash));
         assert_eq!(Hash::from_bytes(b"short"), None);
         assert_eq!("00".parse::<Hash>(), Err(BadHash));
+        let place = Place { sequence: 12, hash };
+        assert_eq!(place.to_string().parse::<Place>(), Ok(place));
+        for text in ["", "12", "12:", ":00", &format!("-1:{hash}"), &format!("{hash}")] {
+            assert_eq!(text.parse::<Place>(), Err(BadPlace), "{text}");
+        }
         assert_eq!(hash.to_string().to_uppercase().parse::<Hash>(), Err(BadHash));
     }
 }

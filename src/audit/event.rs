@@ -50,6 +50,8 @@ closed! {
         Purge => "purge",
         /// Maps of formats were handed in.
         FormatsImport => "formats.import",
+        /// The log was accepted as it was, and begins anew.
+        AuditAccept => "audit.accept",
         /// A client's request.
         Request => "request",
     }

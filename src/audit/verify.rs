@@ -65,6 +65,17 @@ pub enum Broken {
     /// A head names a hash that the chain does not have there.
     #[error("link {0} is not the one that its head was signed for")]
     HeadMismatch(u64),
+    /// Links stand where a signature says that all were deleted.
+    #[error("{links} events stand at or before link {sequence}, where the log does not begin")]
+    Outside {
+        /// The number of the last link that is not there.
+        sequence: u64,
+        /// How many there are.
+        links: u64,
+    },
+    /// A head that was kept elsewhere names a link that was deleted.
+    #[error("link {0} was deleted, and cannot be compared any more; keep a later head")]
+    Deleted(u64),
     /// A head names a link beyond the end.
     #[error("link {sequence} and what follows were cut off: a head was signed at link {head}")]
     CutOff {
@@ -76,27 +87,28 @@ pub enum Broken {
 }
 
 /// How far a chain has been followed.
-struct Walk<'a> {
+struct Walk<'a, H: Iterator<Item = Head>> {
     verifier: &'a Verifier,
     /// What the next link has to follow.
     tail: Tail,
     /// The heads that are still ahead, in the order of their links.
-    heads: Peekable<std::vec::IntoIter<&'a Head>>,
+    heads: Peekable<H>,
     report: Report,
 }
 
 /// Follows a chain from its start, or from its checkpoint, to its end.
 ///
-/// Links are taken in their order, one at a time, and none is kept. Heads can come in any order;
-/// those before the first link that is kept are passed over, signature and all: retention has taken
-/// what they name, and the key may have been another one then. What is found first is reported.
+/// Links and heads are taken in the order of their numbers, one at a time, and none is kept. Heads
+/// before the first link that is kept are passed over, signature and all: retention has taken what
+/// they name, and the key may have been another one then. What is found first is reported.
 pub fn verify(
     chain: &str,
     links: impl IntoIterator<Item = Link>,
-    heads: &[Head],
+    heads: impl IntoIterator<Item = Head>,
     checkpoint: Option<&Checkpoint>,
     verifier: &Verifier,
 ) -> Result<Report, Broken> {
+    let heads = heads.into_iter();
     let mut walk = Walk::begin(chain, heads, checkpoint, verifier)?;
     let mut links = links.into_iter();
     let walked = links.try_for_each(|link| walk.follow(&link));
@@ -125,15 +137,17 @@ impl Broken {
             | Self::HeadForged(sequence)
             | Self::HeadOfAnotherChain(sequence)
             | Self::HeadMismatch(sequence)
+            | Self::Outside { sequence, .. }
+            | Self::Deleted(sequence)
             | Self::CutOff { sequence, .. } => sequence,
         }
     }
 }
 
-impl<'a> Walk<'a> {
+impl<'a, H: Iterator<Item = Head>> Walk<'a, H> {
     fn begin(
         chain: &str,
-        heads: &'a [Head],
+        heads: H,
         checkpoint: Option<&Checkpoint>,
         verifier: &'a Verifier,
     ) -> Result<Self, Broken> {
@@ -142,8 +156,8 @@ impl<'a> Walk<'a> {
             Some(it) if it.chain == chain && verifier.has_signed_checkpoint(it) => it.tail(),
             Some(it) => return Err(Broken::Checkpoint(it.sequence)),
         };
-        let mut ahead: Vec<_> = heads.iter().filter(|head| head.sequence > tail.sequence).collect();
-        ahead.sort_by_key(|head| head.sequence);
+        let mut heads = heads.peekable();
+        while heads.next_if(|head| head.sequence <= tail.sequence).is_some() {}
         let report = Report {
             first: tail.sequence + 1,
             last: tail.sequence,
@@ -151,7 +165,7 @@ impl<'a> Walk<'a> {
             heads_checked: 0,
             signed_up_to: checkpoint.map(|checkpoint| checkpoint.sequence),
         };
-        Ok(Self { verifier, tail, heads: ahead.into_iter().peekable(), report })
+        Ok(Self { verifier, tail, heads, report })
     }
 
     fn follow(&mut self, link: &Link) -> Result<(), Broken> {
@@ -170,10 +184,10 @@ impl<'a> Walk<'a> {
         self.tail.hash = link.hash;
         self.report.last = sequence;
         self.report.links += 1;
-        while let Some(head) = self.heads.next_if(|head| head.sequence == sequence) {
-            self.check(head)?;
-            if head.hash != link.hash {
-                return Err(Broken::HeadMismatch(sequence));
+        while let Some(head) = self.heads.next_if(|head| head.sequence <= sequence) {
+            self.check(&head)?;
+            if head.tail() != self.tail {
+                return Err(Broken::HeadMismatch(head.sequence));
             }
             self.report.heads_checked += 1;
             self.report.signed_up_to = Some(sequence);
@@ -207,7 +221,7 @@ impl<'a> Walk<'a> {
 
     fn end(mut self) -> Result<Report, Broken> {
         let Some(head) = self.heads.next() else { return Ok(self.report) };
-        self.check(head)?;
+        self.check(&head)?;
         Err(Broken::CutOff { sequence: self.tail.sequence + 1, head: head.sequence })
     }
 }

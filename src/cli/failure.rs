@@ -77,6 +77,9 @@ pub enum Failure {
     /// The audit log is not what was written.
     #[error("the audit log is broken: {0}")]
     Broken(#[from] Broken),
+    /// The audit log is whole.
+    #[error("there is nothing to accept: the audit log is whole, and signed to its end")]
+    NothingToAccept,
     /// An event of the audit log that is none.
     #[error("event {0} of the audit log is no JSON; `tollgate audit verify` says more")]
     NoEvent(u64),
@@ -194,6 +197,7 @@ impl Failure {
             Self::Import(ImportError::TooLong { .. }) => Exit::Data,
             Self::BadSecret(_) | Self::SecretTooLong(_) | Self::NotDone(_) => Exit::Data,
             Self::PolicyFile { .. } | Self::Broken(_) | Self::NoEvent(_) => Exit::Data,
+            Self::NothingToAccept => Exit::Data,
             Self::Scope(_)
             | Self::Policy(_)
             | Self::NoSuchPolicy(_)
@@ -235,7 +239,7 @@ fn of_store(error: &StoreError) -> Exit {
         StoreError::Create { source, .. } => of_file(source, Exit::CantCreate),
         StoreError::Open { source, .. } | StoreError::Database(source) => of_database(source),
         StoreError::TimedOut { .. } | StoreError::Unsettled(_) => Exit::Unavailable,
-        StoreError::Meaningless { .. } => Exit::Data,
+        StoreError::Meaningless { .. } | StoreError::Untrusted(_) => Exit::Data,
         StoreError::Foreign { .. } | StoreError::Newer { .. } => Exit::Config,
         StoreError::Vault { why: VaultRefusal::Vault(VaultError::NoRandomness), .. } => {
             Exit::Software

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     admin::AdminToken,
+    audit::event::{Actor, ActorKind},
     auth::{
         keyring::{self, Keyring, MasterKey},
         scopes::{Access, Permission, ScopeNames},
@@ -254,7 +255,8 @@ fn fill(config: &Config, keyring: &Keyring, panel: &Simulator) -> Result<Vec<Ten
     let now = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
     let (admins, users): (Vec<_>, Vec<_>) = panel.users().into_iter().partition(|user| user.admin);
     let mut cards = Vec::new();
-    let mut store = Store::open(&config.tenants)?;
+    let server = Actor::unnamed(ActorKind::Server);
+    let mut store = Store::open(&config.tenants)?.audited(server, keyring);
     store.edit(now, |edit| -> Result<(), Failure> {
         if let Some(admin) = admins.first() {
             add_credential(edit, &vault, WATCHER, admin, Reach::All)?;

@@ -21,7 +21,7 @@ use super::{
     store::{
         Store, StoreError,
         announcements::Announcements,
-        audit::{PruneError, Pruned},
+        audit::{Memory, PruneError, Pruned},
     },
     uses::Written,
 };
@@ -44,8 +44,8 @@ pub struct Directory {
     config: Config,
     reader: Mutex<Reader>,
     /// What the server has to write goes over a connection of its own: it may have to wait for the
-    /// turns of others, and whoever follows the store may not. None after a failure, as below.
-    writer: Mutex<Option<Store>>,
+    /// turns of others, and whoever follows the store may not.
+    writer: Mutex<Writer>,
     written: Written,
     /// Whether the use of tokens could not be written down last.
     behind: AtomicBool,
@@ -56,6 +56,13 @@ struct Reader {
     store: Option<Store>,
     /// The revision that the snapshot in force was built from; none makes the next poll rebuild.
     seen: Option<i64>,
+}
+
+#[derive(Default)]
+struct Writer {
+    /// None after a failure, likewise.
+    store: Option<Store>,
+    memory: Memory,
 }
 
 /// A bound for operators who set none: to ask a file more often serves nobody.
@@ -171,7 +178,7 @@ impl Directory {
     /// Reports the first failure, and its end.
     fn write_uses(&self) {
         let now = unix(SystemTime::now());
-        let written = self.writing(|store| self.written.write(&self.current.load(), store, now));
+        let written = self.writing(|store, _| self.written.write(&self.current.load(), store, now));
         let failing = self.behind.swap(written.is_err(), Relaxed);
         match written {
             Ok(()) if failing => tracing::info!("the use of tokens is written down again"),
@@ -186,16 +193,17 @@ impl Directory {
     /// Writes; a connection that failed once is not asked again.
     fn writing<T, E: From<StoreError>>(
         &self,
-        write: impl FnOnce(&mut Store) -> Result<T, E>,
+        write: impl FnOnce(&mut Store, &mut Memory) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut open = match writer.take() {
+        let Writer { store, memory } = &mut *writer;
+        let mut open = match store.take() {
             Some(open) => open,
             None => open(&self.config, &self.keyring)?,
         };
-        let written = write(&mut open);
+        let written = write(&mut open, memory);
         if written.is_ok() {
-            *writer = Some(open);
+            *store = Some(open);
         }
         written
     }
@@ -249,14 +257,15 @@ impl Directory {
         store.read().map(Some)
     }
 
-    /// Appends to the audit log what the server has seen.
+    /// Appends to the audit log what the server has seen. What could not be appended comes first when
+    /// it is tried again.
     pub fn append_audit(&self, events: &[(i64, Event)]) -> Result<(), StoreError> {
-        self.writing(|store| store.append_audit(events))
+        self.writing(|store, memory| store.append_audit(events, memory))
     }
 
-    /// Deletes what is older than a Unix time from the audit log.
+    /// Deletes what is older than a Unix time from the audit log, some of it at a time.
     pub fn prune_audit(&self, before: i64, now: i64) -> Result<Pruned, PruneError> {
-        self.writing(|store| store.prune_audit(before, now))
+        self.writing(|store, _| store.prune_audit(before, now))
     }
 
     fn put_in_force(&self, records: &Records) {

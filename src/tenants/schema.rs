@@ -84,10 +84,12 @@ CREATE TABLE audit_heads (
     sequence INTEGER NOT NULL,
     hash TEXT NOT NULL,
     time INTEGER NOT NULL,
-    signature BLOB NOT NULL
+    signature BLOB NOT NULL,
+    key_id TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE TABLE audit_tail (sequence INTEGER NOT NULL, hash TEXT NOT NULL) STRICT;
 INSERT INTO audit_tail (sequence, hash) VALUES (0, '');
+CREATE INDEX audit_heads_in_order ON audit_heads (kind, sequence);
 ";
 
 /// What makes the tables of a version, from the first on, those of the next.
@@ -137,6 +139,8 @@ INSERT INTO audit_tail (sequence, hash) VALUES (0, '');
     // An adopted key stands for a client that has been reading the passwords of machines.
     "
 UPDATE tokens SET permissions = trim(permissions || ' secrets:read') WHERE adopted = 1;
+ALTER TABLE audit_heads ADD COLUMN key_id TEXT NOT NULL DEFAULT '';
+CREATE INDEX audit_heads_in_order ON audit_heads (kind, sequence);
 ",
 ];
 

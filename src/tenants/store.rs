@@ -114,6 +114,12 @@ pub enum StoreError {
     /// The database went away while it was to make a change last.
     #[error("the store did not say whether the change was made; look before you repeat it")]
     Unsettled(#[source] Box<StoreError>),
+    /// The audit log is not as it was signed.
+    #[error(
+        "nothing can be added to the audit log, and so nothing be changed, until an operator has \
+         accepted it as it is (`tollgate audit accept`)"
+    )]
+    Untrusted(#[from] audit::Untrusted),
     /// A value that no program of ours has written.
     #[error("\"{}\" means nothing in the column {column}", value.escape_debug())]
     Meaningless {

@@ -1,9 +1,14 @@
 //! The audit log: what commands and requests leave in it, and that nobody changes it unnoticed.
 
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
 use super::Installation;
-use crate::harness::Postgres;
+use crate::{
+    harness::{Postgres, sum_of},
+    panel::admin_at,
+};
 
 /// What stands in the log.
 fn exported(installation: &Installation) -> Vec<Value> {
@@ -72,4 +77,48 @@ async fn a_flood_of_refusals_is_counted_and_not_written() {
     // Six a minute; a minute may have passed on a busy machine.
     let written = exported(&installation).len();
     assert!((6..=12).contains(&written), "{written}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_added_to_a_log_that_others_have_changed_until_it_is_accepted() {
+    let postgres = Postgres::start();
+    let installation = Installation::on(&postgres.url()).await;
+    installation.tenant("alice");
+    let kept = installation.json("audit verify", "")["head"].as_str().expect("a head").to_owned();
+    let server = installation.serve();
+    let up = async |want: f64| {
+        let begun = Instant::now();
+        let asked = async || admin_at(server.admin, "/metrics").await;
+        while sum_of(&asked().await, "tollgate_audit_up") != want {
+            assert!(begun.elapsed() < Duration::from_secs(10), "tollgate_audit_up is not {want}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    postgres.query("DELETE FROM audit_heads");
+    server.answers("tg_no_such_token_0000000000000000", 401, "invalid_token").await;
+    up(0.0).await;
+    for command in [&["tenant", "add", "bob"][..], &["audit", "verify"]] {
+        let refused = installation.run(command, "");
+        assert_eq!(refused.code, Some(65), "{refused:?}");
+        let why = "(`tollgate audit accept`): no signature says that the log ends at link 3";
+        assert!(refused.err.contains(why), "{refused:?}");
+    }
+
+    assert_eq!(installation.json("audit accept", "")["up_to"], 3);
+    up(1.0).await;
+    installation.json("tenant add bob", "");
+    assert_eq!(server.terminate().code, Some(0));
+    let verified = installation.json("audit verify", "");
+    assert_eq!((&verified["first"], &verified["unvouched"]), (&4.into(), &3.into()));
+    let log = exported(&installation);
+    assert_eq!(log[0]["event"]["action"], "audit.accept");
+    assert!(log.iter().any(|line| line["event"]["reason"] == "invalid_token"), "{log:?}");
+    let again = installation.run(&["audit", "accept"], "");
+    assert_eq!(again.code, Some(65), "{again:?}");
+
+    // A head from before is no longer to be found, and one of now is.
+    let now = verified["head"].as_str().expect("a head");
+    installation.json(&format!("audit verify --head {now}"), "");
+    let gone = installation.run(&["audit", "verify", "--head", &kept], "");
+    assert_eq!(gone.code, Some(65), "{gone:?}");
 }
