@@ -72,6 +72,11 @@ pub trait Section: Default {
 pub trait Setting: Sized {
     /// Reads the value, or says in a few words what was expected.
     fn from_toml(value: &toml::Value) -> Result<Self, String>;
+
+    /// Reads what was written as a table; few values are.
+    fn from_table(_: toml::Table) -> Result<Self, String> {
+        Err("expected a value, found a table".to_owned())
+    }
 }
 
 /// A number of bytes; written as an integer or as `"64KiB"`, `"4MiB"`, `"1GiB"`.
@@ -171,7 +176,8 @@ impl Table {
         let Entry { origin, item } = self.entries.remove(key)?;
         let found = match &item {
             Item::Value(value) => T::from_toml(value),
-            Item::Table(_) | Item::Tables(_) => Err("expected a value, found a table".to_owned()),
+            Item::Table(table) => T::from_table(table.to_toml()),
+            Item::Tables(_) => Err("expected a value, found tables".to_owned()),
         };
         found.map_err(|message| problems.add(Some(origin), &self.key(key), &message)).ok()
     }
@@ -239,6 +245,17 @@ impl Table {
             };
             problems.add(Some(entry.origin.clone()), &self.key(name), &message);
         }
+    }
+
+    fn to_toml(&self) -> toml::Table {
+        let value = |entry: &Entry| match &entry.item {
+            Item::Value(value) => value.clone(),
+            Item::Table(table) => toml::Value::Table(table.to_toml()),
+            Item::Tables(tables) => {
+                toml::Value::Array(tables.iter().map(|t| t.to_toml().into()).collect())
+            }
+        };
+        self.entries.iter().map(|(name, entry)| (name.clone(), value(entry))).collect()
     }
 
     fn from_document(path: &str, table: toml::de::DeTable<'_>, origin: Origin, text: &str) -> Self {

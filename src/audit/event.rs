@@ -42,7 +42,7 @@ closed! {
         TokenCreate => "token.create",
         /// A token was created in the place of another.
         TokenRotate => "token.rotate",
-        /// The policies or the permissions of a token were changed.
+        /// The terms of a token, or its credential, were changed.
         TokenSet => "token.set",
         /// A token was revoked.
         TokenRevoke => "token.revoke",

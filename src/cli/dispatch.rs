@@ -1,14 +1,14 @@
 //! From a command line to what does it.
 
 use std::{
-    io::{BufRead, Write},
+    io::{BufRead, IsTerminal, Write},
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use super::{
-    Cli, Command, CredentialCommand, Desk, UpstreamCommand, audit, check, credential, explain,
-    failure::Failure, formats, import, input::Input, master_key, output::Output, probe, purge,
-    serve, tenant, token, upstream,
+    Cli, Command, CredentialCommand, Desk, UpstreamCommand, apply, audit, check, credential,
+    explain, failure::Failure, formats, import, input::Input, master_key, output::Output, probe,
+    purge, serve, tenant, token, upstream,
 };
 use crate::{
     admin::{self, AdminToken},
@@ -47,7 +47,9 @@ pub fn run(
         | Command::Credential(CredentialCommand::Stored(_))
         | Command::Token(_)
         | Command::Audit(_)
-        | Command::Import(_) => at_desk(cli, stdin, stdout),
+        | Command::Import(_)
+        | Command::Apply(_)
+        | Command::Export => at_desk(cli, stdin, stdout),
     }
 }
 
@@ -97,6 +99,13 @@ fn at_desk(cli: &Cli, stdin: &mut dyn BufRead, stdout: &mut dyn Write) -> Result
         Command::Token(command) => token::run(command, desk),
         Command::Import(args) => import::run(args, desk),
         Command::Audit(command) => audit::run(command, desk),
+        Command::Apply(args) => {
+            let mut question = std::io::stderr();
+            let terminal = std::io::stdin().is_terminal() && question.is_terminal();
+            let asks: Option<&mut dyn Write> = if terminal { Some(&mut question) } else { None };
+            apply::run(args, desk, asks)
+        }
+        Command::Export => apply::export(desk),
         Command::Serve
         | Command::Check
         | Command::Demo

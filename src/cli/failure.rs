@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, io, net::SocketAddr, path::PathBuf};
 
-use super::{exit::Exit, remote::AskError};
+use super::{apply::ApplyError, exit::Exit, remote::AskError};
 use crate::{
     admin::token::AdminTokenError,
     audit::verify::Broken,
@@ -30,6 +30,9 @@ pub enum Failure {
     /// The import was refused.
     #[error(transparent)]
     Import(#[from] ImportError),
+    /// What is declared was not applied.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
     /// The secret cannot be sent upstream.
     #[error(transparent)]
     BadSecret(#[from] BadSecret),
@@ -195,6 +198,7 @@ impl Failure {
                 if upstreams_alone { Exit::Config } else { Exit::Data }
             }
             Self::Import(ImportError::TooLong { .. }) => Exit::Data,
+            Self::Apply(error) => error.exit(),
             Self::BadSecret(_) | Self::SecretTooLong(_) | Self::NotDone(_) => Exit::Data,
             Self::PolicyFile { .. } | Self::Broken(_) | Self::NoEvent(_) => Exit::Data,
             Self::NothingToAccept => Exit::Data,
@@ -234,7 +238,8 @@ impl Failure {
     }
 }
 
-fn of_store(error: &StoreError) -> Exit {
+/// The exit code of what the store says.
+pub(super) fn of_store(error: &StoreError) -> Exit {
     match error {
         StoreError::Create { source, .. } => of_file(source, Exit::CantCreate),
         StoreError::Open { source, .. } | StoreError::Database(source) => of_database(source),

@@ -38,6 +38,16 @@ pub struct SecretSource {
 const SECRET_MAX: u64 = 4096;
 
 impl SecretSource {
+    /// In a file.
+    pub fn file(path: PathBuf) -> Self {
+        Self { secret_file: Some(path), secret_stdin: false, secret_env: None }
+    }
+
+    /// In an environment variable.
+    pub fn variable(name: String) -> Self {
+        Self { secret_file: None, secret_stdin: false, secret_env: Some(name) }
+    }
+
     /// Reads the secret, without the line break that ends it.
     pub fn read(&self, input: &mut Input<'_>) -> Result<Zeroizing<String>, Failure> {
         let mut secret = match (&self.secret_file, &self.secret_env) {

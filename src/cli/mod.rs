@@ -13,6 +13,7 @@ use crate::{
     tenants::{secret::Vault, store::Store},
 };
 
+pub mod apply;
 pub mod audit;
 pub mod check;
 pub mod credential;
@@ -82,6 +83,10 @@ pub enum Command {
     Token(token::TokenCommand),
     /// Import JSON lines of tenants, credentials and keys to adopt: all of them or none
     Import(import::ImportArgs),
+    /// Make the store as a file declares it: shows a plan, asks, and does it, whole or not at all
+    Apply(apply::ApplyArgs),
+    /// Write a file that declares what the store has, without secrets
+    Export,
     /// Make what a running server keeps stale, so that it is fetched anew
     Purge(purge::PurgeArgs),
     /// Say why a running server answered a request as it did, or would

@@ -187,7 +187,5 @@ fn quota(text: &str) -> Result<QuotaArg, &'static str> {
     if text == "unlimited" {
         return Ok(QuotaArg(None));
     }
-    let positive = |text: &str| text.parse().ok().filter(|number| *number > 0).ok_or(WANT);
-    let (rate, burst) = text.split_once('/').unwrap_or((text, text));
-    Ok(QuotaArg(Some(Quota { per_second: positive(rate)?, burst: positive(burst)? })))
+    text.parse().map(|quota| QuotaArg(Some(quota))).map_err(|_| WANT)
 }

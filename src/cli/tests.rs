@@ -16,7 +16,8 @@ fn run(fixture: &mut Fixture, line: &str) -> Result<String, Failure> {
     run_with(fixture, line, "a-secret\n")
 }
 
-fn run_with(fixture: &mut Fixture, line: &str, stdin: &str) -> Result<String, Failure> {
+/// Likewise with another standard input, on which an operator also answers.
+pub(super) fn run_with(fixture: &mut Fixture, line: &str, stdin: &str) -> Result<String, Failure> {
     let arguments = line.split_whitespace().map(OsString::from);
     let cli = Cli::read(std::iter::once("tollgate".into()).chain(arguments)).expect("usage");
     let mut written = Vec::new();
@@ -40,6 +41,7 @@ fn run_with(fixture: &mut Fixture, line: &str, stdin: &str) -> Result<String, Fa
         }
         Command::Token(command) => token::run(command, &mut desk),
         Command::Import(args) => import::run(args, &mut desk),
+        Command::Apply(args) => apply::run(args, &mut desk, Some(&mut Vec::new())),
         Command::MasterKey(args) => master_key::run(args, &mut desk.output),
         other => panic!("{other:?} does not belong to the store"),
     }?;

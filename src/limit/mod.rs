@@ -5,7 +5,7 @@
 
 pub mod in_flight;
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{fmt, num::NonZeroU32, str::FromStr, time::Duration};
 
 use governor::{
     Quota as Gcra, RateLimiter,
@@ -35,6 +35,11 @@ pub struct Quota {
     /// How many may come at once; at least one.
     pub burst: u32,
 }
+
+/// Why a text is no quota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected RATE or RATE/BURST, in whole numbers from 1")]
+pub struct BadQuota;
 
 /// The limiters of one tenant.
 #[derive(Debug)]
@@ -66,6 +71,23 @@ pub struct Allowed {
 pub struct Limited {
     /// For how long.
     pub retry_after: Duration,
+}
+
+impl FromStr for Quota {
+    type Err = BadQuota;
+
+    /// Reads `20/40`; `20` is short for `20/20`.
+    fn from_str(text: &str) -> Result<Self, BadQuota> {
+        let positive = |text: &str| text.parse().ok().filter(|number| *number > 0).ok_or(BadQuota);
+        let (rate, burst) = text.split_once('/').unwrap_or((text, text));
+        Ok(Self { per_second: positive(rate)?, burst: positive(burst)? })
+    }
+}
+
+impl fmt::Display for Quota {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.per_second, self.burst)
+    }
 }
 
 impl Limits {
@@ -156,8 +178,8 @@ impl Limited {
     }
 }
 
-impl std::fmt::Debug for Limit {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Limit").field("name", &self.name).field("quota", &self.quota).finish()
     }
 }
@@ -188,6 +210,16 @@ mod tests {
         let limited = limit.check().expect_err("over the burst");
         assert!(limited.retry_after <= Duration::from_secs(1));
         assert_eq!(limited.header(), "1");
+    }
+
+    #[test]
+    fn a_quota_is_read_as_it_is_written() {
+        let quota = Quota { per_second: 20, burst: 40 };
+        assert_eq!(quota.to_string().parse(), Ok(quota));
+        assert_eq!("5".parse(), Ok(Quota { per_second: 5, burst: 5 }));
+        for wrong in ["", "0", "5/0", "-1", "5/", "5/6/7", "1.5", "4294967296", "unlimited"] {
+            assert_eq!(wrong.parse::<Quota>(), Err(BadQuota), "{wrong}");
+        }
     }
 
     #[test]

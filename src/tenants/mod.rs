@@ -7,6 +7,7 @@ use std::{path::PathBuf, time::Duration};
 
 use store::Location;
 
+pub mod declared;
 pub mod directory;
 pub mod import;
 pub mod master_key;

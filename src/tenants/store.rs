@@ -27,6 +27,7 @@ pub mod audit;
 mod columns;
 mod credentials;
 pub mod location;
+mod seen;
 mod session;
 mod tenants;
 mod tokens;
@@ -39,6 +40,7 @@ mod tests;
 
 pub(super) use columns::get;
 use columns::{limit_status, meaningless, number, word, word_or_none};
+pub(super) use credentials::require_account;
 pub use location::Location;
 use session::Link;
 pub(super) use session::Session;
@@ -353,7 +355,7 @@ fn revision(session: &Session<'_>, place: &Location) -> Result<i64, StoreError> 
     }
 }
 
-fn require_name(noun: Noun, name: &str) -> Result<(), StoreError> {
+pub(super) fn require_name(noun: Noun, name: &str) -> Result<(), StoreError> {
     let good = |c: char| c.is_ascii_alphanumeric() || "._@-".contains(c);
     if (1..=NAME_MAX).contains(&name.len()) && name.chars().all(good) && !name.starts_with('-') {
         Ok(())

@@ -1,6 +1,7 @@
 //! The program as its users start it: arguments, standard streams, signals, exit codes.
 
 mod administration;
+mod apply;
 mod audit;
 mod check;
 mod demo;

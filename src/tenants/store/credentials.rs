@@ -140,7 +140,11 @@ fn record(row: &AnyRow) -> Result<CredentialRecord, StoreError> {
     })
 }
 
-fn require_account(credential: &str, standing: &Standing) -> Result<(), StoreError> {
+/// Whether what is declared of a credential can be kept.
+pub(in crate::tenants) fn require_account(
+    credential: &str,
+    standing: &Standing,
+) -> Result<(), StoreError> {
     let name = || credential.to_owned();
     let good = |account: &str| {
         (1..=ACCOUNT_MAX).contains(&account.chars().count()) && !account.contains(char::is_control)

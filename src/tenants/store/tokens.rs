@@ -56,11 +56,7 @@ impl Edit<'_> {
             return Err(StoreError::TokenTaken { id: taken.id });
         }
         let terms = new.terms;
-        if let (Some(from), Some(until)) = (terms.not_before, terms.expires)
-            && from >= until
-        {
-            return Err(StoreError::NeverGood);
-        }
+        require_good(terms)?;
         let insert = query(
             "INSERT INTO tokens (id, tenant, credential, mac, key_id, access, allow, deny,
                  addresses, not_before, expires, limit_status, adopted, created, permissions,
@@ -171,6 +167,43 @@ impl Edit<'_> {
         Ok(())
     }
 
+    /// Replaces what a token is good for, and the credential that it stands for.
+    pub fn set_terms(
+        &self,
+        id: &str,
+        credential: &str,
+        terms: &TokenTerms,
+    ) -> Result<(), StoreError> {
+        require_good(terms)?;
+        let row = self.require_credential(credential)?.row;
+        let update = query(
+            "UPDATE tokens SET credential = $2, access = $3, allow = $4, deny = $5,
+                 addresses = $6, not_before = $7, expires = $8, limit_status = $9,
+                 permissions = $10, label = $11, policies = $12
+             WHERE id = $1",
+        );
+        let addresses: Vec<String> = terms.addresses.iter().map(IpNet::to_string).collect();
+        let permissions: Vec<&str> = terms.permissions.words().collect();
+        let update = update
+            .bind(id)
+            .bind(row)
+            .bind(terms.scopes.access.as_str())
+            .bind(terms.scopes.allow.join(" "))
+            .bind(terms.scopes.deny.join(" "))
+            .bind(addresses.join(" "))
+            .bind(terms.not_before)
+            .bind(terms.expires)
+            .bind(terms.limit_status.map(|status| i64::from(status.code())))
+            .bind(permissions.join(" "))
+            .bind(&*terms.label)
+            .bind(written(&terms.policies));
+        if self.session.execute(update)? == 0 {
+            return Err(StoreError::missing(Noun::Token, id));
+        }
+        self.did(Action::TokenSet, id);
+        Ok(())
+    }
+
     /// Revokes a token for good; false when it was revoked before.
     pub fn revoke_token(&self, id: &str) -> Result<bool, StoreError> {
         let revoked = self.require_token(id)?.revoked;
@@ -206,6 +239,11 @@ pub(super) fn live_of_credential(
 ) -> Result<Vec<String>, StoreError> {
     let select = "SELECT id FROM tokens WHERE credential = $1 AND revoked IS NULL ORDER BY ordinal";
     session.all(query(select).bind(row), |row| get(row, "id"))
+}
+
+fn require_good(terms: &TokenTerms) -> Result<(), StoreError> {
+    let never = terms.not_before.zip(terms.expires).is_some_and(|(from, until)| from >= until);
+    if never { Err(StoreError::NeverGood) } else { Ok(()) }
 }
 
 fn record(row: &AnyRow) -> Result<TokenRecord, StoreError> {
