@@ -14,4 +14,4 @@ mod serve;
 mod turns;
 mod upstreams;
 
-pub use installation::Installation;
+pub use installation::{Installation, Server};

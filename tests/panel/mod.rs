@@ -9,6 +9,7 @@ mod isolation;
 mod meanings;
 mod secrets;
 mod trouble;
+mod walk;
 mod writes;
 
 pub use house::{House, admin_at, basic, direct, local, request};
