@@ -8,6 +8,7 @@ mod demo;
 mod explain;
 mod formats;
 mod installation;
+mod newcomer;
 mod postgres;
 mod purge;
 mod serve;

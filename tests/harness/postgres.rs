@@ -59,8 +59,28 @@ impl Postgres {
 
     /// The URL of its database, over its socket.
     pub fn url(&self) -> String {
+        self.url_of("postgres")
+    }
+
+    /// The URL of another database, likewise.
+    pub fn url_of(&self, database: &str) -> String {
         let folder = self.folder.path().display();
-        format!("postgres:///postgres?host={folder}&port={}&user={USER}", self.port)
+        format!("postgres:///{database}?host={folder}&port={}&user={USER}", self.port)
+    }
+
+    /// Where its own programs find it: the folder of its socket.
+    pub fn host(&self) -> String {
+        self.folder.path().display().to_string()
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A `PATH` on which its own programs come first.
+    pub fn path_before(&self, path: &str) -> String {
+        format!("{}:{path}", self.programs.display())
     }
 
     /// The URL of its database over TCP and TLS, with the certificate checked.
