@@ -16,9 +16,10 @@ impl Store {
         now: i64,
         change: impl FnOnce(&Edit<'_>) -> Result<T, E>,
     ) -> Result<Option<T>, E> {
+        let place = self.place.clone();
         let edited = self.edit(now, |edit| {
             // This edit has counted on already, and nobody else can until it ends.
-            if revision(&edit.session)? != seen + 1 {
+            if revision(&edit.session, &place)? != seen + 1 {
                 return Err(Refused::Moved);
             }
             change(edit).map_err(Refused::Failed)
