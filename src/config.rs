@@ -15,7 +15,7 @@ use crate::{
     auditor,
     auth::{failures, token::Environment},
     cache::entry,
-    canary, explain, formats, gateway,
+    canary, explain, formats, gateway, idempotency,
     net::{
         server, tls,
         upstream::{self, Origin},
@@ -50,6 +50,8 @@ pub struct Config {
     pub canary: canary::Config,
     /// The audit log.
     pub audit: auditor::Config,
+    /// What is kept of idempotent requests.
+    pub idempotency: idempotency::Config,
     /// What is learned of formats.
     pub formats: formats::Config,
     /// The store.
@@ -133,6 +135,7 @@ const SECTIONS: [&str; 17] = [
     "sampler",
     "canary",
     "audit",
+    "idempotency",
     "formats",
     "tenants",
     "failed_tokens",
@@ -179,6 +182,7 @@ impl Config {
             sampler: root.take_section("sampler", &mut problems),
             canary: root.take_section("canary", &mut problems),
             audit: root.take_section("audit", &mut problems),
+            idempotency: root.take_section("idempotency", &mut problems),
             formats: root.take_section("formats", &mut problems),
             failed_tokens: root.take_section("failed_tokens", &mut problems),
             admin: root.take_section("admin", &mut problems),
@@ -204,6 +208,7 @@ impl Config {
         self.sampler.validate(problems);
         self.canary.validate(problems);
         self.formats.validate(problems);
+        self.idempotency.validate(problems);
         if let Err(error) = RouteTable::new(&self.routes) {
             problems.add(None, "routes", &error.to_string());
         }

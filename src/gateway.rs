@@ -8,12 +8,13 @@ use crate::{
     api::routes::RouteTable,
     cache::shelf::Shelf,
     formats::Book,
+    keeper::Keeper,
     layers::{
         Answer,
         authenticate::{self, Gatekeeper},
         authorise, body_limit, cache,
         coalesce::{self, Hangar},
-        convert, deadline,
+        convert, deadline, idempotency,
         invalidate::{self, Rules},
         negotiate,
         observe::{self, Observer},
@@ -82,6 +83,8 @@ pub struct Shared {
     pub sampler: Arc<Sampler>,
     /// The fetches.
     pub hangar: Arc<Hangar>,
+    /// What is kept of idempotent requests.
+    pub keeper: Arc<Keeper>,
     /// By what formats are negotiated.
     pub negotiation: Arc<negotiate::Rules>,
     /// By what documents are converted where there is one format alone.
@@ -108,6 +111,7 @@ pub fn request_path(
         routes,
         observer,
         gatekeeper,
+        keeper,
         negotiation,
         rules,
         shelf,
@@ -146,6 +150,10 @@ pub fn request_path(
             shelf.clock,
             config.max_inspected_body.0,
         ))
+        // A repeated create ends here: above the formats, because it is given the very answer of the
+        // first one, and above all that a write does, because nothing is done again; below what the
+        // caller may, so that a replay is nobody's who may not ask.
+        .layer(idempotency::layer(Arc::clone(keeper), invalidate::settlement_of))
         // Which format is answered; the cache keeps each one by itself.
         .layer(negotiate::layer(Arc::clone(negotiation)))
         // Around everything that a write does, so that no outcome escapes it.

@@ -23,6 +23,8 @@ pub mod error_chain;
 pub mod explain;
 pub mod formats;
 pub mod gateway;
+pub mod idempotency;
+pub mod keeper;
 pub mod layers;
 pub mod limit;
 pub mod metrics;

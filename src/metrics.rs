@@ -16,7 +16,8 @@ use self::{
 };
 use crate::vocabulary::{
     Audited, CacheOutcome, CanaryOutcome, ConnectionEnd, Decision, Derived, Handshake,
-    InvalidationCause, Limiter, PolicyMode, PolicyName, Protocol, Reload, Revalidation, RouteClass,
+    InvalidationCause, KeyOutcome, Limiter, PolicyMode, PolicyName, Protocol, Reload, Revalidation,
+    RouteClass,
     Sampled, Settled, Success, Taken, UpstreamCause, UpstreamOutcome,
 };
 
@@ -83,6 +84,10 @@ pub struct Metrics {
     pub audit_events: Counters<Audited>,
     /// `tollgate_audit_up`.
     pub audit_up: IntGauge,
+    /// `tollgate_idempotent_requests_total` by outcome.
+    pub idempotent_requests: Counters<KeyOutcome>,
+    /// `tollgate_idempotent_requests_waiting`.
+    pub idempotent_waiting: IntGauge,
     /// `tollgate_disclosures_masked_total`.
     pub disclosures_masked: IntCounter,
     /// `tollgate_canary_checks_total` by outcome.
@@ -238,6 +243,15 @@ impl Metrics {
                 "outcome",
             ),
             audit_up: r.gauge("audit_up", "Whether the audit log could be written last: 1 or 0."),
+            idempotent_requests: r.counters(
+                "idempotent_requests_total",
+                "POSTs with an Idempotency-Key, by what came of the key.",
+                "outcome",
+            ),
+            idempotent_waiting: r.gauge(
+                "idempotent_requests_waiting",
+                "POSTs that wait for what the first one with their Idempotency-Key is answered.",
+            ),
             disclosures_masked: r.counter(
                 "disclosures_masked_total",
                 "Secrets of upstreams that the last look at replies found and starred.",

@@ -21,7 +21,7 @@ use crate::{
     api::routes::RouteId,
     cache::{cause::Cause, key::Digest, status::CacheStatus},
     tenants::snapshot::Grant,
-    vocabulary::{CacheOutcome, Format, Limiter, Noted, PolicyName, Protocol},
+    vocabulary::{CacheOutcome, Format, KeyOutcome, Limiter, Noted, PolicyName, Protocol},
 };
 
 /// One request.
@@ -59,6 +59,8 @@ pub struct Record {
     pub cause: Note<Cause>,
     /// What had last changed what it shows, when there was no entry.
     pub changed: Note<Cause>,
+    /// What came of its `Idempotency-Key`.
+    pub idempotency: Note<KeyOutcome>,
     /// Why it was refused.
     pub rejection: OnceLock<&'static str>,
 }
@@ -99,6 +101,7 @@ impl Record {
             cache: Note::default(),
             cause: Note::default(),
             changed: Note::default(),
+            idempotency: Note::default(),
             rejection: OnceLock::new(),
         })
     }

@@ -18,6 +18,7 @@ use crate::{
     auth::presented::PresentError,
     body::Body,
     call::NobodyCalls,
+    idempotency::Refused,
     limit::Limited,
     tenants::record::LimitStatus,
     transcode::{errors, forced::Unconvertible},
@@ -139,6 +140,9 @@ pub enum Rejection {
     /// A body that cannot be converted to the upstream's format.
     #[error(transparent)]
     Body(#[from] Unconvertible),
+    /// What its `Idempotency-Key` stands for.
+    #[error(transparent)]
+    Idempotency(#[from] Refused),
     /// A bug of ours.
     #[error("internal error")]
     Panicked,
@@ -289,9 +293,31 @@ impl Rejection {
             Self::Unmaskable => plain(StatusCode::BAD_GATEWAY, "unmaskable"),
             Self::Unconvertible => plain(StatusCode::BAD_GATEWAY, "unconvertible"),
             Self::Body(_) => plain(StatusCode::BAD_REQUEST, "unconvertible_body"),
+            Self::Idempotency(refused) => of_key(*refused),
             Self::Panicked => plain(StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
     }
+}
+
+/// The statuses of draft-ietf-httpapi-idempotency-key-header, and ours where it says nothing.
+fn of_key(refused: Refused) -> Terms {
+    let soon = || Some((RETRY_AFTER, SOON));
+    let (status, code, header) = match refused {
+        Refused::Malformed => (StatusCode::BAD_REQUEST, "bad_idempotency_key", None),
+        Refused::Mismatch => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", None),
+        Refused::InFlight => (StatusCode::CONFLICT, "idempotency_in_flight", soon()),
+        Refused::Unknown { .. } => (StatusCode::CONFLICT, "outcome_unknown", None),
+        Refused::Unkept { .. } => (StatusCode::CONFLICT, "answer_not_kept", None),
+        Refused::TooMany => (StatusCode::TOO_MANY_REQUESTS, "too_many_idempotency_keys", None),
+        Refused::Unavailable => {
+            (StatusCode::SERVICE_UNAVAILABLE, "idempotency_unavailable", soon())
+        }
+        // What is left of the body is not worth reading.
+        Refused::BodyTooLarge(_) => {
+            (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", Some((CONNECTION, CLOSE)))
+        }
+    };
+    Terms { status, code, header }
 }
 
 const SERVED: HeaderValue =

@@ -90,6 +90,9 @@ pub enum StartError {
     /// The system gives no random numbers.
     #[error(transparent)]
     Random(#[from] VaultError),
+    /// The thread that asks for idempotency keys.
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
     /// The thread that watches the certificate.
     #[error("cannot listen")]
     Listen(#[from] io::Error),
@@ -230,6 +233,7 @@ impl Process {
         let mut watches = vec![
             tokio::spawn(directory),
             tokio::spawn(audit),
+            tokio::spawn(Arc::clone(&self.shared.keeper).prune(shutdown.clone())),
             tokio::spawn(Arc::clone(&self.watches).keep()),
             tokio::spawn(async move {
                 if let Err(error) = certificate.await {

@@ -5,12 +5,16 @@
 
 mod canary;
 mod connection;
+mod formats;
+mod idempotency;
 mod policy;
 mod secrecy;
 
 pub use self::{
     canary::CanaryOutcome,
     connection::{ConnectionEnd, Handshake, Protocol},
+    formats::{Derived, Taken},
+    idempotency::KeyOutcome,
     policy::{PolicyMode, PolicyName},
     secrecy::Secrecy,
 };
@@ -202,36 +206,6 @@ closed! {
         Learn => "learn",
         /// To look whether planted tenants are shown their own alone.
         Canary => "canary",
-    }
-}
-
-closed! {
-    /// What came of what could be derived from the other format.
-    pub enum Derived {
-        /// It was derived.
-        Done => "done",
-        /// It shows what was never seen, and was fetched.
-        Unfit => "unfit",
-    }
-}
-
-closed! {
-    /// What came of a pair of formats, or of the attempt to fetch one.
-    pub enum Taken {
-        /// The map has learned from it.
-        Learned => "learned",
-        /// The map has reproduced both sides, and is used from now on.
-        Proved => "proved",
-        /// It has done so again.
-        Confirmed => "confirmed",
-        /// It is too much like the one that was learned from to prove anything.
-        Repeated => "repeated",
-        /// It shows something else than would have been derived: all is learned anew.
-        Contradicted => "contradicted",
-        /// Nothing can be learned from it.
-        Unlearned => "unlearned",
-        /// It could not be fetched, or something changed meanwhile.
-        Failed => "failed",
     }
 }
 

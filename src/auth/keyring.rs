@@ -26,6 +26,7 @@ pub struct Keyring {
     vault: XChaCha20Poly1305,
     id: KeyId,
     audit_seed: Zeroizing<[u8; 32]>,
+    idempotency_seeds: [Zeroizing<[u8; 32]>; 2],
 }
 
 /// A public fingerprint of a keyring.
@@ -124,7 +125,9 @@ impl Keyring {
         let vault = XChaCha20Poly1305::new((&*expand(&root, b"credential vault")).into());
         let id = expand(&root, b"key id")[..8].iter().map(|byte| format!("{byte:02x}")).collect();
         let audit_seed = expand(&root, b"audit signature");
-        Self { mac, vault, id: KeyId(id), audit_seed }
+        let idempotency_seeds =
+            [&b"idempotency mac"[..], b"idempotency replies"].map(|label| expand(&root, label));
+        Self { mac, vault, id: KeyId(id), audit_seed, idempotency_seeds }
     }
 
     /// The id of these keys.
@@ -135,6 +138,11 @@ impl Keyring {
     /// The seed of the signatures of the audit log.
     pub fn audit_seed(&self) -> &[u8; 32] {
         &self.audit_seed
+    }
+
+    /// The keys by which idempotent requests are recognized, and their replies sealed.
+    pub fn idempotency_seeds(&self) -> [&[u8; 32]; 2] {
+        self.idempotency_seeds.each_ref().map(|seed| &**seed)
     }
 
     /// The MAC by which a token is known.

@@ -19,6 +19,7 @@ fn the_reference_says_what_the_defaults_are() {
     assert_eq!(config.watch, watch::Config::default());
     assert_eq!(config.sampler, sampler::Config::default());
     assert_eq!(config.audit, auditor::Config::default());
+    assert_eq!(config.idempotency, idempotency::Config::default());
     assert_eq!(config.formats, formats::Config::default());
     assert_eq!(config.tenants, tenants::Config::default());
     assert_eq!(config.failed_tokens, failures::Config::default());
@@ -41,6 +42,7 @@ fn the_reference_names_every_key() {
         ("watch", watch::Config::KEYS),
         ("sampler", sampler::Config::KEYS),
         ("audit", auditor::Config::KEYS),
+        ("idempotency", idempotency::Config::KEYS),
         ("formats", formats::Config::KEYS),
         ("tenants", tenants::Config::KEYS),
         ("failed_tokens", failures::Config::KEYS),

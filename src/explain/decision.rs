@@ -14,7 +14,7 @@ use crate::{
     api::routes::RouteId,
     cache::{cause::Cause, key::Digest, status::CacheStatus},
     record::{Charged, Record, RequestId},
-    vocabulary::{Format, PolicyName, Protocol},
+    vocabulary::{Format, KeyOutcome, PolicyName, Protocol},
 };
 
 /// One request and what became of it.
@@ -46,6 +46,8 @@ pub struct Decision {
     pub cause: Option<Cause>,
     /// What had last changed what it shows, when there was no entry.
     pub changed: Option<Cause>,
+    /// What came of its `Idempotency-Key`.
+    pub idempotency: Option<KeyOutcome>,
     /// Why it was refused.
     pub rejection: Option<&'static str>,
     /// A digest of its key in the cache.
@@ -83,6 +85,7 @@ impl Decision {
             policy: record.policy.get(),
             cause: record.cause.get(),
             changed: record.changed.get(),
+            idempotency: record.idempotency.get(),
             rejection: record.rejection.get().copied(),
             key: record.key.get(),
             method: Text::new(record.method.as_str()),

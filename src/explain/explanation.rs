@@ -37,6 +37,8 @@ pub struct Explanation {
     pub duration_us: Option<u64>,
     /// Why it was refused: the code that stands in the reply.
     pub rejection: Option<String>,
+    /// What came of its `Idempotency-Key`.
+    pub idempotency: Option<String>,
     /// Whose it was; none before it is known.
     pub caller: Option<CallerShown>,
     /// The route that it reads, if it is listed.
@@ -143,6 +145,7 @@ impl Explanation {
             status: Some(decision.status.as_u16()),
             duration_us: u64::try_from(decision.duration.as_micros()).ok(),
             rejection: decision.rejection.map(str::to_owned),
+            idempotency: decision.idempotency.map(|outcome| outcome.as_str().to_owned()),
             caller: caller
                 .map(|token| CallerShown::of(token, snapshot.grant(token).map(|grant| &**grant))),
             route: decision.route.map(|id| RouteShown::of(routes.route(id))),
@@ -174,6 +177,7 @@ impl Explanation {
         let route = self.route.as_ref().map(|r| format!("{} ({})", r.template, r.class));
         line("route", route.or_else(unlisted));
         line("refused", self.rejection.clone());
+        line("repeat", self.idempotency.clone());
         let shadow = if self.rejection.is_some() { "" } else { " (in shadow)" };
         line("policy", self.policy.as_ref().map(|policy| format!("{policy}{shadow}")));
         let quota =
@@ -308,6 +312,9 @@ pub fn header(decision: &Decision, routes: &RouteTable) -> HeaderValue {
     }
     if let Some(rejection) = decision.rejection {
         parts.push(format!("refused={rejection}"));
+    }
+    if let Some(outcome) = decision.idempotency {
+        parts.push(format!("idempotency={}", outcome.as_str()));
     }
     if let Some(digest) = decision.key {
         parts.push(format!("key=\"{:08x}\"", digest.0));

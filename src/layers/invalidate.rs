@@ -13,7 +13,7 @@ use http::StatusCode;
 use tokio_util::task::TaskTracker;
 use tower::{Layer, Service, layer::layer_fn};
 
-use super::{Answer, always_ready};
+use super::{Answer, always_ready, leaves_open};
 use crate::{
     api::{
         format,
@@ -199,9 +199,7 @@ impl Rules {
 fn settlement(status: StatusCode, format: Option<Format>, body: &Bytes) -> Settlement {
     match status {
         StatusCode::CREATED | StatusCode::ACCEPTED => Settlement::Open(Unrest::Scheduled),
-        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
-            Settlement::Open(Unrest::Unknown)
-        }
+        status if leaves_open(status) => Settlement::Open(Unrest::Unknown),
         _ if format.is_some_and(|format| says_locked(format, body)) => {
             Settlement::Open(Unrest::Locked)
         }
@@ -210,7 +208,7 @@ fn settlement(status: StatusCode, format: Option<Format>, body: &Bytes) -> Settl
 }
 
 /// Whether the upstream may still apply a write that was refused on its way.
-fn settlement_of(rejection: &Rejection) -> Settlement {
+pub fn settlement_of(rejection: &Rejection) -> Settlement {
     match rejection {
         Rejection::UpstreamTimedOut
         | Rejection::UpstreamBroken
@@ -240,6 +238,7 @@ fn settlement_of(rejection: &Rejection) -> Settlement {
         | Rejection::Format(_)
         | Rejection::Body(_)
         | Rejection::NotCached
+        | Rejection::Idempotency(_)
         | Rejection::Overloaded
         | Rejection::NoUpstream
         | Rejection::UpstreamSaturated

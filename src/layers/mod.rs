@@ -14,6 +14,7 @@ pub mod cache;
 pub mod coalesce;
 pub mod convert;
 pub mod deadline;
+pub mod idempotency;
 pub mod invalidate;
 pub mod negotiate;
 pub mod observe;
@@ -125,6 +126,14 @@ fn show(
     headers.insert(AGE, HeaderValue::from(entry.age(now)));
     headers.insert(&CACHE_STATUS, status.header());
     answer
+}
+
+/// Whether by this status the upstream may still do what it was asked for.
+fn leaves_open(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+    )
 }
 
 /// The refusal for a body that did not arrive whole.

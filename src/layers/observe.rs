@@ -145,6 +145,7 @@ impl Observer {
             class,
             tenant: grant.map(|g| &*g.tenant.name),
             token: grant.map(|g| g.token_id.as_str()),
+            idempotency: record.idempotency.get(),
             rejection: record.rejection.get().copied(),
             bytes,
             duration,

@@ -15,6 +15,7 @@ use crate::{
     explain::Ring,
     formats::Book,
     gateway::Shared,
+    keeper::Keeper,
     layers::{
         authenticate::Gatekeeper,
         coalesce::Hangar,
@@ -73,6 +74,13 @@ impl Base {
         }
     }
 
+    fn keeper(&self, config: &Config) -> Result<Arc<Keeper>, StartError> {
+        let (keyring, metrics) = (self.directory.keyring(), Arc::clone(&self.metrics));
+        let (store, tasks) = (&config.tenants, self.tasks.clone());
+        Keeper::start(&config.idempotency, store, keyring, tasks, metrics)
+            .map_err(StartError::Thread)
+    }
+
     /// Makes what the layers share.
     pub(super) fn shared(&self, config: &Config, auditor: Auditor) -> Result<Shared, StartError> {
         let Self { routes, directory, settler, tasks, metrics, .. } = self;
@@ -117,6 +125,7 @@ impl Base {
                 metrics: Arc::clone(metrics),
                 tasks: tasks.clone(),
             }),
+            keeper: self.keeper(config)?,
             negotiation: Arc::new(self.negotiation(config)),
             conversion: Arc::new(conversion(config)),
             hangar: Arc::new(hangar),

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use crate::vocabulary::{CacheOutcome, Closed, Format, Protocol, RouteClass};
+use crate::vocabulary::{CacheOutcome, Closed, Format, KeyOutcome, Protocol, RouteClass};
 
 /// What is logged of one request. Everything is borrowed; what is none is left out.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +37,8 @@ pub struct Line<'a> {
     pub tenant: Option<&'a str>,
     /// The public id of its token.
     pub token: Option<&'a str>,
+    /// What came of its `Idempotency-Key`.
+    pub idempotency: Option<KeyOutcome>,
     /// The code of the refusal, if Tollgate refused it.
     pub rejection: Option<&'a str>,
     /// The length of the reply's body, where its head tells.
@@ -103,6 +105,7 @@ impl Line<'_> {
         word(out, name!("class"), self.class);
         optional_text(out, name!("tenant"), self.tenant);
         optional_text(out, name!("token"), self.token);
+        word(out, name!("idempotency"), self.idempotency);
         optional_text(out, name!("rejection"), self.rejection);
         if let Some(bytes) = self.bytes {
             out.extend_from_slice(name!("bytes"));
@@ -292,6 +295,7 @@ pub(super) mod tests {
         class: None,
         tenant: None,
         token: None,
+        idempotency: None,
         rejection: None,
         bytes: None,
         duration: Duration::from_micros(1_000_042),
@@ -318,6 +322,7 @@ pub(super) mod tests {
             class: Some(RouteClass::Inventory),
             tenant: Some("acme \"x\"\n"),
             token: Some("ab12"),
+            idempotency: Some(KeyOutcome::Replayed),
             rejection: Some("limited"),
             bytes: Some(u64::MAX),
             ..SAMPLE
@@ -327,7 +332,7 @@ pub(super) mod tests {
             "protocol": "h2", "method": "GET", "route": "/virtual_machines/:id",
             "query": ["page", "period[startdate]", "short"], "format": "xml", "status": 200,
             "cache": "hit", "class": "inventory", "tenant": "acme \"x\"\n", "token": "ab12",
-            "rejection": "limited", "bytes": u64::MAX, "duration": 1.000042,
+            "idempotency": "replayed", "rejection": "limited", "bytes": u64::MAX, "duration": 1.000042,
         });
         assert_eq!(written(&line), want);
     }
@@ -336,8 +341,7 @@ pub(super) mod tests {
     fn what_is_none_is_left_out() {
         let want = json!({
             "time": "1970-01-01T00:00:00.000Z", "request_id": "r1", "client": "127.0.0.1",
-            "protocol": "h2", "method": "GET", "status": 401, "cache": "none",
-            "duration": 1.000042,
+            "protocol": "h2", "method": "GET", "status": 401, "cache": "none", "duration": 1.000042,
         });
         assert_eq!(written(&SAMPLE), want);
     }
@@ -377,10 +381,9 @@ pub(super) mod tests {
         for day in 1..200_000 {
             let next = civil(day);
             let same_month = (previous.0, previous.1, previous.2 + 1);
-            let first = if previous.1 == 12 {
-                (previous.0 + 1, 1, 1)
-            } else {
-                (previous.0, previous.1 + 1, 1)
+            let first = match previous {
+                (year, 12, _) => (year + 1, 1, 1),
+                (year, month, _) => (year, month + 1, 1),
             };
             assert!(next == same_month || next == first, "{previous:?} then {next:?}");
             previous = next;
@@ -390,8 +393,7 @@ pub(super) mod tests {
     proptest! {
         #[test]
         fn any_text_comes_back(text in "\\PC{0,40}|[\\x00-\\x7f]{0,40}") {
-            let line = Line { tenant: Some(&text), ..SAMPLE };
-            let line = written(&line);
+            let line = written(&Line { tenant: Some(&text), ..SAMPLE });
             prop_assert_eq!(line["tenant"].as_str(), Some(text.as_str()));
         }
     }

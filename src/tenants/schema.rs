@@ -90,6 +90,22 @@ CREATE TABLE audit_heads (
 CREATE TABLE audit_tail (sequence INTEGER NOT NULL, hash TEXT NOT NULL) STRICT;
 INSERT INTO audit_tail (sequence, hash) VALUES (0, '');
 CREATE INDEX audit_heads_in_order ON audit_heads (kind, sequence);
+CREATE TABLE idempotency (
+    row INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant INTEGER NOT NULL REFERENCES tenants (row) ON DELETE CASCADE,
+    credential INTEGER NOT NULL REFERENCES credentials (row) ON DELETE CASCADE,
+    mac BLOB NOT NULL CHECK (length(mac) = 32),
+    print BLOB NOT NULL CHECK (length(print) = 32),
+    key_id TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('sent', 'answered', 'unkept', 'unknown')),
+    first INTEGER NOT NULL,
+    lease INTEGER NOT NULL,
+    expires INTEGER NOT NULL,
+    reply BLOB,
+    UNIQUE (tenant, credential, mac)
+) STRICT;
+CREATE INDEX idempotency_of_tenant ON idempotency (tenant, expires);
+CREATE INDEX idempotency_by_expiry ON idempotency (expires);
 ";
 
 /// What makes the tables of a version, from the first on, those of the next.
@@ -141,6 +157,22 @@ INSERT INTO audit_tail (sequence, hash) VALUES (0, '');
 UPDATE tokens SET permissions = trim(permissions || ' secrets:read') WHERE adopted = 1;
 ALTER TABLE audit_heads ADD COLUMN key_id TEXT NOT NULL DEFAULT '';
 CREATE INDEX audit_heads_in_order ON audit_heads (kind, sequence);
+CREATE TABLE idempotency (
+    row INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant INTEGER NOT NULL REFERENCES tenants (row) ON DELETE CASCADE,
+    credential INTEGER NOT NULL REFERENCES credentials (row) ON DELETE CASCADE,
+    mac BLOB NOT NULL CHECK (length(mac) = 32),
+    print BLOB NOT NULL CHECK (length(print) = 32),
+    key_id TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('sent', 'answered', 'unkept', 'unknown')),
+    first INTEGER NOT NULL,
+    lease INTEGER NOT NULL,
+    expires INTEGER NOT NULL,
+    reply BLOB,
+    UNIQUE (tenant, credential, mac)
+) STRICT;
+CREATE INDEX idempotency_of_tenant ON idempotency (tenant, expires);
+CREATE INDEX idempotency_by_expiry ON idempotency (expires);
 ",
 ];
 

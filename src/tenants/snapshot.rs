@@ -88,6 +88,8 @@ pub struct Grant {
 /// A tenant.
 #[derive(Debug)]
 pub struct Tenant {
+    /// Its row in the store, which no other tenant ever has.
+    pub row: i64,
     /// Its name.
     pub name: Arc<str>,
     /// The format of what the upstream would refuse for want of a clear one.
@@ -100,6 +102,8 @@ pub struct Tenant {
 
 /// An upstream credential, ready to be sent.
 pub struct Credential {
+    /// Its row in the store, which no other credential ever has.
+    pub row: i64,
     /// Its name.
     pub name: String,
     /// The upstream that it is for.

@@ -26,6 +26,7 @@ pub mod announcements;
 pub mod audit;
 mod columns;
 mod credentials;
+pub mod idempotency;
 pub mod location;
 mod seen;
 mod session;

@@ -7,6 +7,7 @@ mod check;
 mod demo;
 mod explain;
 mod formats;
+mod idempotency;
 mod installation;
 mod newcomer;
 mod postgres;

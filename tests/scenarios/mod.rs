@@ -9,6 +9,7 @@ mod derived;
 mod directives;
 mod disclosure;
 mod formats;
+mod idempotency;
 mod limits;
 mod members;
 mod overrides;

@@ -244,7 +244,8 @@ fn every_refusal_is_known_here() {
             | Rejection::CredentialRefused
             | Rejection::Unmaskable
             | Rejection::Unconvertible
-            | Rejection::Body(_) => true,
+            | Rejection::Body(_)
+            | Rejection::Idempotency(_) => true,
         }
     }
     for (rejection, status, code) in

@@ -47,6 +47,7 @@ impl Builder<'_> {
             }
         };
         Ok(Arc::new(Credential {
+            row: record.row,
             name: record.name.clone(),
             upstream: record.upstream.as_str().into(),
             authorization: secret.authorization(),
@@ -103,6 +104,7 @@ pub(super) fn tenant(record: &TenantRecord, previous: &Snapshot) -> Arc<Tenant> 
     let same = before.filter(|limits| *limits.quotas() == settings.quotas);
     let limits = same.map_or_else(|| Arc::new(Limits::new(settings.quotas.clone())), Arc::clone);
     Arc::new(Tenant {
+        row: record.row,
         name: record.name.as_str().into(),
         default_format: settings.default_format,
         limits,

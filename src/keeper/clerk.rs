@@ -1,0 +1,133 @@
+//! The thread that asks the store for the keeper, one question after the other.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Away, Claim, Found, Keeper};
+use crate::{
+    error_chain::error_chain,
+    idempotency::{End, Slot},
+    tenants::{
+        Config,
+        store::{
+            Store, StoreError,
+            idempotency::{Claimed, Wish},
+        },
+    },
+};
+
+/// What is asked of the store.
+pub(super) enum Job {
+    /// To take a key.
+    Claim {
+        /// Whose claim it will be.
+        keeper: Arc<Keeper>,
+        /// Which key.
+        slot: Slot,
+        /// What is written of it.
+        wish: Box<Wish>,
+        /// Who waits.
+        answer: oneshot::Sender<Result<Found, Away>>,
+    },
+    /// To end a line.
+    End {
+        /// Which.
+        row: i64,
+        /// How.
+        end: End,
+        /// Who waits, if anybody does.
+        answer: Option<oneshot::Sender<Result<(), Away>>>,
+    },
+    /// To delete what has expired.
+    Prune {
+        /// The time.
+        now: i64,
+        /// Who is told whether there may be more.
+        answer: oneshot::Sender<Result<bool, Away>>,
+    },
+}
+
+/// Who asks.
+pub(super) struct Clerk {
+    config: Config,
+    jobs: mpsc::Receiver<Job>,
+    store: Option<Store>,
+    /// The store failed; until then it is not asked, so that those who wait are told at once.
+    rests: Option<Instant>,
+}
+
+/// How long a store rests that has failed.
+const REST: Duration = Duration::from_secs(1);
+
+impl Clerk {
+    pub(super) fn new(config: Config, jobs: mpsc::Receiver<Job>) -> Self {
+        Self { config, jobs, store: None, rests: None }
+    }
+
+    /// Asks until nobody can have another question.
+    pub(super) fn run(mut self) {
+        while let Some(job) = self.jobs.blocking_recv() {
+            match job {
+                Job::Claim { keeper, slot, wish, answer } => {
+                    // Nobody waits for it any more, and nothing was written.
+                    if answer.is_closed() {
+                        continue;
+                    }
+                    let claimed = self.ask(|store| store.claim_key(&slot, &wish));
+                    let found = claimed.map(|claimed| match claimed {
+                        Claimed::New(row) => Found::Claimed(Claim::new(keeper, slot, row)),
+                        Claimed::Known(entry) => Found::Known(entry),
+                        Claimed::Full => Found::Full,
+                    });
+                    // A claim that nobody takes is dropped, and lets go of its key.
+                    drop(answer.send(found));
+                }
+                Job::End { row, end, answer } => {
+                    let ended = self.ask(|store| store.end_key(row, &end)).map(drop);
+                    if let Some(answer) = answer {
+                        // Who does not wait knows no more than who was told.
+                        let _ = answer.send(ended);
+                    }
+                }
+                Job::Prune { now, answer } => {
+                    let _ = answer.send(self.ask(|store| store.prune_keys(now)));
+                }
+            }
+        }
+    }
+
+    fn ask<T>(
+        &mut self,
+        question: impl FnOnce(&mut Store) -> Result<T, StoreError>,
+    ) -> Result<T, Away> {
+        if self.rests.is_some_and(|until| Instant::now() < until) {
+            return Err(Away);
+        }
+        let asked = match &mut self.store {
+            Some(store) => question(store),
+            none => Store::open(&self.config).and_then(|store| question(none.insert(store))),
+        };
+        match asked {
+            Ok(answer) => {
+                if self.rests.take().is_some() {
+                    tracing::info!("the store takes idempotency keys again");
+                }
+                Ok(answer)
+            }
+            Err(error) => {
+                let reason = error_chain(&error);
+                if self.rests.is_none() {
+                    tracing::error!(reason, "the store takes no idempotency keys");
+                }
+                // A connection that failed once is not asked again.
+                self.store = None;
+                self.rests = Some(Instant::now() + REST);
+                Err(Away)
+            }
+        }
+    }
+}
