@@ -17,8 +17,7 @@ use self::{
 use crate::vocabulary::{
     Audited, CacheOutcome, CanaryOutcome, ConnectionEnd, Decision, Derived, Handshake,
     InvalidationCause, KeyOutcome, Limiter, PolicyMode, PolicyName, Protocol, Reload, Revalidation,
-    RouteClass,
-    Sampled, Settled, Success, Taken, UpstreamCause, UpstreamOutcome,
+    RouteClass, Sampled, Settled, Success, Taken, UpstreamCause, UpstreamOutcome,
 };
 
 /// All series of the process.

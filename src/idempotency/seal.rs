@@ -25,6 +25,8 @@ pub struct Asked<'a> {
     pub target: &'a str,
     /// The type of the body; empty when there is none.
     pub content_type: &'a [u8],
+    /// The view that the reply is for: one that shows secrets is nobody else's.
+    pub view: &'a str,
     /// The body.
     pub body: &'a [u8],
 }
@@ -54,8 +56,9 @@ impl Keys {
 
     /// By what a request is compared with another one.
     pub fn print(&self, asked: &Asked<'_>) -> Mac {
-        let Asked { method, target, content_type, body } = *asked;
-        self.sign(&[b"request", method.as_bytes(), target.as_bytes(), content_type, body])
+        let Asked { method, target, content_type, view, body } = *asked;
+        let [method, target, view] = [method, target, view].map(str::as_bytes);
+        self.sign(&[b"request", method, target, content_type, view, body])
     }
 
     /// Encrypts a reply for its place; none where it cannot be written or there is no randomness.
@@ -122,7 +125,8 @@ mod tests {
     #[test]
     fn a_print_depends_on_every_part_and_where_it_ends() {
         let keys = keys("01");
-        let same = Asked { method: "POST", target: "/a", content_type: b"t", body: b"ab" };
+        let (target, content_type) = ("/a", b"t");
+        let same = Asked { method: "POST", target, content_type, view: "shown", body: b"ab" };
         let print = keys.print(&same);
         assert_eq!(print, keys.print(&same));
         for other in [
@@ -130,6 +134,7 @@ mod tests {
             Asked { target: "/a?b=1", ..same },
             Asked { content_type: b"", ..same },
             Asked { content_type: b"ta", body: b"b", ..same },
+            Asked { view: "hidden", ..same },
             Asked { body: b"abc", ..same },
         ] {
             assert_ne!(print, keys.print(&other), "{other:?}");

@@ -30,7 +30,7 @@ use crate::{
     net::server::{ClientBody, ClientBodyError},
     record::{Record, RequestId},
     rejection::Rejection,
-    vocabulary::KeyOutcome,
+    vocabulary::{Closed as _, KeyOutcome},
 };
 
 /// The service of this layer.
@@ -157,6 +157,7 @@ impl Question {
             method: request.method.as_str(),
             target: request.target.path_and_query().as_str(),
             content_type: request.headers.get(CONTENT_TYPE).map_or(&[], HeaderValue::as_bytes),
+            view: call.caller.secrecy().as_str(),
             body,
         });
         Ok(Self {
