@@ -126,7 +126,7 @@ crate::section! {
     }
 }
 
-const SECTIONS: [&str; 17] = [
+const SECTIONS: [&str; 18] = [
     "server",
     "tls",
     "gateway",

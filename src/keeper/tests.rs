@@ -52,7 +52,13 @@ async fn ask(keeper: &Arc<Keeper>, slot: Slot) -> Result<Found, Away> {
 }
 
 fn print(keeper: &Keeper) -> Mac {
-    keeper.keys.print(&Asked { method: "POST", target: "/a", content_type: b"", body: b"{}" })
+    keeper.keys.print(&Asked {
+        method: "POST",
+        target: "/a",
+        content_type: b"",
+        view: "hidden",
+        body: b"{}",
+    })
 }
 
 #[tokio::test]
