@@ -5,9 +5,12 @@ use std::{
     process::ExitCode,
 };
 
-use tollgate::cli::{Cli, dispatch, exit_of};
+use tollgate::cli::{Cli, core_dumps, dispatch, exit_of};
 
 fn main() -> ExitCode {
+    if let Err(error) = core_dumps::forbid() {
+        drop(writeln!(io::stderr(), "tollgate: core dumps cannot be turned off: {error}"));
+    }
     let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {

@@ -16,6 +16,7 @@ use crate::{
 pub mod apply;
 pub mod audit;
 pub mod check;
+pub mod core_dumps;
 pub mod credential;
 pub mod dispatch;
 pub mod exit;
