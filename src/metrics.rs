@@ -2,14 +2,19 @@
 //!
 //! Prometheus looks label values up by a hash behind a lock. So each family of series is resolved
 //! once over its closed lists (`Closed`), and the request path only adds to an atomic. No label
-//! is ever made from an id, a path, a token or an address.
+//! is ever made from an id, a path, a token or an address; of credentials there are so many names as
+//! the configuration says.
 
+mod credentials;
 mod families;
 mod registrar;
 
 use prometheus::{Encoder, Gauge, IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder};
 
-pub use self::families::{CounterGrid, Counters, Durations, Gauges, Histograms, Raised, Requests};
+pub use self::{
+    credentials::Credentials,
+    families::{CounterGrid, Counters, Durations, Gauges, Histograms, Raised, Requests},
+};
 use self::{
     families::{AGE_BUCKETS, DURATION_BUCKETS},
     registrar::Registrar,
@@ -107,6 +112,8 @@ pub struct Metrics {
     pub connection_ends: Counters<ConnectionEnd>,
     /// `tollgate_reloads_total` by what was read and whether it worked.
     pub reloads: CounterGrid<Reload, Success>,
+    /// `tollgate_credential_…` by credential, see [`Credentials`].
+    pub credentials: Credentials,
     /// `tollgate_tokens`.
     pub tokens: IntGauge,
     /// `tollgate_store_up`.
@@ -294,6 +301,7 @@ impl Metrics {
                 "Times that something was read anew, by what and outcome.",
                 ["what", "outcome"],
             ),
+            credentials: Credentials::new(r),
             tokens: r.gauge("tokens", "Tokens in the snapshot that is in force."),
             store_up: r.gauge("store_up", "Whether the store could be read last: 1 or 0."),
             store_followed: r.gauge(

@@ -23,6 +23,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::SystemTime,
 };
 
 use http::{
@@ -47,6 +48,7 @@ use crate::{
         validator::{Held, Provenance},
     },
     call::{Effect, Exchange, Outbound},
+    clock::unix,
     error_chain::error_chain,
     limit::Limited,
     metrics::Metrics,
@@ -257,6 +259,7 @@ impl Sites {
             credential.partition.account().because(all, Cause::Other(cause));
             credential.partition.account().touch(all);
             self.metrics.invalidations.of(cause).inc();
+            self.metrics.credentials.rejected(&credential.name, unix(SystemTime::now()));
             tracing::error!(credential = credential.name, "the upstream refused a credential");
             return Err(Rejection::CredentialRefused);
         }

@@ -276,6 +276,8 @@ impl Directory {
             let named: Vec<String> = left_out.iter().take(NAMED).map(ToString::to_string).collect();
             tracing::warn!(count = left_out.len(), first = ?named, "records that cannot be used");
         }
+        let names = next.credentials().map(|credential| credential.name.as_str());
+        self.metrics.credentials.follow(names, self.config.credential_series);
         self.metrics.tokens.set(i64::try_from(next.tokens()).unwrap_or(i64::MAX));
         let vault_changed = next.vault_version() != previous.vault_version();
         if vault_changed {

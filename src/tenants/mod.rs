@@ -40,6 +40,8 @@ crate::section! {
         pub usage_interval: Duration = Duration::from_secs(10),
         /// The file that holds the master key; the variable `TOLLGATE_MASTER_KEY` wins over it.
         pub master_key_file: Option<PathBuf> = None,
+        /// How many credentials have metrics of their own, the first by name; the others share theirs.
+        pub credential_series: usize = 200,
         /// The word in new tokens that tells this installation from others, such as `live`.
         pub token_environment: String = "live".to_owned(),
     }

@@ -1,6 +1,10 @@
 //! A watch's rounds: when it looks, how it looks, and what it does with what it saw.
 
-use std::{cmp::Reverse, sync::Arc, time::Duration};
+use std::{
+    cmp::Reverse,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use http::{
@@ -18,6 +22,7 @@ use crate::{
         partition::{Breadth, Felt, Hold},
         touch::Named,
     },
+    clock::unix,
     net::server::ClientBody,
     site::Site,
     tenants::snapshot::Credential,
@@ -162,6 +167,7 @@ fn forget(watches: &Watches, credential: &Credential) {
         .because(Cause::Other(cause))
         .touch();
     watches.metrics.invalidations.of(cause).inc();
+    watches.metrics.credentials.rejected(&credential.name, unix(SystemTime::now()));
 }
 
 /// Ends holds, each with its bump.
