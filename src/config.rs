@@ -201,6 +201,7 @@ impl Config {
     /// What no single key can say.
     fn validate(&self, problems: &mut Problems) {
         self.admin.validate(problems);
+        self.tenants.validate(problems);
         self.log.validate(problems);
         self.access_log.validate(problems);
         self.explain.validate(problems);

@@ -7,6 +7,8 @@ use std::{path::PathBuf, time::Duration};
 
 use store::Location;
 
+use crate::settings::Problems;
+
 pub mod declared;
 pub mod directory;
 pub mod import;
@@ -40,9 +42,24 @@ crate::section! {
         pub usage_interval: Duration = Duration::from_secs(10),
         /// The file that holds the master key; the variable `TOLLGATE_MASTER_KEY` wins over it.
         pub master_key_file: Option<PathBuf> = None,
+        /// A command that prints the master key, as a program and its arguments, in the place of a
+        /// file; no shell reads it.
+        pub master_key_command: Vec<String> = Vec::new(),
+        /// How long that command may take.
+        pub master_key_timeout: Duration = Duration::from_secs(10),
         /// How many credentials have metrics of their own, the first by name; the others share theirs.
         pub credential_series: usize = 200,
         /// The word in new tokens that tells this installation from others, such as `live`.
         pub token_environment: String = "live".to_owned(),
+    }
+}
+
+impl Config {
+    /// What no single key can say.
+    pub fn validate(&self, problems: &mut Problems) {
+        if self.master_key_file.is_some() && !self.master_key_command.is_empty() {
+            let message = "master_key_file is given, too; leave one of the two out";
+            problems.add(None, "tenants.master_key_command", message);
+        }
     }
 }
