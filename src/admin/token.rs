@@ -6,7 +6,7 @@ use std::{fmt, fs, io, path::PathBuf};
 
 use aws_lc_rs::{constant_time::verify_slices_are_equal, digest};
 use http::HeaderValue;
-use zeroize::Zeroizing;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use super::Config;
 
@@ -94,6 +94,9 @@ impl AdminToken {
     }
 }
 
+/// Its text wipes itself.
+impl ZeroizeOnDrop for AdminToken {}
+
 impl fmt::Debug for AdminToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AdminToken(..)")
@@ -103,6 +106,7 @@ impl fmt::Debug for AdminToken {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::keyring::wiped;
 
     const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
@@ -142,5 +146,6 @@ mod tests {
             assert!(!token.is(other.as_bytes()), "{other}");
         }
         assert_eq!(format!("{token:?} {:?}", token.authorization()), "AdminToken(..) Sensitive");
+        wiped(&token.0);
     }
 }

@@ -46,6 +46,10 @@ closed! {
         TokenSet => "token.set",
         /// A token was revoked.
         TokenRevoke => "token.revoke",
+        /// A new data key was made, for credentials to be sealed with.
+        VaultRotate => "vault.rotate",
+        /// The data keys were wrapped with another master key.
+        VaultRewrap => "vault.rewrap",
         /// What was kept is no longer believed.
         Purge => "purge",
         /// Maps of formats were handed in.

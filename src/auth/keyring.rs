@@ -1,8 +1,10 @@
-//! The keys that the master key gives: one to recognize tokens, one to lock credentials away.
+//! The keys in force: the one that wraps, which the master key gives, and those that last.
 //!
-//! Every derived key has its own HKDF label, so that none is of use in the place of another. The
-//! public key id stands beside each row that was made with the keys, so that a change of the
-//! master key is noticed, and not taken for a stranger's token.
+//! The keys by which tokens are recognized and the audit log is signed outlast the master key: a
+//! store keeps them wrapped. One from before it kept keys has those that its master key gives, and
+//! goes on with them. Every derived key has its own HKDF label, so that none is of use in the place
+//! of another. The public id of its key stands beside each token, so that it is not taken for a
+//! stranger's where the keys are others.
 
 use std::{fmt, hash};
 
@@ -11,40 +13,28 @@ use base64::{
     Engine,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
-use chacha20poly1305::{
-    KeyInit, XChaCha20Poly1305, XNonce,
-    aead::{Aead, Payload},
-};
-use zeroize::Zeroizing;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
-/// The operator's one secret; everything else can be derived from it.
+use super::data_key::{DataKey, KEY_BYTES, Purpose, UnwrapError, WrappedKey, WrappingKey};
+
+pub use super::data_key::KeyId;
+
+/// The operator's one secret; it opens the keys that the store keeps.
 pub struct MasterKey(Zeroizing<Vec<u8>>);
 
 /// The keys in force.
 pub struct Keyring {
+    wrapping: WrappingKey,
     mac: hmac::Key,
-    vault: XChaCha20Poly1305,
-    id: KeyId,
-    audit_seed: Zeroizing<[u8; 32]>,
-    idempotency_seeds: [Zeroizing<[u8; 32]>; 2],
+    tokens: DataKey,
+    audit: DataKey,
+    /// What sealed credentials before there were data keys.
+    first_vault: DataKey,
 }
-
-/// A public fingerprint of a keyring.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct KeyId(String);
 
 /// What is kept of a token: enough to recognize it, nothing to make it from.
 #[derive(Clone, Copy, Eq)]
 pub struct Mac([u8; 32]);
-
-/// What a sealed secret is bound to: moved to another row or host, it does not open.
-#[derive(Clone, Copy, Debug)]
-pub struct Binding<'a> {
-    /// The id of the row.
-    pub row: i64,
-    /// The scheme, host and port of the upstream: `https://panel.example.com:443`.
-    pub origin: &'a str,
-}
 
 /// Why a text is no master key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,8 +66,6 @@ pub const MASTER_BYTES: usize = 32;
 
 /// 32 random bytes have about 30 different values; fewer than this never happens.
 const DISTINCT_BYTES: usize = 12;
-
-const NONCE_BYTES: usize = 24;
 
 const SALT: &[u8] = b"tollgate keyring 1";
 
@@ -117,32 +105,62 @@ impl fmt::Debug for MasterKey {
     }
 }
 
+/// Its bytes wipe themselves.
+impl ZeroizeOnDrop for MasterKey {}
+
 impl Keyring {
-    /// Derives every key.
+    /// Derives every key; a store may know of others that last, and then those are in force.
     pub fn derive(master: &MasterKey) -> Self {
         let root = hkdf::Salt::new(hkdf::HKDF_SHA256, SALT).extract(&master.0);
-        let mac = hmac::Key::new(hmac::HMAC_SHA256, &*expand(&root, b"token mac"));
-        let vault = XChaCha20Poly1305::new((&*expand(&root, b"credential vault")).into());
-        let id = expand(&root, b"key id")[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        let audit_seed = expand(&root, b"audit signature");
-        let idempotency_seeds =
-            [&b"idempotency mac"[..], b"idempotency replies"].map(|label| expand(&root, label));
-        Self { mac, vault, id: KeyId(id), audit_seed, idempotency_seeds }
+        let id = KeyId::of(&*expand(&root, b"key id"));
+        let derived = |purpose, label| DataKey::derived(purpose, id.clone(), expand(&root, label));
+        let tokens = derived(Purpose::Tokens, b"token mac");
+        Self {
+            wrapping: WrappingKey::new(id.clone(), &expand(&root, b"data key wrapping")),
+            mac: hmac::Key::new(hmac::HMAC_SHA256, tokens.bytes()),
+            audit: derived(Purpose::Audit, b"audit signature"),
+            first_vault: derived(Purpose::Vault, b"credential vault"),
+            tokens,
+        }
     }
 
-    /// The id of these keys.
+    /// The same, but with the keys that a store keeps for tokens and for the audit log.
+    #[must_use]
+    pub fn with_lasting(self, tokens: DataKey, audit: DataKey) -> Self {
+        let mac = hmac::Key::new(hmac::HMAC_SHA256, tokens.bytes());
+        Self { mac, tokens, audit, ..self }
+    }
+
+    /// The keys for tokens and for the audit log, which a store keeps.
+    pub fn lasting(&self) -> [&DataKey; 2] {
+        [&self.tokens, &self.audit]
+    }
+
+    /// What the master key gives to seal credentials, as was done before there were data keys.
+    pub fn first_vault(&self) -> &DataKey {
+        &self.first_vault
+    }
+
+    /// The id of the key by which tokens are recognized.
     pub fn id(&self) -> &KeyId {
-        &self.id
+        self.tokens.id()
+    }
+
+    /// The id of the master key.
+    pub fn master_id(&self) -> &KeyId {
+        self.wrapping.id()
     }
 
     /// The seed of the signatures of the audit log.
-    pub fn audit_seed(&self) -> &[u8; 32] {
-        &self.audit_seed
+    pub fn audit_seed(&self) -> &[u8; KEY_BYTES] {
+        self.audit.bytes()
     }
 
-    /// The keys by which idempotent requests are recognized, and their replies sealed.
-    pub fn idempotency_seeds(&self) -> [&[u8; 32]; 2] {
-        self.idempotency_seeds.each_ref().map(|seed| &**seed)
+    /// The keys by which idempotent requests are recognized, and their replies sealed. They come of a
+    /// key that outlasts the master key: a request that comes again must be recognized.
+    pub fn idempotency_seeds(&self) -> [Zeroizing<[u8; KEY_BYTES]>; 2] {
+        let root = hkdf::Salt::new(hkdf::HKDF_SHA256, SALT).extract(self.tokens.bytes());
+        [&b"idempotency mac"[..], b"idempotency replies"].map(|label| expand(&root, label))
     }
 
     /// The MAC by which a token is known.
@@ -153,39 +171,23 @@ impl Keyring {
         Mac(mac)
     }
 
-    /// Encrypts a secret under a random nonce, which comes first.
-    pub fn seal(&self, secret: &[u8], binding: Binding<'_>) -> Result<Vec<u8>, VaultError> {
-        let nonce = random::<NONCE_BYTES>()?;
-        let payload = Payload { msg: secret, aad: &binding.bytes() };
-        let sealed = self.vault.encrypt(XNonce::from_slice(&*nonce), payload);
-        let mut all = nonce.to_vec();
-        all.extend(sealed.map_err(|_| VaultError::Sealed)?);
-        Ok(all)
+    /// Wraps a data key, for the store.
+    pub fn wrap(&self, key: &DataKey) -> Result<WrappedKey, VaultError> {
+        self.wrapping.wrap(key)
     }
 
-    /// Decrypts what was sealed with the same binding.
-    pub fn open(
-        &self,
-        sealed: &[u8],
-        binding: Binding<'_>,
-    ) -> Result<Zeroizing<Vec<u8>>, VaultError> {
-        let (nonce, rest) = sealed.split_at_checked(NONCE_BYTES).ok_or(VaultError::Sealed)?;
-        let payload = Payload { msg: rest, aad: &binding.bytes() };
-        let opened = self.vault.decrypt(XNonce::from_slice(nonce), payload);
-        opened.map(Zeroizing::new).map_err(|_| VaultError::Sealed)
+    /// Opens a data key of the store.
+    pub fn unwrap(&self, key: &WrappedKey) -> Result<DataKey, UnwrapError> {
+        self.wrapping.unwrap(key)
     }
 }
+
+/// Every key in it wipes itself; that of the MAC is the library's.
+impl ZeroizeOnDrop for Keyring {}
 
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keyring").field("id", &self.id.0).finish_non_exhaustive()
-    }
-}
-
-impl KeyId {
-    /// As it stands in the store.
-    pub fn as_str(&self) -> &str {
-        &self.0
+        f.debug_struct("Keyring").field("id", &self.id().as_str()).finish_non_exhaustive()
     }
 }
 
@@ -221,12 +223,6 @@ impl fmt::Debug for Mac {
     }
 }
 
-impl Binding<'_> {
-    fn bytes(self) -> Vec<u8> {
-        [b"credential 1\0", &self.row.to_be_bytes()[..], self.origin.as_bytes()].concat()
-    }
-}
-
 /// So many bytes of the operating system's randomness.
 pub fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, VaultError> {
     let mut bytes = Zeroizing::new([0; N]);
@@ -234,14 +230,14 @@ pub fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, VaultError> {
     Ok(bytes)
 }
 
-fn expand(root: &hkdf::Prk, label: &[u8]) -> Zeroizing<[u8; 32]> {
+fn expand(root: &hkdf::Prk, label: &[u8]) -> Zeroizing<[u8; KEY_BYTES]> {
     struct Length;
     impl hkdf::KeyType for Length {
         fn len(&self) -> usize {
-            32
+            KEY_BYTES
         }
     }
-    let mut key = Zeroizing::new([0; 32]);
+    let mut key = Zeroizing::new([0; KEY_BYTES]);
     root.expand(&[label], Length)
         .and_then(|okm| okm.fill(&mut *key))
         .expect("HKDF-SHA-256 gives up to 255 times 32 bytes");
@@ -261,12 +257,15 @@ fn base64(text: &str) -> Option<Vec<u8>> {
         .find_map(|alphabet| GeneralPurpose::new(alphabet, ANY_BASE64).decode(text).ok())
 }
 
+/// Compiles for what wipes itself, for tests of types that hold it.
+#[cfg(test)]
+pub(crate) fn wiped<T: ZeroizeOnDrop>(_: &T) {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const HEX: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
-    const ORIGIN: &str = "https://panel.example.com:443";
 
     fn keyring(text: &str) -> Keyring {
         Keyring::derive(&MasterKey::parse(text).expect("a master key"))
@@ -306,35 +305,48 @@ mod tests {
     }
 
     #[test]
-    fn a_sealed_secret_opens_only_in_its_place() {
+    fn the_keys_of_stores_from_before_they_kept_any_are_still_found() {
         let keyring = keyring(HEX);
-        let home = Binding { row: 7, origin: ORIGIN };
-        let sealed = keyring.seal(b"joe:secret", home).expect("sealed");
-        assert_eq!(&**keyring.open(&sealed, home).expect("opened"), b"joe:secret");
-        let elsewhere = [
-            Binding { row: 8, ..home },
-            Binding { origin: "https://panel.example.com:444", ..home },
-            Binding { origin: "http://panel.example.com:443", ..home },
-            Binding { origin: "https://evil.example.com:443", ..home },
-        ];
-        for binding in elsewhere {
-            assert_eq!(keyring.open(&sealed, binding), Err(VaultError::Sealed), "{binding:?}");
-        }
+        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        // By another implementation of HKDF and HMAC.
+        assert_eq!(keyring.id().as_str(), "939b72ea795e0430");
+        assert_eq!(
+            hex(keyring.mac(b"token").as_bytes()),
+            "680332872c031bd1ef62f14173bd10a58e75b4ac9781206920522a5a3fbd1071"
+        );
+        assert_eq!(
+            hex(keyring.audit_seed()),
+            "71fd99176543aad0301d0600f33384babc1345d2b452e6280a4c4b78ffc6c05e"
+        );
+        assert_eq!(
+            hex(keyring.first_vault().bytes()),
+            "acc80c1edda057e37076b00f9bb93708b70dae85eef3e14230761137d1eabf08"
+        );
     }
 
     #[test]
-    fn another_key_and_changed_bytes_do_not_open() {
-        let (one, other) = (keyring(HEX), keyring(&HEX.replace("00", "ff")));
-        let home = Binding { row: 1, origin: ORIGIN };
-        let sealed = one.seal(b"secret", home).expect("sealed");
-        assert_eq!(other.open(&sealed, home), Err(VaultError::Sealed));
-        for at in 0..sealed.len() {
-            let mut changed = sealed.clone();
-            changed[at] ^= 1;
-            assert_eq!(one.open(&changed, home), Err(VaultError::Sealed));
-            assert_eq!(one.open(&sealed[..at], home), Err(VaultError::Sealed));
+    fn keys_that_last_take_the_place_of_the_derived_ones() {
+        let random = |purpose| DataKey::random(purpose).expect("randomness");
+        let (tokens, audit) = (random(Purpose::Tokens), random(Purpose::Audit));
+        let wrapped = [&tokens, &audit].map(|key| keyring(HEX).wrap(key).expect("wrapped"));
+        let [tokens, audit] = wrapped.map(|key| keyring(HEX).unwrap(&key).expect("opened"));
+        let (id, seed) = (tokens.id().clone(), *audit.bytes());
+        let changed = keyring(HEX).with_lasting(tokens, audit);
+        assert_eq!((changed.id(), changed.audit_seed()), (&id, &seed));
+        assert_ne!(changed.mac(b"token"), keyring(HEX).mac(b"token"));
+        assert_eq!(changed.master_id(), keyring(HEX).id());
+    }
+
+    #[test]
+    fn what_is_secret_is_wiped() {
+        let (master, keyring) = (MasterKey::parse(HEX).expect("a master key"), keyring(HEX));
+        let MasterKey(bytes) = &master;
+        wiped(bytes);
+        let Keyring { wrapping, mac: _, tokens, audit, first_vault } = &keyring;
+        wiped(wrapping);
+        for key in [tokens, audit, first_vault] {
+            wiped(key);
         }
-        assert_ne!(sealed, one.seal(b"secret", home).expect("sealed"), "the nonce is random");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! This folder does no I/O and holds no clock of its own. It imports nothing of ours but the
 //! vocabulary and the settings.
 
+pub mod data_key;
 pub mod failures;
 pub mod keyring;
 pub mod presented;

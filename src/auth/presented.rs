@@ -14,7 +14,7 @@ use base64::{
 };
 use http::{HeaderMap, HeaderName, header::AUTHORIZATION};
 use smallvec::SmallVec;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// A secret as it was presented; it prints nothing and leaves nothing behind.
 pub struct Presented<'a>(Held<'a>);
@@ -75,6 +75,8 @@ impl Drop for Wiped {
         self.0.as_mut_slice().zeroize();
     }
 }
+
+impl ZeroizeOnDrop for Wiped {}
 
 /// The one secret that the headers present; none when there are no credentials at all.
 pub fn presented(headers: &HeaderMap) -> Result<Option<Presented<'_>>, PresentError> {
@@ -145,6 +147,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::auth::keyring::wiped;
 
     const TOKEN: &str = "tg_live_00000000000_secret";
 
@@ -160,6 +163,14 @@ mod tests {
 
     fn encoded(pair: &str) -> String {
         base64::prelude::BASE64_STANDARD.encode(pair)
+    }
+
+    #[test]
+    fn what_was_decoded_is_wiped() {
+        let Ok(Presented(Held::Decoded(pair, _))) = basic(encoded("joe:secret").as_bytes()) else {
+            panic!("it decodes")
+        };
+        wiped(&pair);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// How many random bytes a token is made of.
 pub const RANDOM_BYTES: usize = ID_BYTES + SECRET_BYTES;
@@ -105,6 +105,9 @@ impl Token {
         &self.text
     }
 }
+
+/// Its text wipes itself; the id is public.
+impl ZeroizeOnDrop for Token {}
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -226,6 +229,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::auth::keyring::wiped;
 
     fn live() -> Environment {
         Environment::parse("live").expect("a good word")
@@ -243,6 +247,7 @@ mod tests {
         assert!(token.expose().starts_with(&zeros), "{}", token.expose());
         let token = Token::mint(&live(), &[0xff; RANDOM_BYTES]);
         assert_eq!(token.id(), "LygHa16AHYF", "2^64 - 1 in base62");
+        wiped(&token.text);
     }
 
     #[test]

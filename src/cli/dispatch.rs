@@ -5,10 +5,12 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use zeroize::Zeroizing;
+
 use super::{
     Cli, Command, CredentialCommand, Desk, UpstreamCommand, apply, audit, check, credential,
     explain, failure::Failure, formats, import, input::Input, master_key, output::Output, probe,
-    purge, serve, tenant, token, upstream,
+    purge, serve, tenant, token, upstream, vault,
 };
 use crate::{
     admin::{self, AdminToken},
@@ -38,7 +40,7 @@ pub fn run(
         }
         Command::Credential(CredentialCommand::Test(test)) => {
             let config = Config::load(&cli.config)?;
-            probe::run(&config, &keyring(&config)?, &test.name, output)
+            probe::run(&config, keyring(&config)?, &test.name, output)
         }
         Command::Purge(args) => purge::run(&Config::load(&cli.config)?, args, output),
         Command::Formats(command) => formats::run(&Config::load(&cli.config)?, command, output),
@@ -47,16 +49,18 @@ pub fn run(
         | Command::Credential(CredentialCommand::Stored(_))
         | Command::Token(_)
         | Command::Audit(_)
+        | Command::Vault(_)
         | Command::Import(_)
         | Command::Apply(_)
         | Command::Export => at_desk(cli, stdin, stdout),
     }
 }
 
-/// The keys of a configuration, from the environment or its file.
+/// The keys that the master key of a configuration gives.
 pub(super) fn keyring(config: &Config) -> Result<Keyring, Failure> {
-    let variable = std::env::var(tenants::master_key::VARIABLE).ok();
-    Ok(tenants::master_key::keyring(&config.tenants, variable.as_deref())?)
+    let variable = std::env::var(tenants::master_key::VARIABLE).ok().map(Zeroizing::new);
+    let variable = variable.as_ref().map(|text| text.as_str());
+    Ok(tenants::master_key::keyring(&config.tenants, variable)?)
 }
 
 /// The token of the admin listener, likewise; there need be none.
@@ -80,18 +84,21 @@ fn operator() -> Actor {
 /// Runs a command that edits the store.
 fn at_desk(cli: &Cli, stdin: &mut dyn BufRead, stdout: &mut dyn Write) -> Result<(), Failure> {
     let config = Config::load(&cli.config)?;
-    let keyring = keyring(&config)?;
+    let master = keyring(&config)?;
     let routes = RouteTable::new(&config.routes).map_err(StartError::from)?;
     let origin = |name: &str| config.upstreams.get(name).map(|u| u.origin.to_string());
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+    let mut store = Store::open(&config.tenants)?;
+    let keyring = store.unlock(master, now)?;
     let desk = &mut Desk {
-        store: &mut Store::open(&config.tenants)?.audited(operator(), &keyring),
+        store: &mut store.audited(operator(), &keyring),
         vault: Vault { keyring: &keyring, origin: &origin },
         scope: &|name| routes.scope_bit(name),
         environment: &config.environment,
         input: Input { stdin, variable: &|name| std::env::var(name).ok() },
         output: Output::new(stdout, cli.json),
-        now: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+        now,
     };
     match &cli.command {
         Command::Tenant(command) => tenant::run(command, desk),
@@ -106,6 +113,7 @@ fn at_desk(cli: &Cli, stdin: &mut dyn BufRead, stdout: &mut dyn Write) -> Result
             apply::run(args, desk, asks)
         }
         Command::Export => apply::export(desk),
+        Command::Vault(command) => vault::run(command, desk),
         Command::Serve
         | Command::Check
         | Command::Demo

@@ -249,7 +249,8 @@ pub(super) fn of_store(error: &StoreError) -> Exit {
         StoreError::Vault { why: VaultRefusal::Vault(VaultError::NoRandomness), .. } => {
             Exit::Software
         }
-        StoreError::Vault { .. } => Exit::Config,
+        StoreError::NoNewKey(_) => Exit::Software,
+        StoreError::Vault { .. } | StoreError::Locked { .. } => Exit::Config,
         StoreError::Exists { .. }
         | StoreError::Missing { .. }
         | StoreError::InUse { .. }

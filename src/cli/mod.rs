@@ -35,6 +35,7 @@ pub mod serve;
 pub mod tenant;
 pub mod token;
 pub mod upstream;
+pub mod vault;
 
 #[cfg(test)]
 mod tests;
@@ -98,6 +99,9 @@ pub enum Command {
     /// The audit log: who did what
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// The keys with which the store is locked
+    #[command(subcommand)]
+    Vault(vault::VaultCommand),
     /// Make a file with a new master key
     MasterKey(master_key::MasterKeyArgs),
     /// Serve a simulated panel with tenants of its own; needs no configuration

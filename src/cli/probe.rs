@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::{failure::Failure, output::Output, serve::runtime};
 use crate::{
     auth::keyring::Keyring,
+    clock::unix,
     config::Config,
     metrics::Metrics,
     net::{server::ClientBody, upstream::Upstream, upstream::never},
@@ -33,11 +34,13 @@ struct Tested<'a> {
 /// Asks for the credential's own profile, which every user may read.
 pub fn run(
     config: &Config,
-    keyring: &Keyring,
+    master: Keyring,
     name: &str,
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
-    let records = Store::open(&config.tenants)?.records()?;
+    let mut store = Store::open(&config.tenants)?;
+    let keyring = &store.unlock(master, unix(std::time::SystemTime::now()))?;
+    let records = store.records()?;
     let record = records.credentials.iter().find(|c| c.name == name);
     let missing = || StoreError::Missing { noun: Noun::Credential, name: name.to_owned() };
     let record = record.ok_or_else(missing)?;

@@ -8,6 +8,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 use super::{
     dispatch::{admin_token, keyring},
@@ -15,10 +16,12 @@ use super::{
 };
 use crate::{
     config::Config,
+    error_chain::error_chain,
     metrics::Metrics,
     net::{file_limit, server, tls::Tls},
     serve::{Listeners, Process},
     telemetry::init_logging,
+    tenants::master_key,
 };
 
 /// Serves until SIGTERM or SIGINT.
@@ -73,8 +76,8 @@ async fn listen(config: &Config) -> Result<Listeners, Failure> {
     })
 }
 
-/// SIGTERM and SIGINT end the process; SIGHUP reads certificate and tenants anew and reopens the
-/// access log.
+/// SIGTERM and SIGINT end the process; SIGHUP reads certificate, master key and tenants anew and
+/// reopens the access log.
 pub fn follow_signals(process: Arc<Process>, shutdown: CancellationToken) -> Result<(), Failure> {
     let catch = |kind| {
         let failed = |source: io::Error| Failure::System { what: "a signal handler", source };
@@ -104,6 +107,12 @@ fn reload(process: &Process) {
     process.reopen_logs();
     if let Err(error) = process.tls().reload() {
         tracing::error!(%error, "certificate not reloaded; what was in force stays");
+    }
+    let variable = std::env::var(master_key::VARIABLE).ok().map(Zeroizing::new);
+    let variable = variable.as_ref().map(|text| text.as_str());
+    if let Err(error) = process.directory().reload_master_key(variable) {
+        let reason = error_chain(&error);
+        tracing::error!(reason, "master key not reloaded; what was in force stays");
     }
     if let Err(error) = process.directory().reload() {
         tracing::error!(%error, "tenants not reloaded; what was in force stays");

@@ -42,6 +42,7 @@ pub(super) fn run_with(fixture: &mut Fixture, line: &str, stdin: &str) -> Result
         Command::Token(command) => token::run(command, &mut desk),
         Command::Import(args) => import::run(args, &mut desk),
         Command::Apply(args) => apply::run(args, &mut desk, Some(&mut Vec::new())),
+        Command::Vault(command) => vault::run(command, &mut desk),
         Command::MasterKey(args) => master_key::run(args, &mut desk.output),
         other => panic!("{other:?} does not belong to the store"),
     }?;

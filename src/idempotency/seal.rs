@@ -38,8 +38,8 @@ impl Keys {
     pub fn new(keyring: &Keyring) -> Self {
         let [mac, replies] = keyring.idempotency_seeds();
         Self {
-            mac: hmac::Key::new(hmac::HMAC_SHA256, mac),
-            replies: XChaCha20Poly1305::new(replies.into()),
+            mac: hmac::Key::new(hmac::HMAC_SHA256, &*mac),
+            replies: XChaCha20Poly1305::new((&*replies).into()),
             id: keyring.id().clone(),
         }
     }

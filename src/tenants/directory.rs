@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Config,
+    master_key::{self, NoMasterKey},
     record::Records,
     snapshot::{Grant, Snapshot, Surroundings},
     store::{
@@ -56,6 +57,19 @@ struct Reader {
     store: Option<Store>,
     /// The revision that the snapshot in force was built from; none makes the next poll rebuild.
     seen: Option<i64>,
+    /// The same keys, but opened with the master key that came in the place of the first.
+    rewrapped: Option<Keyring>,
+}
+
+/// Why a master key has not come in the place of the one that was.
+#[derive(Debug, thiserror::Error)]
+pub enum NotTaken {
+    /// There is none.
+    #[error(transparent)]
+    NoKey(#[from] NoMasterKey),
+    /// It is not the store's.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 #[derive(Default)]
@@ -79,14 +93,16 @@ impl Directory {
         surroundings: Surroundings,
         metrics: Arc<Metrics>,
     ) -> Result<Self, StoreError> {
-        let store = Some(open(config, &keyring)?);
+        let mut store = Store::open(config)?;
+        let keyring = store.unlock(keyring, unix(SystemTime::now()))?;
+        let store = Some(audited(store, &keyring));
         let directory = Self {
             current: ArcSwap::default(),
             keyring,
             surroundings,
             metrics,
             config: config.clone(),
-            reader: Mutex::new(Reader { store, seen: None }),
+            reader: Mutex::new(Reader { store, seen: None, rewrapped: None }),
             writer: Mutex::default(),
             written: Written::default(),
             behind: AtomicBool::new(false),
@@ -120,6 +136,15 @@ impl Directory {
     /// Reads the store and puts a new snapshot in force; on an error the old one stays.
     pub fn reload(&self) -> Result<(), StoreError> {
         self.follow(&mut self.reader(), false)
+    }
+
+    /// Reads the master key anew, for an operator who has wrapped the store's keys with another one.
+    pub fn reload_master_key(&self, variable: Option<&str>) -> Result<(), NotTaken> {
+        let master = master_key::keyring(&self.config, variable)?;
+        let mut store = Store::open(&self.config)?;
+        let keyring = store.unlock(master, unix(SystemTime::now()))?;
+        self.reader().rewrapped = Some(keyring);
+        Ok(())
     }
 
     /// Follows the store, and writes down the use of tokens, until the shutdown.
@@ -229,13 +254,13 @@ impl Directory {
         self.metrics.store_up.set(i64::from(read.is_ok()));
         let Some((revision, records)) = read.inspect_err(|_| {
             self.metrics.reloads.of(Reload::Tenants, Success::Failed).inc();
-            *reader = Reader { store: None, seen: None };
+            reader.forget();
         })?
         else {
             self.metrics.store_followed.set(unix(SystemTime::now()));
             return Ok(());
         };
-        self.put_in_force(&records);
+        self.put_in_force(&records, reader.rewrapped.as_ref().unwrap_or(&self.keyring));
         reader.seen = Some(revision);
         self.metrics.store_followed.set(unix(SystemTime::now()));
         self.metrics.reloads.of(Reload::Tenants, Success::Ok).inc();
@@ -244,7 +269,7 @@ impl Directory {
 
     fn read(
         &self,
-        Reader { store, seen }: &mut Reader,
+        Reader { store, seen, .. }: &mut Reader,
         unless_seen: bool,
     ) -> Result<Option<(i64, Records)>, StoreError> {
         let store = match store {
@@ -268,13 +293,20 @@ impl Directory {
         self.writing(|store, _| store.prune_audit(before, now))
     }
 
-    fn put_in_force(&self, records: &Records) {
+    fn put_in_force(&self, records: &Records, keyring: &Keyring) {
         let previous = self.current.load_full();
-        let next = Snapshot::build(records, &self.keyring, &self.surroundings, &previous);
+        let next = Snapshot::build(records, keyring, &self.surroundings, &previous);
         if next.left_out() != previous.left_out() && !next.left_out().is_empty() {
             let left_out = next.left_out();
             let named: Vec<String> = left_out.iter().take(NAMED).map(ToString::to_string).collect();
             tracing::warn!(count = left_out.len(), first = ?named, "records that cannot be used");
+        }
+        if next.behind() > 0 && previous.behind() == 0 {
+            tracing::warn!(
+                count = next.behind(),
+                "credentials were sealed anew under another master key; they are used as they were \
+                 until that key is read, by SIGHUP or a restart"
+            );
         }
         let names = next.credentials().map(|credential| credential.name.as_str());
         self.metrics.credentials.follow(names, self.config.credential_series);
@@ -301,8 +333,19 @@ impl Directory {
     }
 }
 
+impl Reader {
+    /// A connection that failed once is not asked again.
+    fn forget(&mut self) {
+        (self.store, self.seen) = (None, None);
+    }
+}
+
 fn open(config: &Config, keyring: &Keyring) -> Result<Store, StoreError> {
-    Ok(Store::open(config)?.audited(Actor::unnamed(ActorKind::Server), keyring))
+    Ok(audited(Store::open(config)?, keyring))
+}
+
+fn audited(store: Store, keyring: &Keyring) -> Store {
+    store.audited(Actor::unnamed(ActorKind::Server), keyring)
 }
 
 #[cfg(test)]

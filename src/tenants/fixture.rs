@@ -43,8 +43,9 @@ impl Fixture {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let config = config(&folder.path().join("store.db"));
-        let store = Store::open(&config).expect("a store");
-        Self { folder, store, keyring: keyring("ab") }
+        let mut store = Store::open(&config).expect("a store");
+        let keyring = store.unlock(keyring("ab"), NOW).expect("a new store");
+        Self { folder, store, keyring }
     }
 
     pub(crate) fn path(&self) -> PathBuf {

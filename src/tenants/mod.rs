@@ -14,6 +14,7 @@ pub mod directory;
 pub mod import;
 pub mod master_key;
 pub mod record;
+pub mod rotation;
 pub mod secret;
 pub mod snapshot;
 pub mod store;

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use crate::{
     auth::{
+        data_key::WrappedKey,
         keyring::Mac,
         scopes::{Access, PermissionSet, ScopeNames},
     },
@@ -118,8 +119,10 @@ pub struct CredentialRecord {
     pub standing: Standing,
     /// Login and secret, encrypted.
     pub sealed: Vec<u8>,
-    /// The id of the keys that sealed it.
+    /// The id of the data key that sealed it.
     pub key_id: String,
+    /// That key as the store keeps it; none when it is not there.
+    pub key: Option<WrappedKey>,
     /// How often its secret was changed, from one.
     pub generation: i64,
     /// When it was added, as a Unix time.

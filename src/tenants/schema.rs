@@ -106,6 +106,16 @@ CREATE TABLE idempotency (
 ) STRICT;
 CREATE INDEX idempotency_of_tenant ON idempotency (tenant, expires);
 CREATE INDEX idempotency_by_expiry ON idempotency (expires);
+CREATE TABLE data_keys (
+    purpose TEXT NOT NULL CHECK (purpose IN ('vault', 'tokens', 'audit')),
+    id TEXT NOT NULL,
+    wrapped BLOB NOT NULL,
+    wrapped_by TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    retired INTEGER,
+    PRIMARY KEY (purpose, id)
+) STRICT;
+CREATE UNIQUE INDEX data_keys_in_force ON data_keys (purpose) WHERE retired IS NULL;
 ";
 
 /// What makes the tables of a version, from the first on, those of the next.
@@ -173,6 +183,16 @@ CREATE TABLE idempotency (
 ) STRICT;
 CREATE INDEX idempotency_of_tenant ON idempotency (tenant, expires);
 CREATE INDEX idempotency_by_expiry ON idempotency (expires);
+CREATE TABLE data_keys (
+    purpose TEXT NOT NULL CHECK (purpose IN ('vault', 'tokens', 'audit')),
+    id TEXT NOT NULL,
+    wrapped BLOB NOT NULL,
+    wrapped_by TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    retired INTEGER,
+    PRIMARY KEY (purpose, id)
+) STRICT;
+CREATE UNIQUE INDEX data_keys_in_force ON data_keys (purpose) WHERE retired IS NULL;
 ",
 ];
 

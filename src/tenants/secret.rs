@@ -5,22 +5,25 @@ use std::fmt;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
-use zeroize::Zeroizing;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use super::record::{CredentialRecord, SecretKind};
-use crate::auth::keyring::{Binding, Keyring, VaultError};
+use crate::auth::{
+    data_key::{Binding, DataKey, UnwrapError},
+    keyring::{Keyring, VaultError},
+};
 
 /// What the upstream is shown: a login and password, or an e-mail address and API key.
 pub struct UpstreamSecret {
     kind: SecretKind,
-    login: String,
+    login: Zeroizing<String>,
     secret: SecretString,
 }
 
 /// Seals and opens the secrets of credentials.
 #[derive(Clone, Copy)]
 pub struct Vault<'a> {
-    /// The keys.
+    /// The keys, of which one opens the data keys of the store.
     pub keyring: &'a Keyring,
     /// The scheme, host and port of an upstream by its name, from the server's configuration.
     pub origin: &'a dyn Fn(&str) -> Option<String>,
@@ -52,9 +55,12 @@ pub enum VaultRefusal {
     /// Secrets are bound to hosts, so the host must be known.
     #[error("there is no upstream \"{0}\" in the configuration")]
     NoUpstream(String),
-    /// Sealed with the keys of another master key.
-    #[error("its secret was sealed with another master key (key id {0})")]
-    OtherKey(String),
+    /// The data key that sealed it cannot be had.
+    #[error("the data key of its secret: {0}")]
+    Key(#[from] UnwrapError),
+    /// The data key that sealed it is gone.
+    #[error("its secret was sealed with the data key {0}, which is not in the store")]
+    NoKey(String),
     /// The keys refuse.
     #[error(transparent)]
     Vault(#[from] VaultError),
@@ -83,7 +89,11 @@ impl UpstreamSecret {
         if login.len() + secret.len() > SECRET_MAX {
             return Err(BadSecret::TooLong);
         }
-        Ok(Self { kind, login: login.to_owned(), secret: SecretString::from(secret) })
+        Ok(Self {
+            kind,
+            login: Zeroizing::new(login.to_owned()),
+            secret: SecretString::from(secret),
+        })
     }
 
     /// What it is made of.
@@ -121,6 +131,9 @@ impl UpstreamSecret {
     }
 }
 
+/// Both parts wipe themselves.
+impl ZeroizeOnDrop for UpstreamSecret {}
+
 impl PartialEq for UpstreamSecret {
     fn eq(&self, other: &Self) -> bool {
         self.kind == other.kind && self.login == other.login && self.expose() == other.expose()
@@ -137,22 +150,35 @@ impl Vault<'_> {
     /// Encrypts a secret for its row and for its upstream's scheme, host and port.
     pub fn seal(
         &self,
+        key: &DataKey,
         row: i64,
         upstream: &str,
         secret: &UpstreamSecret,
     ) -> Result<Vec<u8>, VaultRefusal> {
         let origin = self.origin(upstream)?;
-        Ok(self.keyring.seal(&secret.joined(), Binding { row, origin: &origin })?)
+        Ok(key.seal(&secret.joined(), Binding { row, origin: &origin })?)
     }
 
     /// Decrypts the secret of a credential.
     pub fn open(&self, credential: &CredentialRecord) -> Result<UpstreamSecret, VaultRefusal> {
+        self.open_with(&self.key_of(credential)?, credential)
+    }
+
+    /// The data key that sealed a credential.
+    pub fn key_of(&self, credential: &CredentialRecord) -> Result<DataKey, VaultRefusal> {
+        let no_key = || VaultRefusal::NoKey(credential.key_id.clone());
+        Ok(self.keyring.unwrap(credential.key.as_ref().ok_or_else(no_key)?)?)
+    }
+
+    /// The same as [`Vault::open`], for whoever has the data key.
+    pub fn open_with(
+        &self,
+        key: &DataKey,
+        credential: &CredentialRecord,
+    ) -> Result<UpstreamSecret, VaultRefusal> {
         let origin = self.origin(&credential.upstream)?;
-        if credential.key_id != self.keyring.id().as_str() {
-            return Err(VaultRefusal::OtherKey(credential.key_id.clone()));
-        }
         let binding = Binding { row: credential.row, origin: &origin };
-        let pair = self.keyring.open(&credential.sealed, binding)?;
+        let pair = key.open(&credential.sealed, binding)?;
         Ok(UpstreamSecret::from_pair(credential.kind, &pair)?)
     }
 
@@ -164,6 +190,15 @@ impl Vault<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::keyring::wiped;
+
+    #[test]
+    fn both_parts_are_wiped() {
+        let made = UpstreamSecret::new(SecretKind::Password, "joe", "secret").expect("good");
+        let UpstreamSecret { kind: _, login, secret } = &made;
+        wiped(login);
+        wiped(secret);
+    }
 
     #[test]
     fn the_header_is_basic_and_sensitive() {

@@ -5,7 +5,12 @@
 //! partition of the cache. What cannot be used (another master key, an upstream that is not
 //! configured, an unknown scope) is left out, and the snapshot says so.
 
-use std::{collections::HashMap, fmt, net::IpAddr, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    net::IpAddr,
+    sync::Arc,
+};
 
 use http::HeaderValue;
 use ipnet::IpNet;
@@ -17,6 +22,7 @@ use super::{
 };
 use crate::{
     auth::{
+        data_key::DataKey,
         keyring::{Keyring, Mac},
         scopes::{PermissionSet, Scopes, UnknownName},
     },
@@ -58,6 +64,9 @@ pub struct Snapshot {
     administrators: HashMap<Arc<str>, Arc<Credential>>,
     left_out: Vec<LeftOut>,
     vault_version: u64,
+    /// The data keys that credentials are sealed with, by their ids.
+    keys: HashMap<String, Arc<DataKey>>,
+    behind: usize,
 }
 
 /// What a token gives.
@@ -183,7 +192,12 @@ impl Snapshot {
     ) -> Self {
         let tenants = records.tenants.iter().map(|record| (record.row, tenant(record, previous)));
         let mut snapshot = Self { tenants: tenants.collect(), ..Self::default() };
-        let builder = Builder { keyring, surroundings, previous };
+        let sealed_with: HashSet<&str> =
+            records.credentials.iter().map(|record| &*record.key_id).collect();
+        // A key that was opened once is known, whatever it is wrapped with by now.
+        let known = previous.keys.iter().filter(|(id, _)| sealed_with.contains(id.as_str()));
+        let known = known.map(|(id, key)| (id.clone(), Arc::clone(key))).collect();
+        let builder = Builder::new(keyring, surroundings, previous, known);
         for record in &records.credentials {
             match builder.credential(record) {
                 Ok(credential) => {
@@ -202,7 +216,8 @@ impl Snapshot {
                 Err(why) => snapshot.leave_out(Noun::Token, &record.id, why),
             }
         }
-        let same_vault = snapshot.has_credentials_of(previous);
+        (snapshot.keys, snapshot.behind) = builder.ended();
+        let same_vault = snapshot.has_secrets_of(previous);
         snapshot.vault_version = previous.vault_version + u64::from(!same_vault);
         snapshot
     }
@@ -265,9 +280,15 @@ impl Snapshot {
         self.credentials.values().map(|credential| &credential.partition)
     }
 
-    /// A number that grows when any credential has changed since the previous snapshot.
+    /// A number that grows when any secret has changed since the previous snapshot.
     pub fn vault_version(&self) -> u64 {
         self.vault_version
+    }
+
+    /// How many credentials were sealed anew with what only another master key opens, and are used as
+    /// they were before.
+    pub fn behind(&self) -> usize {
+        self.behind
     }
 
     /// What the store holds and the snapshot does not, except for revoked tokens.
@@ -294,9 +315,11 @@ impl Snapshot {
         self.left_out.push(LeftOut { noun, name: name.to_owned(), why });
     }
 
-    fn has_credentials_of(&self, other: &Self) -> bool {
-        let kept = |(row, credential)| {
-            other.credentials.get(row).is_some_and(|other| Arc::ptr_eq(credential, other))
+    /// A partition is kept as long as its secret is, however that is sealed.
+    fn has_secrets_of(&self, other: &Self) -> bool {
+        let kept = |(row, credential): (&i64, &Arc<Credential>)| {
+            let before = other.credentials.get(row);
+            before.is_some_and(|before| Arc::ptr_eq(&credential.partition, &before.partition))
         };
         self.credentials.len() == other.credentials.len() && self.credentials.iter().all(kept)
     }

@@ -5,10 +5,12 @@
 //! follows the store asks for the revision, or listens to PostgreSQL's announcements.
 
 use std::{
+    cell::RefCell,
     fs::OpenOptions,
     io,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    rc::Rc,
     time::Duration,
 };
 
@@ -20,12 +22,19 @@ use super::{
     schema,
     secret::VaultRefusal,
 };
-use crate::vocabulary::Closed as _;
+use crate::{
+    auth::{
+        data_key::{DataKey, UnwrapError},
+        keyring::VaultError,
+    },
+    vocabulary::Closed as _,
+};
 
 pub mod announcements;
 pub mod audit;
 mod columns;
 mod credentials;
+mod data_keys;
 pub mod idempotency;
 pub mod location;
 mod seen;
@@ -42,6 +51,7 @@ mod tests;
 pub(super) use columns::get;
 use columns::{limit_status, meaningless, number, word, word_or_none};
 pub(super) use credentials::require_account;
+pub use data_keys::{KeyUse, LeftBehind, Resealed};
 pub use location::Location;
 use session::Link;
 pub(super) use session::Session;
@@ -63,6 +73,8 @@ pub struct Edit<'a> {
     session: Session<'a>,
     now: i64,
     deeds: audit::Deeds,
+    /// The data key in force, once it was asked for.
+    sealing: RefCell<Option<Rc<DataKey>>>,
 }
 
 /// Why the store could not be read or changed.
@@ -201,6 +213,17 @@ pub enum StoreError {
         /// The credential.
         name: String,
     },
+    /// Its keys are another master key's.
+    #[error("the keys of the store cannot be had with this master key (key id {given}): {why}")]
+    Locked {
+        /// The id of the master key.
+        given: String,
+        /// Why.
+        why: UnwrapError,
+    },
+    /// No key could be made.
+    #[error("no data key can be made")]
+    NoNewKey(#[from] VaultError),
     /// The vault refuses.
     #[error("credential \"{name}\": {why}")]
     Vault {
@@ -238,7 +261,8 @@ impl Store {
     ) -> Result<T, E> {
         let backend = self.link.backend();
         let session = self.link.begin(backend.begin_write())?;
-        let edit = Edit { session, now, deeds: audit::Deeds::default() };
+        let edit =
+            Edit { session, now, deeds: audit::Deeds::default(), sealing: RefCell::default() };
         let change = || {
             edit.session.execute(query("UPDATE store SET revision = revision + 1"))?;
             let changed = change(&edit)?;

@@ -15,5 +15,6 @@ mod purge;
 mod serve;
 mod turns;
 mod upstreams;
+mod vault;
 
 pub use installation::{Installation, Server};

@@ -64,11 +64,12 @@ CREATE INDEX tokens_of_credential ON tokens (credential);
 /// A store of an earlier version, with a credential and a token.
 fn old(path: &Path, version: i64, keyring: &Keyring) -> Vec<u8> {
     let vault = Vault { keyring, origin: &origin };
-    let sealed = vault.seal(1, "main", &secret(SECRET)).expect("sealed");
+    let first = keyring.first_vault();
+    let sealed = vault.seal(first, 1, "main", &secret(SECRET)).expect("sealed");
     let mac = keyring.mac(b"a key");
     let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
     let mut store = Store::open(&config(path)).expect("a database");
-    store.script("DROP TABLE idempotency; DROP TABLE audit; DROP TABLE audit_heads; DROP TABLE audit_tail; DROP TABLE uses; DROP TABLE tokens; DROP TABLE credentials; DROP TABLE tenants; DROP TABLE store");
+    store.script("DROP TABLE data_keys; DROP TABLE idempotency; DROP TABLE audit; DROP TABLE audit_heads; DROP TABLE audit_tail; DROP TABLE uses; DROP TABLE tokens; DROP TABLE credentials; DROP TABLE tenants; DROP TABLE store");
     store.script(VERSION_1);
     for upgrade in &UPGRADES[..usize::try_from(version).expect("from one") - 1] {
         store.script(upgrade);
@@ -94,13 +95,15 @@ fn a_store_of_an_earlier_version_keeps_what_it_holds_and_becomes_this_one() {
     let folder = tempfile::tempdir().expect("a folder");
     let new = folder.path().join("new.db");
     Store::open(&config(&new)).expect("a new store");
-    let keyring = keyring("ab");
-    let vault = Vault { keyring: &keyring, origin: &origin };
+    let old_keys = keyring("ab");
     for version in 1..VERSION {
         let path = folder.path().join(format!("old-{version}.db"));
-        let sealed = old(&path, version, &keyring);
+        let sealed = old(&path, version, &old_keys);
         for _ in 0..2 {
-            let records = Store::open(&config(&path)).expect("a store").records().expect("read");
+            let mut store = Store::open(&config(&path)).expect("a store");
+            let keyring = store.unlock(keyring("ab"), NOW).expect("its master key");
+            let vault = Vault { keyring: &keyring, origin: &origin };
+            let records = store.records().expect("read");
             let [record] = &records.credentials[..] else { panic!("{records:?}") };
             assert_eq!((&*record.name, record.generation, record.created), ("acme", 3, NOW));
             assert_eq!((&record.standing, &record.sealed), (&Standing::default(), &sealed));
@@ -117,6 +120,7 @@ fn a_store_of_an_earlier_version_keeps_what_it_holds_and_becomes_this_one() {
             let terms = TokenTerms { scopes, permissions, expires, ..TokenTerms::default() };
             assert_eq!((&*token.id, &token.terms, token.adopted), ("abc", &terms, true));
             assert_eq!(token.mac, keyring.mac(b"a key"));
+            assert_eq!((&*token.key_id, keyring.id()), (keyring.id().as_str(), old_keys.id()));
         }
         assert_eq!(described(&path), described(&new), "from version {version}");
     }

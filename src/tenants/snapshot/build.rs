@@ -1,25 +1,49 @@
 //! How a snapshot is built from records, with all of the one before that still holds.
 
-use std::sync::Arc;
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    sync::Arc,
+};
 
 use super::{Credential, Grant, Snapshot, Surroundings, Tenant, WhyLeftOut};
 use crate::{
-    auth::keyring::Keyring,
+    auth::{
+        data_key::{DataKey, UnwrapError},
+        keyring::Keyring,
+    },
     limit::Limits,
     policy::allowance::Allowance,
     tenants::{
         record::{CredentialRecord, TenantRecord, TokenRecord},
-        secret::{Vault, VaultRefusal},
+        secret::{UpstreamSecret, Vault, VaultRefusal},
     },
 };
 
 pub(super) struct Builder<'a> {
-    pub(super) keyring: &'a Keyring,
-    pub(super) surroundings: &'a Surroundings,
-    pub(super) previous: &'a Snapshot,
+    keyring: &'a Keyring,
+    surroundings: &'a Surroundings,
+    previous: &'a Snapshot,
+    keys: RefCell<HashMap<String, Arc<DataKey>>>,
+    behind: Cell<usize>,
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
+    pub(super) fn new(
+        keyring: &'a Keyring,
+        surroundings: &'a Surroundings,
+        previous: &'a Snapshot,
+        keys: HashMap<String, Arc<DataKey>>,
+    ) -> Self {
+        let (keys, behind) = (RefCell::new(keys), Cell::new(0));
+        Self { keyring, surroundings, previous, keys, behind }
+    }
+
+    /// The data keys that are known in the end, and how many credentials were left as they were.
+    pub(super) fn ended(self) -> (HashMap<String, Arc<DataKey>>, usize) {
+        (self.keys.into_inner(), self.behind.get())
+    }
+
     pub(super) fn credential(
         &self,
         record: &CredentialRecord,
@@ -37,8 +61,17 @@ impl Builder<'_> {
         {
             return Ok(Arc::clone(before));
         }
-        let vault = Vault { keyring: self.keyring, origin: &*self.surroundings.origin };
-        let secret = vault.open(record)?;
+        let secret = match (self.open(record), before) {
+            (Ok(secret), _) => secret,
+            // The generation says that the secret is the one that is in force.
+            (Err(VaultRefusal::Key(UnwrapError::OtherMaster(_))), Some(before))
+                if before.name == record.name =>
+            {
+                self.behind.set(self.behind.get() + 1);
+                return Ok(Arc::clone(before));
+            }
+            (Err(why), _) => return Err(why),
+        };
         let partition = match before.filter(|before| before.secret == secret) {
             Some(before) => Arc::clone(&before.partition),
             None => {
@@ -58,6 +91,20 @@ impl Builder<'_> {
             sealed: record.sealed.clone(),
             secret,
         }))
+    }
+
+    fn open(&self, record: &CredentialRecord) -> Result<UpstreamSecret, VaultRefusal> {
+        let vault = Vault { keyring: self.keyring, origin: &*self.surroundings.origin };
+        let known = self.keys.borrow().get(&record.key_id).map(Arc::clone);
+        let key = match known {
+            Some(key) => key,
+            None => {
+                let key = Arc::new(vault.key_of(record)?);
+                self.keys.borrow_mut().insert(record.key_id.clone(), Arc::clone(&key));
+                key
+            }
+        };
+        vault.open_with(&key, record)
     }
 
     pub(super) fn grant(

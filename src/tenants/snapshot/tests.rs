@@ -109,10 +109,13 @@ fn the_same_secret_sealed_anew_keeps_its_partition() {
     let mut records = case.fixture.store.records().expect("read");
     let vault = Vault { keyring: &case.fixture.keyring, origin: &origin };
     let record = &mut records.credentials[0];
-    record.sealed = vault.seal(record.row, "main", &secret(SECRET)).expect("sealed");
+    let key = vault.key_of(record).expect("its key");
+    record.sealed = vault.seal(&key, record.row, "main", &secret(SECRET)).expect("sealed");
     let second = Snapshot::build(&records, &case.fixture.keyring, &case.surroundings, &first);
     let (before, after) = (case.find(&first, "one"), case.find(&second, "one"));
     assert!(Arc::ptr_eq(&before.credential.partition, &after.credential.partition));
+    assert!(!Arc::ptr_eq(&before.credential, &after.credential), "it was opened anew");
+    assert_eq!(second.vault_version(), first.vault_version(), "no secret has changed");
 }
 
 #[test]

@@ -7,12 +7,28 @@ use super::{
 };
 use crate::{
     audit::event::Action,
+    auth::{
+        data_key::{Purpose, WrappedKey},
+        keyring::KeyId,
+    },
     tenants::{
         record::{CredentialRecord, Noun, Reach, Standing},
         secret::{UpstreamSecret, Vault},
     },
     vocabulary::Closed,
 };
+
+/// Every credential comes with the key that opens it.
+macro_rules! select {
+    ($rest:literal) => {
+        query(concat!(
+            "SELECT credentials.*, data_keys.wrapped, data_keys.wrapped_by FROM credentials
+             LEFT JOIN data_keys
+                 ON data_keys.purpose = 'vault' AND data_keys.id = credentials.key_id ",
+            $rest
+        ))
+    };
+}
 
 impl Edit<'_> {
     /// Adds a credential in its first generation and gives its row.
@@ -98,7 +114,7 @@ impl Edit<'_> {
 
     /// A credential by its name.
     pub fn credential(&self, name: &str) -> Result<Option<CredentialRecord>, StoreError> {
-        self.session.first(query("SELECT * FROM credentials WHERE name = $1").bind(name), record)
+        self.session.first(select!("WHERE name = $1").bind(name), record)
     }
 
     /// A credential that has to be there.
@@ -114,26 +130,54 @@ impl Edit<'_> {
         upstream: &str,
         secret: &UpstreamSecret,
     ) -> Result<(), StoreError> {
-        let sealed = vault.seal(row, upstream, secret).map_err(StoreError::vault(name))?;
-        let update = query("UPDATE credentials SET sealed = $2, key_id = $3 WHERE row = $1");
-        let update = update.bind(row).bind(sealed).bind(vault.keyring.id().as_str());
-        self.session.execute(update)?;
-        Ok(())
+        let key = self.sealing_key(vault.keyring)?;
+        let sealed = vault.seal(&key, row, upstream, secret).map_err(StoreError::vault(name))?;
+        put_sealed(&self.session, row, sealed, key.id())
     }
 }
 
+pub(super) fn put_sealed(
+    session: &Session<'_>,
+    row: i64,
+    sealed: Vec<u8>,
+    key: &KeyId,
+) -> Result<(), StoreError> {
+    let update = query("UPDATE credentials SET sealed = $2, key_id = $3 WHERE row = $1");
+    session.execute(update.bind(row).bind(sealed).bind(key.as_str())).map(drop)
+}
+
+/// Credentials that another key has sealed, from behind a row on.
+pub(super) fn sealed_otherwise(
+    session: &Session<'_>,
+    key: &KeyId,
+    behind: i64,
+    at_most: i64,
+) -> Result<Vec<CredentialRecord>, StoreError> {
+    let select = select!("WHERE key_id <> $1 AND row > $2 ORDER BY row LIMIT $3");
+    session.all(select.bind(key.as_str()).bind(behind).bind(at_most), record)
+}
+
 pub(super) fn all(session: &Session<'_>) -> Result<Vec<CredentialRecord>, StoreError> {
-    session.all(query("SELECT * FROM credentials ORDER BY name"), record)
+    session.all(select!("ORDER BY name"), record)
 }
 
 fn record(row: &AnyRow) -> Result<CredentialRecord, StoreError> {
+    let (key_id, wrapped): (String, Option<Vec<u8>>) = (get(row, "key_id")?, get(row, "wrapped")?);
+    let wrapped_by: Option<String> = get(row, "wrapped_by")?;
+    let key = wrapped.zip(wrapped_by).map(|(wrapped, wrapped_by)| WrappedKey {
+        purpose: Purpose::Vault,
+        id: key_id.clone(),
+        wrapped,
+        wrapped_by,
+    });
     Ok(CredentialRecord {
         row: get(row, "row")?,
         name: get(row, "name")?,
         upstream: get(row, "upstream")?,
         kind: word(row, "kind")?,
         sealed: get(row, "sealed")?,
-        key_id: get(row, "key_id")?,
+        key_id,
+        key,
         generation: get(row, "generation")?,
         created: get(row, "created")?,
         standing: Standing { reach: word_or_none(row, "reach")?, account: get(row, "account")? },

@@ -18,7 +18,10 @@ use super::{
 use crate::{
     accounts::Accounts,
     api::routes::RouteTable,
-    auth::keyring::Keyring,
+    auth::{
+        data_key::{DataKey, Purpose},
+        keyring::Keyring,
+    },
     cache::{
         cause::Cause,
         coherence::Epochs,
@@ -48,6 +51,9 @@ pub(super) static ROUTES: LazyLock<RouteTable> =
     LazyLock::new(|| RouteTable::new(&[]).expect("the table itself"));
 
 static KEYRING: LazyLock<Keyring> = LazyLock::new(|| keyring("ab"));
+
+static DATA_KEY: LazyLock<DataKey> =
+    LazyLock::new(|| DataKey::random(Purpose::Vault).expect("randomness"));
 
 /// What was sealed before: the same keys are given in every history.
 static SEALED: LazyLock<Mutex<Sealed>> = LazyLock::new(Mutex::default);
@@ -116,7 +122,8 @@ impl Office {
                 kind: SecretKind::Key,
                 standing: Standing::default(),
                 sealed: Vec::new(),
-                key_id: KEYRING.id().as_str().to_owned(),
+                key_id: DATA_KEY.id().as_str().to_owned(),
+                key: Some(KEYRING.wrap(&DATA_KEY).expect("wrapped")),
                 generation: 0,
                 created: 0,
             });
@@ -168,7 +175,8 @@ impl Office {
             let text = format!("secret-of-{}-{}", login.user, login.key);
             let secret = UpstreamSecret::new(SecretKind::Key, ACCOUNTS[login.user], &text);
             let vault = Vault { keyring: &KEYRING, origin: &origin };
-            vault.seal(record.row, "main", &secret.expect("a good secret")).expect("sealed")
+            let secret = secret.expect("a good secret");
+            vault.seal(&DATA_KEY, record.row, "main", &secret).expect("sealed")
         });
         record.sealed.clone_from(sealed);
     }
