@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     tenants::{
-        record::{CredentialRecord, Reach, SecretKind, Standing, member},
+        record::{CredentialRecord, Noun, Reach, SecretKind, Standing, member},
         secret::UpstreamSecret,
         store::StoreError,
     },
@@ -21,9 +21,9 @@ use crate::{
 /// What can be done to credentials in the store.
 #[derive(Debug, Subcommand)]
 pub enum StoredCommand {
-    /// Add a credential of an upstream
+    /// Add a credential of an upstream, which is asked whether it takes it
     Add(AddCredential),
-    /// Give a credential another secret; its cache starts anew
+    /// Give a credential another secret, which is tested; its cache starts anew
     Rotate(RotateCredential),
     /// Say what a credential reaches, and whose it is; its cache starts anew
     Set(SetCredential),
@@ -50,6 +50,17 @@ pub struct AddCredential {
     /// What is declared.
     #[command(flatten)]
     pub standing: StandingArgs,
+    /// Whether it is tested.
+    #[command(flatten)]
+    pub trial: Trial,
+}
+
+/// Whether a secret is tested before it is stored.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Trial {
+    /// Store it without asking the upstream whether it takes it
+    #[arg(long)]
+    pub no_test: bool,
 }
 
 /// What is declared of a credential from now on; what is not given stays.
@@ -82,6 +93,9 @@ pub struct RotateCredential {
     /// What is sent.
     #[command(flatten)]
     pub pair: Pair,
+    /// Whether it is tested.
+    #[command(flatten)]
+    pub trial: Trial,
 }
 
 /// Who the upstream takes us for, and where its secret is.
@@ -144,8 +158,9 @@ pub fn run(command: &StoredCommand, desk: &mut Desk<'_>) -> Result<(), Failure> 
         desk.output.one(&Named { credential, generation }, &text)
     };
     match command {
-        StoredCommand::Add(AddCredential { name, upstream, pair, standing }) => {
+        StoredCommand::Add(AddCredential { name, upstream, pair, standing, trial }) => {
             let secret = pair.read(desk)?;
+            trial.run(desk, name, upstream, &secret)?;
             let vault = desk.vault;
             let standing = standing.over(Standing::default());
             desk.store.edit(desk.now, |edit| {
@@ -153,8 +168,12 @@ pub fn run(command: &StoredCommand, desk: &mut Desk<'_>) -> Result<(), Failure> 
             })?;
             done(desk, name, Some(1), "added")
         }
-        StoredCommand::Rotate(RotateCredential { name, pair }) => {
+        StoredCommand::Rotate(RotateCredential { name, pair, trial }) => {
             let secret = pair.read(desk)?;
+            let records = desk.store.records()?.credentials;
+            let missing = || StoreError::Missing { noun: Noun::Credential, name: name.clone() };
+            let record = records.iter().find(|record| record.name == *name).ok_or_else(missing)?;
+            trial.run(desk, name, &record.upstream, &secret)?;
             let vault = desk.vault;
             let generation =
                 desk.store.edit(desk.now, |edit| edit.rotate_credential(&vault, name, &secret))?;
@@ -187,6 +206,22 @@ impl Pair {
             (None, email) => (SecretKind::Key, email.as_deref().unwrap_or_default()),
         };
         Ok(UpstreamSecret::new(kind, login, &secret)?)
+    }
+}
+
+impl Trial {
+    /// An upstream that is in no configuration is for the store to refuse.
+    fn run(
+        self,
+        desk: &Desk<'_>,
+        name: &str,
+        upstream: &str,
+        secret: &UpstreamSecret,
+    ) -> Result<(), Failure> {
+        if self.no_test || (desk.vault.origin)(upstream).is_none() {
+            return Ok(());
+        }
+        (desk.admit)(name, upstream, secret)
     }
 }
 

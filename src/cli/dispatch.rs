@@ -94,6 +94,7 @@ fn at_desk(cli: &Cli, stdin: &mut dyn BufRead, stdout: &mut dyn Write) -> Result
     let desk = &mut Desk {
         store: &mut store.audited(operator(), &keyring),
         vault: Vault { keyring: &keyring, origin: &origin },
+        admit: &|name, upstream, secret| probe::admit(&config, name, upstream, secret),
         scope: &|name| routes.scope_bit(name),
         environment: &config.environment,
         input: Input { stdin, variable: &|name| std::env::var(name).ok() },

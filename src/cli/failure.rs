@@ -2,6 +2,8 @@
 
 use std::{fmt::Write, io, net::SocketAddr, path::PathBuf};
 
+use http::StatusCode;
+
 use super::{apply::ApplyError, exit::Exit, remote::AskError};
 use crate::{
     admin::token::AdminTokenError,
@@ -9,7 +11,7 @@ use crate::{
     auth::{keyring::VaultError, scopes::UnknownName},
     config::ConfigError,
     error_chain::error_chain,
-    net::tls::TlsError,
+    net::{tls::TlsError, upstream::UpstreamError},
     policy::policies::PolicyError,
     serve::StartError,
     telemetry::LogError,
@@ -150,6 +152,36 @@ pub enum Failure {
         /// What it said.
         why: String,
     },
+    /// The upstream cannot say whether it takes a credential.
+    #[error(
+        "credential {name} cannot be tested, and was not stored (--no-test stores it untested)"
+    )]
+    Untested {
+        /// Which one.
+        name: String,
+        /// Why.
+        #[source]
+        why: Box<Failure>,
+    },
+    /// An upstream that is in no configuration.
+    #[error("there is no upstream \"{0}\" in the configuration")]
+    UnknownUpstream(String),
+    /// The upstream does not answer.
+    #[error("upstream {upstream} does not answer")]
+    Silent {
+        /// Which one.
+        upstream: String,
+        /// Why.
+        source: UpstreamError,
+    },
+    /// The upstream answers something else than whether it takes a credential.
+    #[error("upstream {upstream} answered {status}")]
+    Answered {
+        /// Which one.
+        upstream: String,
+        /// What.
+        status: StatusCode,
+    },
     /// The running server cannot be asked.
     #[error("the admin listener on {address} cannot be asked; does `tollgate serve` run there?")]
     Unasked {
@@ -217,9 +249,15 @@ impl Failure {
             | Self::MasterKey(_)
             | Self::AdminToken(_)
             | Self::Tls(_)
+            | Self::UnknownUpstream(_)
             | Self::Log(_)
             | Self::Start(_) => Exit::Config,
-            Self::Listen { .. } | Self::Refused { .. } | Self::Unasked { .. } => Exit::Unavailable,
+            Self::Listen { .. }
+            | Self::Refused { .. }
+            | Self::Silent { .. }
+            | Self::Answered { .. }
+            | Self::Unasked { .. } => Exit::Unavailable,
+            Self::Untested { why, .. } => why.exit(),
             Self::NotPermitted { .. } => Exit::NoPermission,
             Self::System { .. } | Self::Demo(_) => Exit::Software,
         }

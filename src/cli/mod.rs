@@ -10,7 +10,10 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     auth::token::Environment,
-    tenants::{secret::Vault, store::Store},
+    tenants::{
+        secret::{UpstreamSecret, Vault},
+        store::Store,
+    },
 };
 
 pub mod apply;
@@ -132,12 +135,17 @@ pub struct TestCredential {
     pub name: String,
 }
 
+/// Whether an upstream takes the secret of a credential: by the credential's name and the upstream's.
+pub type Admit<'a> = &'a dyn Fn(&str, &str, &UpstreamSecret) -> Result<(), Failure>;
+
 /// What a command that edits the store works with.
 pub struct Desk<'a> {
     /// The store.
     pub store: &'a mut Store,
     /// Seals the secrets of credentials, and has the keys.
     pub vault: Vault<'a>,
+    /// Tests what is about to be stored.
+    pub admit: Admit<'a>,
     /// The bit of a route class or a family.
     pub scope: &'a dyn Fn(&str) -> Option<u64>,
     /// The word in new tokens.

@@ -1,9 +1,10 @@
-//! `tollgate credential test`: asks the upstream whether it takes a credential.
+//! `tollgate credential test`: asks the upstream whether it takes a credential. What is added or
+//! rotated is tested likewise, before it is stored.
 
 use std::sync::Arc;
 
 use http::{
-    HeaderValue, Request, StatusCode,
+    HeaderValue, Request, StatusCode, Uri,
     header::{ACCEPT, AUTHORIZATION},
 };
 use serde::Serialize;
@@ -12,16 +13,16 @@ use super::{failure::Failure, output::Output, serve::runtime};
 use crate::{
     auth::keyring::Keyring,
     clock::unix,
-    config::Config,
+    config::{Config, Upstream as Settings},
     metrics::Metrics,
     net::{server::ClientBody, upstream::Upstream, upstream::never},
     serve::StartError,
     tenants::{
         record::Noun,
-        secret::Vault,
+        secret::{UpstreamSecret, Vault},
         store::{Store, StoreError},
     },
-    vocabulary::UpstreamCause,
+    vocabulary::{Closed as _, Format, UpstreamCause},
 };
 
 #[derive(Serialize)]
@@ -47,37 +48,61 @@ pub fn run(
     let refused = |why: String| Failure::Refused { name: name.to_owned(), why };
     let origin = |name: &str| config.upstreams.get(name).map(|u| u.origin.to_string());
     let opened = Vault { keyring, origin: &origin }.open(record);
-    let authorization = opened.map_err(|why| refused(why.to_string()))?.authorization();
-    let status = runtime(1)?.block_on(ask(config, &record.upstream, authorization))?;
-    if status == StatusCode::OK {
-        let tested = Tested { credential: name, upstream: &record.upstream, ok: true };
-        return output.one(&tested, &format!("{} takes credential {name}", record.upstream));
+    let secret = opened.map_err(|why| refused(why.to_string()))?;
+    match try_out(config, &record.upstream, &secret)? {
+        StatusCode::OK => {
+            let tested = Tested { credential: name, upstream: &record.upstream, ok: true };
+            output.one(&tested, &format!("{} takes credential {name}", record.upstream))
+        }
+        status => Err(refused(format!("it answered {status}"))),
     }
-    Err(refused(format!("GET /profile.json answered {status}")))
+}
+
+/// Lets a secret pass that is about to be stored, if its upstream takes it.
+pub fn admit(
+    config: &Config,
+    name: &str,
+    upstream: &str,
+    secret: &UpstreamSecret,
+) -> Result<(), Failure> {
+    let name = || name.to_owned();
+    let untested = |why: Failure| Failure::Untested { name: name(), why: Box::new(why) };
+    match try_out(config, upstream, secret).map_err(untested)? {
+        StatusCode::OK => Ok(()),
+        status @ StatusCode::UNAUTHORIZED => {
+            let why = format!("it answered {status}; nothing was stored");
+            Err(Failure::Refused { name: name(), why })
+        }
+        status => Err(untested(Failure::Answered { upstream: upstream.to_owned(), status })),
+    }
+}
+
+/// What an upstream answers to a secret.
+fn try_out(
+    config: &Config,
+    upstream: &str,
+    secret: &UpstreamSecret,
+) -> Result<StatusCode, Failure> {
+    let unknown = || Failure::UnknownUpstream(upstream.to_owned());
+    let settings = config.upstreams.get(upstream).ok_or_else(unknown)?;
+    runtime(1)?.block_on(ask(upstream, settings, secret.authorization()))
 }
 
 async fn ask(
-    config: &Config,
-    upstream: &str,
+    name: &str,
+    settings: &Settings,
     authorization: HeaderValue,
 ) -> Result<StatusCode, Failure> {
-    let refused = |why: &dyn std::error::Error| Failure::Refused {
-        name: upstream.to_owned(),
-        why: why.to_string(),
-    };
-    let Some(settings) = config.upstreams.get(upstream) else {
-        return Err(Failure::Refused {
-            name: upstream.to_owned(),
-            why: "its upstream is not configured".to_owned(),
-        });
-    };
-    let pool =
-        Upstream::new(settings.origin.clone(), settings.config.clone(), Arc::new(Metrics::new()))
-            .map_err(|source| StartError::Upstream { name: upstream.to_owned(), source })?;
+    let metrics = Arc::new(Metrics::new());
+    let pool = Upstream::new(settings.origin.clone(), settings.config.clone(), metrics)
+        .map_err(|source| StartError::Upstream { name: name.to_owned(), source })?;
+    let format = settings.config.only_format.unwrap_or(Format::Json).as_str();
+    let (path, accept) = (format!("/profile.{format}"), format!("application/{format}"));
     let mut request = Request::new(ClientBody::empty());
-    *request.uri_mut() = http::Uri::from_static("/profile.json");
+    *request.uri_mut() = Uri::try_from(path).expect("a path");
     request.headers_mut().insert(AUTHORIZATION, authorization);
-    request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
+    request.headers_mut().insert(ACCEPT, HeaderValue::try_from(accept).expect("ASCII"));
     let reply = pool.exchange(UpstreamCause::Probe, request, || (), never).await;
-    Ok(reply.map_err(|error| refused(&error))?.status())
+    let silent = |source| Failure::Silent { upstream: name.to_owned(), source };
+    Ok(reply.map_err(silent)?.status())
 }

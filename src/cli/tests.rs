@@ -25,6 +25,7 @@ pub(super) fn run_with(fixture: &mut Fixture, line: &str, stdin: &str) -> Result
     let mut desk = Desk {
         store,
         vault: Vault { keyring, origin: &origin },
+        admit: &|_, _, _| Ok(()),
         scope: &scope,
         environment: &Environment::parse("test").expect("a word"),
         input: Input {

@@ -9,6 +9,7 @@ use std::{
 };
 
 use serde_json::Value;
+use tollgate::demo::simulator::{Fault, Options};
 
 use super::{
     Installation,
@@ -148,6 +149,44 @@ async fn the_master_key_may_come_from_a_command() {
     let refused = installation.run(&["check"], "");
     assert_eq!(refused.code, Some(78), "{refused:?}");
     assert!(refused.err.contains("master_key_file is given, too"), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_upstream_does_not_take_is_not_stored() {
+    let installation = Installation::with(Options::default(), "reply_timeout = \"300ms\"").await;
+    let add = |name: &str, more: &[&str], secret: &str| {
+        let line = ["credential", "add", name, "--upstream", "main", "--login", "bob"];
+        installation.run(&[&line[..], &["--secret-stdin"], more].concat(), secret)
+    };
+    let password = installation.panel.user("bob").expect("a user").password;
+    let refused = add("bob", &[], "planted-wrong-password");
+    assert_eq!((refused.code, &*refused.out), (Some(69), ""), "{refused:?}");
+    assert!(refused.err.contains("401") && refused.err.contains("nothing was stored"));
+    assert!(!refused.err.contains("planted"), "{refused:?}");
+    installation.panel.fault("/profile.json", 1, Fault::Hang { applied: false });
+    let silent = add("bob", &[], &password);
+    assert_eq!(silent.code, Some(69), "{silent:?}");
+    assert!(silent.err.contains("--no-test") && silent.err.contains("does not answer"));
+    installation.panel.fault("/profile.json", 1, Fault::EarlyStatus(503));
+    let broken = add("bob", &[], &password);
+    assert_eq!(broken.code, Some(69), "{broken:?}");
+    assert!(broken.err.contains("answered 503"), "{broken:?}");
+    assert_eq!(installation.json("credential list", ""), serde_json::json!([]));
+
+    let asked = installation.panel.count("GET", "/profile.json");
+    add("untested", &["--no-test"], "wrong").good();
+    assert_eq!(installation.panel.count("GET", "/profile.json"), asked);
+    add("bob", &[], &password).good();
+    assert_eq!(installation.panel.count("GET", "/profile.json"), asked + 1);
+
+    let rotate = ["credential", "rotate", "bob", "--login", "bob", "--secret-stdin"];
+    let refused = installation.run(&rotate, "wrong");
+    assert_eq!(refused.code, Some(69), "{refused:?}");
+    let generation = || installation.json("credential list", "")[0]["generation"].clone();
+    assert_eq!(generation(), 1);
+    installation.json("credential test bob", "");
+    installation.run(&rotate, &password).good();
+    assert_eq!(generation(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
