@@ -42,7 +42,10 @@ impl Accounts {
 
     fn account(&self, upstream: &str, account: &str) -> Arc<Epochs> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|_, account| account.strong_count() > 0);
+        if known.len() == known.capacity() {
+            // Before it grows, and not each time: that would look at every account for every account.
+            known.retain(|_, account| account.strong_count() > 0);
+        }
         let key = (upstream.to_owned(), account.to_owned());
         if let Some(account) = known.get(&key).and_then(Weak::upgrade) {
             return account;

@@ -140,3 +140,35 @@ fn the_secrets_to_seek_are_known_before_they_are_in_force() {
     directory.poll();
     assert_eq!(*seen.lock().expect("whole"), [1, 2, 3]);
 }
+
+/// The bench `scale` measures it; this notices when it gets out of hand.
+#[test]
+fn twenty_thousand_tokens_are_in_force_within_seconds_and_found_at_once() {
+    const TOKENS: usize = 20_000;
+    let mut fixture = Fixture::new();
+    fixture.add("acme", "one");
+    let key_id = fixture.keyring.id().as_str().to_owned();
+    fixture.store.script(&format!(
+        "WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < {TOKENS})
+         INSERT INTO tokens (id, tenant, credential, mac, key_id, access, allow, deny, addresses,
+             adopted, created, ordinal)
+         SELECT 'token-' || i, tenants.row, credentials.row, randomblob(32), '{key_id}',
+             'read-write', '', '', '192.0.2.0/24', 0, 0, i
+         FROM n, tenants, credentials"
+    ));
+    let begun = Instant::now();
+    let directory = open(&fixture);
+    let (opened, begun) = (begun.elapsed(), Instant::now());
+    directory.reload().expect("reloaded");
+    let reloaded = begun.elapsed();
+    let macs: Vec<Mac> =
+        fixture.store.records().expect("read").tokens.iter().map(|token| token.mac).collect();
+    let begun = Instant::now();
+    assert!(macs.iter().all(|mac| directory.find(mac).is_some()));
+    let found = begun.elapsed() / u32::try_from(TOKENS).expect("few");
+    println!("opened in {opened:?}, reloaded in {reloaded:?}, found in {found:?} each");
+    assert_eq!((macs.len(), directory.metrics.tokens.get()), (TOKENS, 20_000));
+    // An unoptimized build needs about a second; a tenth of the tokens takes a tenth of that.
+    assert!(opened < Duration::from_secs(10) && reloaded < Duration::from_secs(10));
+    assert!(found < Duration::from_micros(50), "{found:?}");
+}
