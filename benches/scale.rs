@@ -242,6 +242,7 @@ fn surroundings() -> Surroundings {
             Some(Arc::new(Partition::new(account, Arc::clone(&upstream), true)))
         }),
         scope: Box::new(|_| None),
+        vault: Box::new(|_| {}),
     }
 }
 

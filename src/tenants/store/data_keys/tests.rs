@@ -77,8 +77,8 @@ fn a_signed_audit_log_keeps_its_key_even_when_nothing_else_is_left() {
     store.edit(NOW, |edit| edit.add_tenant("acme", &TenantSettings::default())).expect("added");
     case = Case { fixture, store };
     let unlocked = case.unlock("ab").expect("unlocked");
-    let verified = case.store.verify_audit(&unlocked, |_| {}).expect("read");
-    assert_eq!(verified.expect("whole").signed_up_to, Some(1));
+    let verified = case.store.verify_audit(&unlocked, None, |_| {}).expect("read");
+    assert_eq!(verified.expect("whole").report.signed_up_to, Some(1));
 }
 
 #[test]
