@@ -50,6 +50,10 @@ closed! {
         VaultRotate => "vault.rotate",
         /// The data keys were wrapped with another master key.
         VaultRewrap => "vault.rewrap",
+        /// A token of an operator was created.
+        AdminTokenCreate => "admin-token.create",
+        /// A token of an operator was revoked.
+        AdminTokenRevoke => "admin-token.revoke",
         /// What was kept is no longer believed.
         Purge => "purge",
         /// Maps of formats were handed in.
@@ -58,6 +62,8 @@ closed! {
         AuditAccept => "audit.accept",
         /// A client's request.
         Request => "request",
+        /// A request to the admin listener.
+        AdminRequest => "admin.request",
     }
 }
 

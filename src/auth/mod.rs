@@ -1,4 +1,4 @@
-//! Who is calling and what for, as pure rules: tokens, how they are presented, keys, scopes.
+//! Who is calling and what for, as pure rules: tokens, how they are presented, keys, scopes, roles.
 //!
 //! This folder does no I/O and holds no clock of its own. It imports nothing of ours but the
 //! vocabulary and the settings.
@@ -7,5 +7,6 @@ pub mod data_key;
 pub mod failures;
 pub mod keyring;
 pub mod presented;
+pub mod role;
 pub mod scopes;
 pub mod token;

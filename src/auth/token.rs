@@ -44,7 +44,9 @@ pub enum Shape<'a> {
 
 /// Why a word cannot be a token's environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected 1 to {ENVIRONMENT_MAX} lower-case letters, such as \"live\"")]
+#[error(
+    "expected 1 to {ENVIRONMENT_MAX} lower-case letters, such as \"live\", and not \"{ADMIN}\""
+)]
 pub struct BadEnvironment;
 
 /// Why a key cannot be adopted as a token.
@@ -66,6 +68,7 @@ pub enum Unadoptable {
 
 const PREFIX: &str = "tg_";
 const ENVIRONMENT_MAX: usize = 12;
+const ADMIN: &str = "admin";
 
 const ID_BYTES: usize = 8;
 const SECRET_BYTES: usize = 32;
@@ -123,9 +126,14 @@ impl Default for Environment {
 }
 
 impl Environment {
+    /// The word in the tokens of operators, which no installation has for its tenants'.
+    pub fn admin() -> Self {
+        Self(ADMIN.to_owned())
+    }
+
     /// Takes a short word of lower-case letters.
     pub fn parse(word: &str) -> Result<Self, BadEnvironment> {
-        if is_environment(word.as_bytes()) {
+        if is_environment(word.as_bytes()) && word != ADMIN {
             Ok(Self(word.to_owned()))
         } else {
             Err(BadEnvironment)
@@ -263,7 +271,7 @@ mod tests {
 
     #[test]
     fn an_environment_is_a_short_lower_case_word() {
-        for word in ["", "Live", "live1", "a_b", "abcdefghijklm"] {
+        for word in ["", "Live", "live1", "a_b", "abcdefghijklm", ADMIN] {
             assert_eq!(Environment::parse(word), Err(BadEnvironment), "{word}");
         }
     }

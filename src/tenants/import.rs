@@ -9,6 +9,8 @@
 
 use std::io::{self, BufRead};
 
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use super::{
@@ -44,7 +46,7 @@ pub struct Import<'a> {
 }
 
 /// What an import has added.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Imported {
     /// Tenants that were not there.
     pub tenants: usize,

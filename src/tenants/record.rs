@@ -8,6 +8,7 @@ use crate::{
     auth::{
         data_key::WrappedKey,
         keyring::Mac,
+        role::Role,
         scopes::{Access, PermissionSet, ScopeNames},
     },
     closed,
@@ -25,6 +26,8 @@ closed! {
         Credential => "credential",
         /// A token.
         Token => "token",
+        /// The token of an operator.
+        AdminToken => "admin token",
     }
 }
 
@@ -146,6 +149,25 @@ pub struct TokenRecord {
     pub terms: TokenTerms,
     /// Whether it is a key of its client's, and not made here.
     pub adopted: bool,
+    /// When it was added, as a Unix time.
+    pub created: i64,
+    /// When it was revoked, as a Unix time.
+    pub revoked: Option<i64>,
+}
+
+/// An operator's token; only its MAC is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminTokenRecord {
+    /// The public id.
+    pub id: String,
+    /// The name, which is unique.
+    pub name: String,
+    /// What it may.
+    pub role: Role,
+    /// What a presented token is recognized by.
+    pub mac: Mac,
+    /// The Unix time from which it is no longer good.
+    pub expires: Option<i64>,
     /// When it was added, as a Unix time.
     pub created: i64,
     /// When it was revoked, as a Unix time.

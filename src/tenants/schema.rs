@@ -116,6 +116,22 @@ CREATE TABLE data_keys (
     PRIMARY KEY (purpose, id)
 ) STRICT;
 CREATE UNIQUE INDEX data_keys_in_force ON data_keys (purpose) WHERE retired IS NULL;
+CREATE TABLE admin_tokens (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    role TEXT NOT NULL CHECK (role IN ('viewer', 'operator', 'owner')),
+    mac BLOB NOT NULL UNIQUE CHECK (length(mac) = 32),
+    key_id TEXT NOT NULL,
+    expires INTEGER,
+    created INTEGER NOT NULL,
+    revoked INTEGER
+) STRICT;
+CREATE TABLE answers (
+    id TEXT PRIMARY KEY,
+    request TEXT NOT NULL,
+    sealed BLOB NOT NULL,
+    expires INTEGER NOT NULL
+) STRICT;
 ";
 
 /// What makes the tables of a version, from the first on, those of the next.
@@ -193,6 +209,22 @@ CREATE TABLE data_keys (
     PRIMARY KEY (purpose, id)
 ) STRICT;
 CREATE UNIQUE INDEX data_keys_in_force ON data_keys (purpose) WHERE retired IS NULL;
+CREATE TABLE admin_tokens (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    role TEXT NOT NULL CHECK (role IN ('viewer', 'operator', 'owner')),
+    mac BLOB NOT NULL UNIQUE CHECK (length(mac) = 32),
+    key_id TEXT NOT NULL,
+    expires INTEGER,
+    created INTEGER NOT NULL,
+    revoked INTEGER
+) STRICT;
+CREATE TABLE answers (
+    id TEXT PRIMARY KEY,
+    request TEXT NOT NULL,
+    sealed BLOB NOT NULL,
+    expires INTEGER NOT NULL
+) STRICT;
 ",
 ];
 

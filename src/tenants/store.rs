@@ -16,12 +16,7 @@ use std::{
 
 use sqlx::query;
 
-use super::{
-    Config,
-    record::{Noun, Records},
-    schema,
-    secret::VaultRefusal,
-};
+use super::{Config, record::Noun, schema, secret::VaultRefusal};
 use crate::{
     auth::{
         data_key::{DataKey, UnwrapError},
@@ -30,7 +25,9 @@ use crate::{
     vocabulary::Closed as _,
 };
 
+mod admin_tokens;
 pub mod announcements;
+mod answers;
 pub mod audit;
 mod columns;
 mod credentials;
@@ -42,12 +39,15 @@ mod session;
 mod tenants;
 mod tokens;
 mod uses;
+mod view;
 
 pub(super) mod backend;
 
 #[cfg(test)]
 mod tests;
 
+pub use admin_tokens::NewAdminToken;
+pub use answers::Kept;
 pub(super) use columns::get;
 use columns::{limit_status, meaningless, number, word, word_or_none};
 pub(super) use credentials::require_account;
@@ -57,8 +57,9 @@ use session::Link;
 pub(super) use session::Session;
 #[cfg(test)]
 pub(super) use session::loss;
-pub use tokens::{NewToken, Successor};
+pub use tokens::{Listed, NewToken, Successor};
 pub use uses::{Use, Used};
+pub use view::View;
 
 /// An open store.
 #[derive(Debug)]
@@ -70,8 +71,7 @@ pub struct Store {
 
 /// One transaction that changes the store, whole or not at all.
 pub struct Edit<'a> {
-    session: Session<'a>,
-    now: i64,
+    view: View<'a>,
     deeds: audit::Deeds,
     /// The data key in force, once it was asked for.
     sealing: RefCell<Option<Rc<DataKey>>>,
@@ -261,8 +261,8 @@ impl Store {
     ) -> Result<T, E> {
         let backend = self.link.backend();
         let session = self.link.begin(backend.begin_write())?;
-        let edit =
-            Edit { session, now, deeds: audit::Deeds::default(), sealing: RefCell::default() };
+        let (view, deeds) = (View { session, now }, audit::Deeds::default());
+        let edit = Edit { view, deeds, sealing: RefCell::default() };
         let change = || {
             edit.session.execute(query("UPDATE store SET revision = revision + 1"))?;
             let changed = change(&edit)?;
@@ -271,32 +271,7 @@ impl Store {
             Ok(changed)
         };
         let changed = change();
-        edit.session.end(changed)
-    }
-
-    /// Everything, as of one moment, and the revision that it is.
-    pub fn read(&mut self) -> Result<(i64, Records), StoreError> {
-        let place = self.place.clone();
-        self.look_at(|moment| {
-            let revision = revision(moment, &place)?;
-            let records = Records {
-                tenants: tenants::all(moment)?,
-                credentials: credentials::all(moment)?,
-                tokens: tokens::all(moment)?,
-            };
-            Ok((revision, records))
-        })
-    }
-
-    /// Everything, as of one moment.
-    pub fn records(&mut self) -> Result<Records, StoreError> {
-        self.read().map(|(_, records)| records)
-    }
-
-    /// A number that grows with every edit.
-    pub fn revision(&mut self) -> Result<i64, StoreError> {
-        let place = self.place.clone();
-        self.look_at(|moment| revision(moment, &place))
+        edit.view.session.end(changed)
     }
 
     fn require_schema(&mut self) -> Result<(), StoreError> {
@@ -364,19 +339,6 @@ fn make_file(path: &Path) -> Result<(), StoreError> {
         }
         Err(source) if source.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(source) => Err(StoreError::Create { path: path.to_owned(), source }),
-    }
-}
-
-/// The revision, of a store that no later program has taken over since it was opened: what that has
-/// written may mean what is not understood here.
-fn revision(session: &Session<'_>, place: &Location) -> Result<i64, StoreError> {
-    let read = session.first(query("SELECT revision, version FROM store"), |row| {
-        Ok((get(row, "revision")?, get(row, "version")?))
-    })?;
-    match read {
-        Some((revision, schema::VERSION)) => Ok(revision),
-        Some((_, found)) => Err(StoreError::Newer { place: place.clone(), found }),
-        None => Err(meaningless("revision", "")),
     }
 }
 

@@ -67,7 +67,7 @@ const COLUMNS: [Column<Shown>; 12] = [
 pub(super) fn describe(id: &str, desk: &mut Desk<'_>) -> Result<(), Failure> {
     let missing = || StoreError::Missing { noun: Noun::Token, name: id.to_owned() };
     let token = all(desk)?.into_iter().find(|token| token.id == id).ok_or_else(missing)?;
-    let used = desk.store.used(id)?;
+    let used = desk.store.view(desk.now, |view| view.used(id))?;
     let mut lines: Vec<String> =
         COLUMNS.iter().map(|(name, cell)| format!("{name:<12}{}", cell(&token))).collect();
     let policies = serde_json::to_string(&token.policies);

@@ -6,7 +6,7 @@
 
 use std::{cell::RefCell, sync::Arc};
 
-use super::{Edit, Session, Store, StoreError};
+use super::{Edit, Session, Store, StoreError, View};
 use crate::{
     audit::{
         chain::{Link, Tail},
@@ -102,6 +102,13 @@ impl Store {
     /// The links that come after a number, some at a time, in their order.
     pub fn audit_links(&mut self, after: u64) -> Result<Vec<Link>, StoreError> {
         self.look_at(|moment| rows::links(moment, after, rows::PAGE))
+    }
+}
+
+impl View<'_> {
+    /// So many links at most that come after a number, in their order.
+    pub fn audit_links(&self, after: u64, limit: i64) -> Result<Vec<Link>, StoreError> {
+        rows::links(&self.session, after, limit)
     }
 }
 

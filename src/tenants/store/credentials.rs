@@ -3,7 +3,7 @@
 use sqlx::{any::AnyRow, query};
 
 use super::{
-    ACCOUNT_MAX, Edit, Session, StoreError, get, require_name, tokens, word, word_or_none,
+    ACCOUNT_MAX, Edit, Session, StoreError, View, get, require_name, tokens, word, word_or_none,
 };
 use crate::{
     audit::event::Action,
@@ -112,16 +112,6 @@ impl Edit<'_> {
         Ok(())
     }
 
-    /// A credential by its name.
-    pub fn credential(&self, name: &str) -> Result<Option<CredentialRecord>, StoreError> {
-        self.session.first(select!("WHERE name = $1").bind(name), record)
-    }
-
-    /// A credential that has to be there.
-    pub fn require_credential(&self, name: &str) -> Result<CredentialRecord, StoreError> {
-        self.credential(name)?.ok_or_else(|| StoreError::missing(Noun::Credential, name))
-    }
-
     fn put_secret(
         &self,
         vault: &Vault<'_>,
@@ -155,6 +145,28 @@ pub(super) fn sealed_otherwise(
 ) -> Result<Vec<CredentialRecord>, StoreError> {
     let select = select!("WHERE key_id <> $1 AND row > $2 ORDER BY row LIMIT $3");
     session.all(select.bind(key.as_str()).bind(behind).bind(at_most), record)
+}
+
+impl View<'_> {
+    /// A credential by its name.
+    pub fn credential(&self, name: &str) -> Result<Option<CredentialRecord>, StoreError> {
+        self.session.first(select!("WHERE name = $1").bind(name), record)
+    }
+
+    /// A credential that has to be there.
+    pub fn require_credential(&self, name: &str) -> Result<CredentialRecord, StoreError> {
+        self.credential(name)?.ok_or_else(|| StoreError::missing(Noun::Credential, name))
+    }
+
+    /// So many credentials at most by name, from behind a name on.
+    pub fn credentials(
+        &self,
+        after: &str,
+        limit: i64,
+    ) -> Result<Vec<CredentialRecord>, StoreError> {
+        let select = select!("WHERE name > $1 ORDER BY name LIMIT $2");
+        self.session.all(select.bind(after).bind(limit), record)
+    }
 }
 
 pub(super) fn all(session: &Session<'_>) -> Result<Vec<CredentialRecord>, StoreError> {

@@ -1,6 +1,6 @@
 //! An edit of what was seen: whoever planned on a revision changes that one and no other.
 
-use super::{Edit, Store, StoreError, revision};
+use super::{Edit, Store, StoreError, view::revision};
 
 enum Refused<E> {
     Moved,

@@ -2,7 +2,9 @@
 
 use sqlx::{any::AnyRow, query};
 
-use super::{Edit, Session, StoreError, get, limit_status, number, require_name, tokens, word};
+use super::{
+    Edit, Session, StoreError, View, get, limit_status, number, require_name, tokens, word,
+};
 use crate::{
     audit::event::Action,
     limit::{Quota, Quotas},
@@ -66,7 +68,9 @@ impl Edit<'_> {
         self.did(Action::TenantRemove, name);
         Ok(())
     }
+}
 
+impl View<'_> {
     /// A tenant by its name.
     pub fn tenant(&self, name: &str) -> Result<Option<TenantRecord>, StoreError> {
         self.session.first(query("SELECT * FROM tenants WHERE name = $1").bind(name), record)
@@ -75,6 +79,12 @@ impl Edit<'_> {
     /// A tenant that has to be there.
     pub fn require_tenant(&self, name: &str) -> Result<TenantRecord, StoreError> {
         self.tenant(name)?.ok_or_else(|| StoreError::missing(Noun::Tenant, name))
+    }
+
+    /// So many tenants at most by name, from behind a name on.
+    pub fn tenants(&self, after: &str, limit: i64) -> Result<Vec<TenantRecord>, StoreError> {
+        let select = query("SELECT * FROM tenants WHERE name > $1 ORDER BY name LIMIT $2");
+        self.session.all(select.bind(after).bind(limit), record)
     }
 }
 

@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 use sqlx::{any::AnyRow, query};
 
-use super::{Edit, Session, StoreError, get, limit_status, meaningless, word};
+use super::{Edit, Session, StoreError, View, get, limit_status, meaningless, word};
 use crate::{
     audit::event::Action,
     auth::{
@@ -47,6 +47,19 @@ pub struct Successor<'a> {
     pub expires: Option<i64>,
 }
 
+/// A token with the names of what it belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The token.
+    pub token: TokenRecord,
+    /// The name of its tenant.
+    pub tenant: String,
+    /// The name of its credential.
+    pub credential: String,
+    /// Its place in the order of creation.
+    pub place: i64,
+}
+
 impl Edit<'_> {
     /// Adds a token.
     pub fn add_token(&self, new: &NewToken<'_>) -> Result<(), StoreError> {
@@ -87,13 +100,6 @@ impl Edit<'_> {
         self.session.execute(insert)?;
         self.did(Action::TokenCreate, new.id);
         Ok(())
-    }
-
-    /// A token, revoked or not.
-    pub fn require_token(&self, id: &str) -> Result<TokenRecord, StoreError> {
-        let found =
-            self.session.first(query("SELECT * FROM tokens WHERE id = $1").bind(id), record)?;
-        found.ok_or_else(|| StoreError::missing(Noun::Token, id))
     }
 
     /// Replaces a token by one with another secret and the same terms, but for when it ends. The old
@@ -214,11 +220,60 @@ impl Edit<'_> {
         }
         Ok(revoked.is_none())
     }
+}
+
+impl View<'_> {
+    /// A token, revoked or not.
+    pub fn require_token(&self, id: &str) -> Result<TokenRecord, StoreError> {
+        let found =
+            self.session.first(query("SELECT * FROM tokens WHERE id = $1").bind(id), record)?;
+        found.ok_or_else(|| StoreError::missing(Noun::Token, id))
+    }
 
     /// The token that a MAC belongs to, revoked or not.
     pub fn token_by_mac(&self, mac: &Mac) -> Result<Option<TokenRecord>, StoreError> {
         let select = query("SELECT * FROM tokens WHERE mac = $1").bind(mac.as_bytes().to_vec());
         self.session.first(select, record)
+    }
+
+    /// So many tokens at most in the order of their creation, from behind a place on, each with its
+    /// place; those of one tenant alone, if it is named.
+    pub fn tokens(
+        &self,
+        tenant: Option<&str>,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<Listed>, StoreError> {
+        let select = query(
+            "SELECT tokens.*, tenants.name AS tenant_name, credentials.name AS credential_name
+             FROM tokens
+             JOIN tenants ON tenants.row = tokens.tenant
+             JOIN credentials ON credentials.row = tokens.credential
+             WHERE tokens.ordinal > $1 AND (tenants.name = $2 OR $3 = 1)
+             ORDER BY tokens.ordinal LIMIT $4",
+        );
+        let all = i64::from(tenant.is_none());
+        let select = select.bind(after).bind(tenant.unwrap_or_default()).bind(all).bind(limit);
+        self.session.all(select, |row| {
+            Ok(Listed {
+                token: record(row)?,
+                tenant: get(row, "tenant_name")?,
+                credential: get(row, "credential_name")?,
+                place: get(row, "ordinal")?,
+            })
+        })
+    }
+
+    /// A token with the names of what it belongs to.
+    pub fn named_token(&self, id: &str) -> Result<Listed, StoreError> {
+        let token = self.require_token(id)?;
+        let name = |table: &'static str, row: i64| {
+            let found = self.session.first(query(table).bind(row), |row| get(row, "name"))?;
+            Ok::<String, StoreError>(found.unwrap_or_default())
+        };
+        let tenant = name("SELECT name FROM tenants WHERE row = $1", token.tenant)?;
+        let credential = name("SELECT name FROM credentials WHERE row = $1", token.credential)?;
+        Ok(Listed { token, tenant, credential, place: 0 })
     }
 }
 

@@ -2,14 +2,15 @@
 
 use std::str::FromStr as _;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::{any::AnyRow, query};
+use utoipa::ToSchema;
 
-use super::{Session, Store, StoreError, get, meaningless};
+use super::{Session, Store, StoreError, View, get, meaningless};
 use crate::policy::month::Month;
 
 /// What is known of the use of a token.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Used {
     /// When it was used last, as a Unix time; 0 for never.
     pub last_used: i64,
@@ -51,10 +52,12 @@ impl Store {
         let select = query("SELECT * FROM uses WHERE reads > 0 OR writes > 0");
         self.look_at(|session| session.all(select, |row| Ok((get(row, "token")?, record(row)?))))
     }
+}
 
+impl View<'_> {
     /// What is known of the use of a token.
-    pub fn used(&mut self, token: &str) -> Result<Option<Used>, StoreError> {
-        self.look_at(|session| find(session, token))
+    pub fn used(&self, token: &str) -> Result<Option<Used>, StoreError> {
+        find(&self.session, token)
     }
 }
 
