@@ -6,17 +6,18 @@
 //! nobody can fill the store, or hide another, by being refused. What cannot be written waits, within the bound of the queue.
 
 use std::{
+    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::routes::RouteTable,
-    audit::event::{Action, Actor, ActorKind, Decision, Event},
+    audit::event::{Action, Actor, ActorKind, Decision, Event, Text},
     clock::unix,
     error_chain::error_chain,
     limit::{Limit, Quota},
@@ -125,11 +126,32 @@ impl Auditor {
         self.strangers.take(now).is_ok()
     }
 
-    /// Notes what was done through the admin listener.
-    pub fn done(&self, action: Action, object: &str) {
-        let actor = Actor::unnamed(ActorKind::AdminToken);
+    /// Notes what somebody did through the admin listener.
+    pub fn done(&self, actor: Actor, action: Action, object: &str) {
         let done = Event::new(actor, action, Decision::Done);
         self.put(Event { object: Some(object.into()), ..done });
+    }
+
+    /// Notes that somebody may not do what was asked of the admin listener.
+    pub fn admin_refused(
+        &self,
+        actor: Actor,
+        from: Option<IpAddr>,
+        method: &Method,
+        route: Option<&str>,
+        reason: &str,
+    ) {
+        if self.requests.check().is_err() {
+            self.metrics.audit_events.of(Audited::Counted).inc();
+            return;
+        }
+        self.put(Event {
+            reason: Some(reason.into()),
+            from,
+            method: Some(method.as_str().into()),
+            route: route.map(Text::from),
+            ..Event::new(actor, Action::AdminRequest, Decision::Refused)
+        });
     }
 
     fn put(&self, event: Event) {

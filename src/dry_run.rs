@@ -10,6 +10,7 @@ use http::{
     header::{ACCEPT, HOST},
 };
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{
     api::{
@@ -42,7 +43,7 @@ use crate::{
 };
 
 /// A request that is not made.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DryRun {
     /// Its method.
@@ -56,6 +57,7 @@ pub struct DryRun {
     pub accept: Option<String>,
     /// The address that it would come from; without one the token's addresses are not looked at.
     #[serde(default)]
+    #[schema(value_type = Option<String>)]
     pub from: Option<IpAddr>,
 }
 

@@ -25,6 +25,7 @@ use std::{
 
 use http::{HeaderMap, HeaderValue, Version, header::HOST};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{
     api::{
@@ -45,7 +46,7 @@ use crate::{
 };
 
 /// What is asked for, as it is written.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Selectors {
     /// What anybody is shown.
@@ -73,7 +74,7 @@ pub struct Purge {
 }
 
 /// What was done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Purged {
     /// How many credentials no longer believe what they were shown.
     pub partitions: usize,

@@ -2,6 +2,7 @@
 //!
 //! Listeners and the shutdown are arguments, so that a test brings a free port and its own signal.
 
+mod administration;
 mod base;
 mod explanations;
 
@@ -15,14 +16,14 @@ use std::{
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{base::Base, explanations::Explanations};
+use self::base::Base;
 use crate::{
     accounts::Accounts,
-    admin::{self, Admin, AdminToken, Condition, Readiness},
+    admin::{self, AdminToken, Condition, Readiness},
     api::routes::{RouteError, RouteTable},
     auditor::{self, Pen},
     auth::keyring::{Keyring, VaultError},
-    cache::{names::Names, partition::Commons, shelf::Shelf},
+    cache::{names::Names, partition::Commons},
     canary::Canary,
     clock::Clock,
     config::Config,
@@ -33,7 +34,6 @@ use crate::{
         tls::Tls,
         upstream::{TlsSetupError, Upstream},
     },
-    purge,
     sampler::Sampler,
     site::Site,
     telemetry::AccessLogError,
@@ -57,6 +57,8 @@ pub struct Process {
     /// Writes the audit log, once it runs.
     pen: Mutex<Option<Pen>>,
     admin_token: Option<Arc<AdminToken>>,
+    /// The certificate of the admin listener, if it has one.
+    admin_tls: Option<Arc<Tls>>,
 }
 
 /// Where it listens.
@@ -147,6 +149,7 @@ impl Process {
             background,
             pen: Mutex::new(Some(pen)),
             admin_token: None,
+            admin_tls: None,
         })
     }
 
@@ -154,6 +157,12 @@ impl Process {
     #[must_use]
     pub fn with_admin_token(self, token: Option<AdminToken>) -> Self {
         Self { admin_token: token.map(Arc::new), ..self }
+    }
+
+    /// The same, but the admin listener speaks TLS.
+    #[must_use]
+    pub fn with_admin_tls(self, tls: Option<Arc<Tls>>) -> Self {
+        Self { admin_tls: tls, ..self }
     }
 
     /// What the layers share, for those who drive the path without sockets.
@@ -171,6 +180,11 @@ impl Process {
         &self.tls
     }
 
+    /// The certificate in force, and that of the admin listener, if it has one.
+    pub fn certificates(&self) -> impl Iterator<Item = &Arc<Tls>> {
+        [Some(&self.tls), self.admin_tls.as_ref()].into_iter().flatten()
+    }
+
     /// Opens the file of the access log anew, for whoever rotates it.
     pub fn reopen_logs(&self) {
         self.shared.observer.log.reopen();
@@ -183,6 +197,7 @@ impl Process {
         self.readiness.set(Condition::Certificate, true);
         let admin = tokio::spawn(admin::serve(
             listeners.admin,
+            self.admin_tls.as_ref().map(|tls| tls.http1_acceptor()),
             self.config.admin.clone(),
             self.admin(),
             self.background.clone().cancelled_owned(),
@@ -228,20 +243,23 @@ impl Process {
                 pen.write(audited, audit_ends).await;
             }
         };
-        let certificate = Arc::clone(&self.tls).watch(shutdown.clone());
         let housekeeping = housekeep(Arc::clone(&self.shared.sampler), shutdown.clone());
         let mut watches = vec![
             tokio::spawn(directory),
             tokio::spawn(audit),
             tokio::spawn(Arc::clone(&self.shared.keeper).prune(shutdown.clone())),
             tokio::spawn(Arc::clone(&self.watches).keep()),
+            tokio::spawn(housekeeping),
+        ];
+        let certificates = self.certificates();
+        watches.extend(certificates.map(|tls| {
+            let certificate = Arc::clone(tls).watch(shutdown.clone());
             tokio::spawn(async move {
                 if let Err(error) = certificate.await {
                     tracing::error!(%error, "the certificate is not watched; SIGHUP reloads it");
                 }
-            }),
-            tokio::spawn(housekeeping),
-        ];
+            })
+        }));
         watches.extend(self.canary(shutdown));
         watches
     }
@@ -257,29 +275,6 @@ impl Process {
         )?;
         Some(tokio::spawn(canary.keep(request_path(&shared), shutdown.clone())))
     }
-
-    fn admin(&self) -> Admin {
-        let shelf = Arc::clone(&self.shared.shelf);
-        let (directory, purged) = (Arc::clone(&self.directory), Arc::clone(&shelf));
-        let followed = Arc::clone(&self.directory);
-        Admin {
-            metrics: Arc::clone(&self.metrics),
-            readiness: Arc::clone(&self.readiness),
-            refresh: Arc::new(move |metrics, readiness| {
-                gauge(&shelf, metrics);
-                readiness.set(Condition::Store, followed.is_current());
-            }),
-            token: self.admin_token.clone(),
-            purge: Arc::new(move |asked| purge::run(asked, &directory.snapshot(), &purged)),
-            formats: Arc::clone(&self.shared.book),
-            auditor: Arc::clone(&self.shared.observer.auditor),
-            softening: Arc::default(),
-            explain: Arc::new(Explanations {
-                shared: self.shared.clone(),
-                directory: Arc::clone(&self.directory),
-            }),
-        }
-    }
 }
 
 async fn housekeep(sampler: Arc<Sampler>, shutdown: CancellationToken) {
@@ -289,12 +284,6 @@ async fn housekeep(sampler: Arc<Sampler>, shutdown: CancellationToken) {
         let shelf = Arc::clone(&sampler.shelf);
         drop(tokio::task::spawn_blocking(move || shelf.housekeep()).await);
     }
-}
-
-fn gauge(shelf: &Shelf, metrics: &Metrics) {
-    let gauge = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-    metrics.cache_entries.set(gauge(shelf.store.entries()));
-    metrics.cache_bytes.set(gauge(shelf.store.bytes()));
 }
 
 fn sites(

@@ -2,6 +2,7 @@
 //! the simulated panel, and before real clients.
 #![expect(unreachable_pub, reason = "`pub` marks what the harness offers to scenarios")]
 
+mod api;
 mod cli;
 mod clients;
 mod corpus;

@@ -107,5 +107,5 @@ def start(env, mode):
         subprocess.run([BINARY, "--config", config, *arguments], check=True, capture_output=True)
 
     run("master-key", env.run / "master.key")
-    run("import", env.run / "import.jsonl")
+    run("--offline", "import", env.run / "import.jsonl")
     return [spawn([BINARY, "serve", "--config", config], SERVER_CORE, env.run / "out.log")]

@@ -1,50 +1,77 @@
-//! The second listener: metrics, health, purges, explanations and maps, for the operator's own
-//! programs.
+//! The second listener: metrics, health and the API, for operators and their programs.
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{
     Router,
     extract::State,
-    http::{StatusCode, header::CONTENT_TYPE},
+    http::{HeaderValue, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::get,
 };
+use futures_util::future::BoxFuture;
 use tokio::sync::Mutex;
 
-use crate::{auditor::Auditor, formats::Book, metrics::Metrics, settings::Problems};
+use self::{
+    api::{cache::RunPurge, explain::Explainer},
+    office::Office,
+};
+use crate::{
+    auditor::Auditor,
+    formats::Book,
+    metrics::Metrics,
+    net::upstream::UpstreamError,
+    operations::upstreams::Upstream,
+    settings::{ByteSize, Problems},
+};
 
 pub mod access;
-pub mod explain;
-pub mod formats;
-pub mod purge;
+pub mod api;
+pub mod office;
+pub mod problem;
 mod readiness;
 mod serve;
 pub mod token;
 
-pub use explain::{Explain, Explainer};
-pub use purge::RunPurge;
+pub use problem::Problem;
 pub use readiness::{Condition, Phase, Readiness};
 pub use serve::serve;
 pub use token::AdminToken;
 
 crate::section! {
-    /// The admin listener: plain HTTP, meant for the same machine.
+    /// The admin listener: plain HTTP on the same machine, or TLS.
     pub struct Config {
         /// Where it listens.
         pub listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 9145)),
-        /// The file that holds the token which a purge, an explanation, or who asks for maps of formats
-        /// must present; the variable `TOLLGATE_ADMIN_TOKEN` wins over it. Without a token there is
-        /// none of these.
+        /// The file that holds an owner's token, with which others are made; the variable
+        /// `TOLLGATE_ADMIN_TOKEN` wins over it.
         pub token_file: Option<PathBuf> = None,
-        /// Whether it may listen elsewhere than on loopback, where anyone can read it.
+        /// PEM file with its certificate and the chain of that, leaf first; plain HTTP without.
+        pub certificate: Option<PathBuf> = None,
+        /// PEM file with the private key of the certificate.
+        pub key: Option<PathBuf> = None,
+        /// Whether it may listen elsewhere than on loopback without a certificate, where anyone can
+        /// read it.
         pub allow_remote_plain: bool = false,
         /// How many connections are open at most; one more cuts off the oldest.
         pub max_connections: usize = 64,
         /// How long a request's head may take.
         pub head_timeout: Duration = Duration::from_secs(5),
         /// How long a whole exchange may take, from its first byte to its last.
-        pub exchange_timeout: Duration = Duration::from_secs(10),
+        pub exchange_timeout: Duration = Duration::from_secs(30),
+        /// How many operations ask the store at once, each over a connection that stays open; further
+        /// ones wait.
+        pub max_operations: usize = 8,
+        /// How long an operation may wait for its turn and for the store.
+        pub operation_timeout: Duration = Duration::from_secs(20),
+        /// The largest body of a request.
+        pub max_body: ByteSize = ByteSize::mib(1),
+        /// The largest body of an import of tenants, or of maps of formats.
+        pub max_import: ByteSize = ByteSize::mib(16),
+        /// How long a create that is repeated with its `Idempotency-Key` is answered as the first time.
+        pub replay_window: Duration = Duration::from_secs(600),
+        /// How many answers are kept for that; one more drops the one that would go first.
+        pub max_replays: u32 = 1000,
     }
 }
 
@@ -57,11 +84,21 @@ pub struct Admin {
     pub readiness: Arc<Readiness>,
     /// Called before each answer, to set what nobody sets in passing.
     pub refresh: Refresh,
-    /// What a purge or an explanation must present; without it there is none.
+    /// The configured token, an owner's.
     pub token: Option<Arc<AdminToken>>,
-    /// Called for each purge that presents it.
+    /// Asks the store.
+    pub office: Arc<Office>,
+    /// Asks an upstream, by its name, whether it takes a secret.
+    pub trial: Trial,
+    /// The upstreams of the configuration.
+    pub upstreams: Arc<[Upstream]>,
+    /// The largest body of a request, in bytes.
+    pub max_body: usize,
+    /// The largest body of an import, in bytes.
+    pub max_import: usize,
+    /// Called for each purge.
     pub purge: RunPurge,
-    /// Asked for each explanation that presents it.
+    /// Asked for each explanation.
     pub explain: Explainer,
     /// The maps of formats.
     pub formats: Arc<Book>,
@@ -74,21 +111,44 @@ pub struct Admin {
 /// Sets gauges and conditions to what they should be now.
 pub type Refresh = Arc<dyn Fn(&Metrics, &Readiness) + Send + Sync>;
 
+/// None where there is no such upstream; else what it answers, or why it does not.
+pub type Trial = Arc<
+    dyn Fn(&str, HeaderValue) -> Option<BoxFuture<'static, Result<StatusCode, UpstreamError>>>
+        + Send
+        + Sync,
+>;
+
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 impl Config {
     /// Adds what is wrong with the section as a whole.
     pub fn validate(&self, problems: &mut Problems) {
-        if !self.listen.ip().is_loopback() && !self.allow_remote_plain {
+        let encrypted = self.certificate.is_some() && self.key.is_some();
+        if !self.listen.ip().is_loopback() && !encrypted && !self.allow_remote_plain {
             let message = format!(
-                "{} is not loopback, and the admin listener is neither encrypted nor \
-                 authenticated; set admin.allow_remote_plain = true if its network is trusted",
+                "{} is not loopback, and the admin listener is not encrypted; give it \
+                 admin.certificate and admin.key, or set admin.allow_remote_plain = true if its \
+                 network is trusted",
                 self.listen
             );
             problems.add(None, "admin.listen", &message);
         }
+        if self.certificate.is_some() != self.key.is_some() {
+            let (key, other) = match self.key {
+                None => ("admin.certificate", "admin.key"),
+                Some(_) => ("admin.key", "admin.certificate"),
+            };
+            problems.add(None, key, &format!("is of no use without {other}"));
+        }
         if self.max_connections == 0 {
             problems.add(None, "admin.max_connections", "must be at least 1");
+        }
+        if self.max_operations == 0 {
+            problems.add(None, "admin.max_operations", "must be at least 1");
+        }
+        if self.operation_timeout >= self.exchange_timeout {
+            let message = "must be shorter than admin.exchange_timeout, so that it is answered";
+            problems.add(None, "admin.operation_timeout", message);
         }
     }
 }
@@ -98,10 +158,9 @@ fn router(admin: Admin) -> Router {
         .route("/metrics", get(metrics))
         .route("/livez", get(async || "ok"))
         .route("/readyz", get(ready))
-        .route(purge::PATH, post(purge::purge))
-        .route(formats::PATH, get(formats::shown).post(formats::import))
-        .route(explain::PATH, post(explain::dry_run))
-        .route(&format!("{}/{{id}}", explain::PATH), get(explain::past))
+        .merge(api::router())
+        .fallback(api::nowhere)
+        .method_not_allowed_fallback(api::no_method)
         .with_state(admin)
 }
 

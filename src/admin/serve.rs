@@ -10,13 +10,15 @@ use axum::Router;
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     task::{AbortHandle, JoinSet},
     time::{sleep, timeout},
 };
+use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
-use super::{Admin, Config, router};
+use super::{Admin, Config, access::Peer, router};
 
 /// The largest head that is read; a scraper's has a few hundred bytes.
 const MAX_HEAD: usize = 16 << 10;
@@ -27,15 +29,27 @@ const MAX_FIELDS: usize = 64;
 /// How long to wait when no connection can be accepted, for want of descriptors most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until `shutdown` ends, then lets what has begun finish within the exchange timeout.
+/// How each connection is served.
+#[derive(Clone)]
+struct Door {
+    http: http1::Builder,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    handshake_timeout: Duration,
+}
+
+/// Serves until `shutdown` ends, then lets what has begun finish within the exchange timeout. Without
+/// an acceptor it is plain HTTP.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     config: Config,
     admin: Admin,
     shutdown: impl Future<Output = ()>,
 ) {
     let http = http(&config);
-    let router = router(admin);
+    let handshake_timeout = config.head_timeout;
+    let door = Door { http, tls, router: router(admin), handshake_timeout };
     let mut connections = Connections::default();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -44,9 +58,9 @@ pub async fn serve(
             () = &mut shutdown => break,
             Some(_) = connections.tasks.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, from)) => {
                     connections.make_room(config.max_connections);
-                    let exchange = exchange(http.clone(), router.clone(), stream);
+                    let exchange = exchange(door.clone(), stream, Peer(from.ip()));
                     connections.start(timeout(config.exchange_timeout, exchange));
                 }
                 Err(error) => {
@@ -97,18 +111,33 @@ fn http(config: &Config) -> http1::Builder {
     http
 }
 
-async fn exchange(http: http1::Builder, router: Router, stream: TcpStream) {
-    if let Err(error) = answer(http, router, stream).await {
+type Trouble = Box<dyn std::error::Error + Send + Sync>;
+
+async fn exchange(door: Door, stream: TcpStream, peer: Peer) {
+    if let Err(error) = answer(door, stream, peer).await {
         tracing::debug!(error = &*error, "an admin connection broke");
     }
 }
 
-async fn answer(
-    http: http1::Builder,
-    router: Router,
-    stream: TcpStream,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+async fn answer(door: Door, stream: TcpStream, peer: Peer) -> Result<(), Trouble> {
     stream.set_nodelay(true)?;
-    let service = service_fn(|request: Request<Incoming>| router.clone().oneshot(request));
-    Ok(http.serve_connection(TokioIo::new(stream), service).await?)
+    match &door.tls {
+        None => speak(&door, stream, peer).await,
+        Some(acceptor) => {
+            let stream = timeout(door.handshake_timeout, acceptor.accept(stream)).await??;
+            speak(&door, stream, peer).await
+        }
+    }
+}
+
+async fn speak(
+    door: &Door,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
+) -> Result<(), Trouble> {
+    let service = service_fn(|mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        door.router.clone().oneshot(request)
+    });
+    Ok(door.http.serve_connection(TokioIo::new(stream), service).await?)
 }

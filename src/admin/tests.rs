@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::*;
+use super::{api::explain::Explain, office::tests::office, *};
 use crate::{
     api::routes::RouteTable,
     auditor,
@@ -18,7 +18,8 @@ use crate::{
     explain::Explanation,
     purge::{PurgeError, Purged},
     record::RequestId,
-    settings::{Problem, Section, Table},
+    settings::{self, Section, Table},
+    tenants::fixture::Fixture,
     vocabulary::InvalidationCause,
 };
 
@@ -30,6 +31,7 @@ struct Server {
     metrics: Arc<Metrics>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
+    _store: Fixture,
 }
 
 fn fast() -> Config {
@@ -37,6 +39,7 @@ fn fast() -> Config {
         head_timeout: Duration::from_millis(100),
         exchange_timeout: Duration::from_millis(300),
         max_connections: 4,
+        max_body: ByteSize::kib(16),
         ..Config::default()
     }
 }
@@ -65,8 +68,14 @@ async fn start_with(config: Config, refresh: Refresh, token: Option<&str>) -> Se
     let readiness = Arc::new(Readiness::new());
     let metrics = Arc::new(Metrics::new());
     let token = AdminToken::find(&Config::default(), token).expect("a good token");
-    let routes = RouteTable::new(&[]).expect("the table itself");
+    let routes = Arc::new(RouteTable::new(&[]).expect("the table itself"));
+    let store = Fixture::new();
     let admin = Admin {
+        office: Arc::new(office(&store, Duration::from_secs(5))),
+        trial: Arc::new(|_, _| None),
+        upstreams: Arc::new([]),
+        max_body: config.max_body.get(),
+        max_import: config.max_import.get(),
         metrics: Arc::clone(&metrics),
         readiness: Arc::clone(&readiness),
         refresh,
@@ -80,15 +89,15 @@ async fn start_with(config: Config, refresh: Refresh, token: Option<&str>) -> Se
             Ok(Purged { partitions: 3, families: vec!["vms".to_owned()], entries })
         }),
         explain: Arc::new(Nothing),
-        formats: Arc::new(Book::new(&crate::formats::Config::default(), Arc::new(routes))),
+        formats: Arc::new(Book::new(&crate::formats::Config::default(), routes)),
         softening: Arc::default(),
     };
     let (stop, stopped) = oneshot::channel();
     let shutdown = async {
         drop(stopped.await);
     };
-    let task = tokio::spawn(serve(listener, config, admin, shutdown));
-    Server { at, readiness, metrics, stop, task }
+    let task = tokio::spawn(serve(listener, None, config, admin, shutdown));
+    Server { at, readiness, metrics, stop, task, _store: store }
 }
 
 async fn start_fast() -> Server {
@@ -157,12 +166,13 @@ async fn purge(server: &Server, authorization: &str, body: &str) -> (u16, String
     let mut stream = TcpStream::connect(server.at).await.expect("it listens");
     let length = body.len();
     let head = format!(
-        "POST /purge HTTP/1.1\r\nHost: x\r\n{authorization}Content-Length: {length}\r\n\r\n"
+        "POST /v1/purge HTTP/1.1\r\nHost: x\r\n{authorization}Content-Length: {length}\r\n\r\n"
     );
     stream.write_all((head + body).as_bytes()).await.expect("it reads");
     let reply = read_all(stream).await;
     let (head, body) = reply.split_once("\r\n\r\n").expect("a reply");
-    assert!(head.contains("\r\ncontent-type: application/json\r\n"), "{head}");
+    let kind = if head.contains(" 200 ") { "json" } else { "problem+json" };
+    assert!(head.contains(&format!("\r\ncontent-type: application/{kind}\r\n")), "{head}");
     assert_eq!(head.contains("\r\nwww-authenticate: Bearer\r\n"), head.contains(" 401 "), "{head}");
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
     (status.expect("a status"), body.to_owned())
@@ -193,7 +203,7 @@ async fn a_purge_needs_the_token() {
     assert_eq!(done, (200, r#"{"partitions":3,"families":["vms"],"entries":7}"#.to_owned()));
     assert_eq!(purges(), 2);
     assert_eq!(server.metrics.invalidations.of(InvalidationCause::SoftPurge).get(), 1);
-    assert!(ask(server.at, "GET /purge").await.starts_with("HTTP/1.1 405 "));
+    assert!(ask(server.at, "GET /v1/purge").await.starts_with("HTTP/1.1 405 "));
 
     let server = start_with(fast(), Arc::new(|_, _| {}), None).await;
     let (status, body) = purge(&server, &good, r#"{"all":true}"#).await;
@@ -207,13 +217,13 @@ async fn a_purge_that_cannot_be_done_is_refused_in_words() {
     let token = format!("Authorization: Bearer {TOKEN}\r\n");
     let long = format!(r#"{{"all":true,"path":"{}"}}"#, "x".repeat(17 << 10));
     for (body, status, why) in [
-        ("", 400, "the body is no purge: "),
+        ("", 400, "the body is no JSON: "),
         (r#"{"all":true,"hard":true}"#, 400, "unknown field `hard`"),
         (r#"{"all":true,"soft":1}"#, 400, "invalid type"),
-        (r#"{"soft":true}"#, 400, "nothing is selected"),
+        (r#"{"soft":true}"#, 422, "nothing is selected"),
         (r#"{"families":"vms"}"#, 400, "invalid type"),
-        ("{}", 400, "nothing is selected"),
-        (r#"{"all":true,"tenant":"a"}"#, 400, "only one of"),
+        ("{}", 422, "nothing is selected"),
+        (r#"{"all":true,"tenant":"a"}"#, 422, "only one of"),
         (r#"{"path":"/none"}"#, 404, "no route that is kept"),
         (&long, 413, "more than 16384 bytes"),
     ] {
@@ -285,20 +295,25 @@ fn elsewhere_than_on_loopback_needs_the_switch() {
         let mut problems = Problems::default();
         let config = Config::read(Table::parse(text, &mut problems), &mut problems);
         config.validate(&mut problems);
-        let keys: Vec<_> = problems.iter().map(|p: &Problem| p.key.as_str()).collect();
+        let keys: Vec<_> = problems.iter().map(|p: &settings::Problem| p.key.as_str()).collect();
         assert_eq!(keys, want, "{text}");
     };
     check("", &[]);
     check("listen = \"[::1]:1\"", &[]);
     check("listen = \"0.0.0.0:1\"", &["admin.listen"]);
     check("listen = \"10.0.0.1:1\"\nallow_remote_plain = true", &[]);
+    check("listen = \"10.0.0.1:1\"\ncertificate = \"a\"\nkey = \"b\"", &[]);
+    check("certificate = \"a\"", &["admin.certificate"]);
+    check("listen = \"10.0.0.1:1\"\nkey = \"b\"", &["admin.listen", "admin.key"]);
+    check("max_operations = 0", &["admin.max_operations"]);
+    check("operation_timeout = \"30s\"", &["admin.operation_timeout"]);
     check("max_connections = 0", &["admin.max_connections"]);
 }
 
 #[tokio::test]
 async fn nothing_is_explained_without_the_token() {
     let server = start_fast().await;
-    for line in ["GET /explain/0123456789abcdef", "POST /explain"] {
+    for line in ["GET /v1/explain/0123456789abcdef", "POST /v1/explain"] {
         let reply = ask(server.at, line).await;
         assert!(reply.starts_with("HTTP/1.1 401 "), "{line}: {reply}");
         assert!(reply.contains("\r\nwww-authenticate: Bearer\r\n"), "{line}: {reply}");

@@ -1,6 +1,6 @@
-//! The admin token: what an operator's program presents to change something here.
+//! The configured admin token: an owner's, with which the first others are made.
 //!
-//! It comes from a file, or from the environment, which wins. Without one nothing can be changed.
+//! It comes from a file, or from the environment, which wins.
 
 use std::{fmt, fs, io, path::PathBuf};
 

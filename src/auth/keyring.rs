@@ -163,6 +163,13 @@ impl Keyring {
         [&b"idempotency mac"[..], b"idempotency replies"].map(|label| expand(&root, label))
     }
 
+    /// Seals what an operator was answered, for whoever asks the same again.
+    pub fn answer_key(&self) -> DataKey {
+        let root = hkdf::Salt::new(hkdf::HKDF_SHA256, SALT).extract(self.tokens.bytes());
+        let id = self.tokens.id().clone();
+        DataKey::derived(Purpose::Tokens, id, expand(&root, b"admin answers"))
+    }
+
     /// The MAC by which a token is known.
     pub fn mac(&self, token: &[u8]) -> Mac {
         let tag = hmac::sign(&self.mac, token);

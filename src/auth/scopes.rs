@@ -91,10 +91,14 @@ impl PermissionSet {
         if self.contains(Permission::ReadSecrets) { Secrecy::Shown } else { Secrecy::Hidden }
     }
 
+    /// Each of them, in order.
+    pub fn iter(self) -> impl Iterator<Item = Permission> {
+        Permission::ALL.iter().copied().filter(move |permission| self.contains(*permission))
+    }
+
     /// The words of them, in order.
     pub fn words(self) -> impl Iterator<Item = &'static str> {
-        let given = Permission::ALL.iter().filter(move |permission| self.contains(**permission));
-        given.map(|permission| permission.as_str())
+        self.iter().map(Permission::as_str)
     }
 }
 

@@ -113,7 +113,7 @@ pub fn run(
     asks: Option<&mut dyn Write>,
 ) -> Result<(), Failure> {
     let declared = read(args, desk)?;
-    let (revision, records) = desk.store.read()?;
+    let (revision, records) = desk.at_store()?.0.read()?;
     let plan = plan(args, desk, declared, &records)?;
     let asks = asks.filter(|_| !args.yes && !desk.output.is_json() && !is_stdin(&args.file));
     let applies = !args.dry_run && !plan.is_empty();
@@ -141,8 +141,9 @@ pub fn run(
 
 /// Writes what the store has.
 pub fn export(desk: &mut Desk<'_>) -> Result<(), Failure> {
-    let records = desk.store.records()?;
-    let known = Known { records: &records, vault: desk.vault, scope: desk.scope };
+    let (store, means) = desk.at_store()?;
+    let records = store.records()?;
+    let known = Known { records: &records, vault: means.vault, scope: means.scope };
     let text = declared::export(&known, desk.now);
     desk.output.one(&text, text.trim_end())
 }
@@ -177,15 +178,16 @@ fn read(args: &ApplyArgs, desk: &mut Desk<'_>) -> Result<(Declaration, Problems)
 
 fn plan(
     args: &ApplyArgs,
-    desk: &Desk<'_>,
+    desk: &mut Desk<'_>,
     (declaration, mut problems): (Declaration, Problems),
     records: &Records,
-) -> Result<Plan, ApplyError> {
-    let known = Known { records, vault: desk.vault, scope: desk.scope };
+) -> Result<Plan, Failure> {
+    let (_, means) = desk.at_store()?;
+    let known = Known { records, vault: means.vault, scope: means.scope };
     let plan = Plan::make(declaration, &known, args.prune, &mut problems);
     let problems: Vec<Problem> = problems.iter().cloned().collect();
     let path = args.file.clone();
-    if problems.is_empty() { Ok(plan) } else { Err(ApplyError::Wrong { path, problems }) }
+    if problems.is_empty() { Ok(plan) } else { Err(ApplyError::Wrong { path, problems }.into()) }
 }
 
 fn confirmed(asks: &mut dyn Write, desk: &mut Desk<'_>) -> Result<bool, Failure> {
@@ -198,18 +200,19 @@ fn confirmed(asks: &mut dyn Write, desk: &mut Desk<'_>) -> Result<bool, Failure>
 
 /// The tokens are written down before they are in force: nobody could show them again.
 fn apply(args: &ApplyArgs, desk: &mut Desk<'_>, plan: &Plan, revision: i64) -> Result<(), Failure> {
+    let now = desk.now;
+    let (store, means) = desk.at_store()?;
     let mut minted = Vec::new();
     for _ in 0..plan.to_mint() {
-        minted.push(Token::mint(desk.environment, &*random()?));
+        minted.push(Token::mint(means.environment, &*random()?));
     }
     let file = args.tokens_out.as_ref().filter(|_| !minted.is_empty());
     if let Some(path) = file {
         let unmade = |source| Failure::CannotCreate { path: path.clone(), source };
         write_tokens(path, plan, &minted).map_err(unmade)?;
     }
-    let vault = desk.vault;
     let applied =
-        desk.store.edit_seen(revision, desk.now, |edit| carry_out(plan, edit, &vault, &minted));
+        store.edit_seen(revision, now, |edit| carry_out(plan, edit, &means.vault, &minted));
     let applied = match applied {
         Ok(Some(())) => Ok(()),
         Ok(None) => Err(ApplyError::Moved),

@@ -1,13 +1,14 @@
 //! `tollgate audit`: whether the log is whole, and what stands in it.
 
 use clap::Subcommand;
-use serde::Serialize;
-use serde_json::value::RawValue;
 
-use super::{Desk, failure::Failure};
-use crate::audit::{
-    chain::{Link, Place},
-    head::Signer,
+use super::{Counter, Desk, failure::Failure, remote::Call};
+use crate::{
+    audit::chain::Place,
+    operations::{
+        Cursor, Page,
+        audit::{self, Verified},
+    },
 };
 
 /// What can be asked of the audit log.
@@ -29,25 +30,6 @@ pub enum AuditCommand {
     Accept,
 }
 
-#[derive(Serialize)]
-struct Verified {
-    first: u64,
-    last: u64,
-    signed_up_to: Option<u64>,
-    heads: u64,
-    head: String,
-    unvouched: u64,
-    public_key: String,
-}
-
-#[derive(Serialize)]
-struct Exported<'a> {
-    sequence: u64,
-    time: i64,
-    event: &'a RawValue,
-    hash: String,
-}
-
 /// Does it.
 pub fn run(command: &AuditCommand, desk: &mut Desk<'_>) -> Result<(), Failure> {
     match command {
@@ -58,33 +40,26 @@ pub fn run(command: &AuditCommand, desk: &mut Desk<'_>) -> Result<(), Failure> {
 }
 
 fn verify(kept: Option<Place>, desk: &mut Desk<'_>) -> Result<(), Failure> {
-    let keyring = desk.vault.keyring;
-    let verified = desk.store.verify_audit(keyring, kept, |_| {})??;
-    let (report, head, unvouched) = (verified.report, verified.end, verified.unvouched);
-    let public_key = Signer::from_seed(keyring.audit_seed()).public_key().to_string();
-    let behind = match unvouched {
+    let verified: Verified = match &mut desk.counter {
+        Counter::Store { store, means } => audit::verify(store, means.vault.keyring, kept)?,
+        Counter::Server(server) => server.ask(Call::get(audit::verify_path(kept.as_ref())))?,
+    };
+    let behind = match verified.unvouched {
         0 => String::new(),
         count => format!("\nbefore that stand {count} events that nothing vouches for"),
     };
     let text = format!(
-        "the audit log is whole: events {} to {}, signed with the key {public_key}\n\
-         its head, to be kept elsewhere: {head}{behind}",
-        report.first, report.last
+        "the audit log is whole: events {} to {}, signed with the key {}\n\
+         its head, to be kept elsewhere: {}{behind}",
+        verified.first, verified.last, verified.public_key, verified.head
     );
-    let verified = Verified {
-        first: report.first,
-        last: report.last,
-        signed_up_to: report.signed_up_to,
-        heads: report.heads_checked,
-        head: head.to_string(),
-        unvouched,
-        public_key,
-    };
     desk.output.one(&verified, &text)
 }
 
 fn accept(desk: &mut Desk<'_>) -> Result<(), Failure> {
-    let accepted = desk.store.accept_audit(desk.vault.keyring, desk.now)?;
+    let now = desk.now;
+    let (store, means) = desk.at_store()?;
+    let accepted = store.accept_audit(means.vault.keyring, now)?;
     let accepted = accepted.ok_or(Failure::NothingToAccept)?;
     let text = format!(
         "the audit log begins anew: nothing vouches for events up to {} any more ({})",
@@ -93,22 +68,16 @@ fn accept(desk: &mut Desk<'_>) -> Result<(), Failure> {
     desk.output.one(&accepted, &text)
 }
 
+/// Part by part, because all of it may be more than fits into memory.
 fn export(desk: &mut Desk<'_>) -> Result<(), Failure> {
-    let checkpoint = desk.store.audit_checkpoint()?;
-    let mut after = checkpoint.map_or(0, |checkpoint| checkpoint.sequence);
+    let mut page = Page::first();
     loop {
-        let links = desk.store.audit_links(after)?;
-        let Some(last) = links.last() else { return Ok(()) };
-        after = last.sequence;
-        for link in &links {
-            desk.output.document(&exported(link)?)?;
+        let call = Call::get(format!("/v1/audit?{}", page.query()));
+        let part = desk.view(call, |view| audit::list(view, &page))?;
+        for event in &part.items {
+            desk.output.document(event)?;
         }
+        let Some(next) = part.next else { return Ok(()) };
+        page.cursor = Some(Cursor::parse(&next)?);
     }
-}
-
-fn exported(link: &Link) -> Result<Exported<'_>, Failure> {
-    let event = serde_json::from_str(&link.event);
-    let event = event.map_err(|_| Failure::NoEvent(link.sequence))?;
-    let Link { sequence, time, hash, .. } = link;
-    Ok(Exported { sequence: *sequence, time: *time, event, hash: hash.to_string() })
 }

@@ -8,14 +8,18 @@ use super::{
     failure::Failure,
     input::SecretSource,
     output::{Column, time},
+    remote::{Call, path},
 };
 use crate::{
-    tenants::{
-        record::{CredentialRecord, Noun, Reach, SecretKind, Standing, member},
-        secret::UpstreamSecret,
-        store::StoreError,
+    operations::{
+        credentials::{self, Credential, CredentialChange, NewCredential, NewSecret},
+        plain::Plain,
     },
-    vocabulary::Closed,
+    tenants::{
+        record::{Reach, SecretKind, member},
+        secret::UpstreamSecret,
+    },
+    vocabulary::Closed as _,
 };
 
 /// What can be done to credentials in the store.
@@ -122,34 +126,24 @@ pub struct User {
 }
 
 #[derive(Serialize)]
-struct Shown {
-    name: String,
-    upstream: String,
-    kind: &'static str,
-    reach: Option<&'static str>,
-    account: Option<String>,
-    generation: i64,
-    key_id: String,
-    created: i64,
-}
-
-#[derive(Serialize)]
 struct Named<'a> {
     credential: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     generation: Option<i64>,
 }
 
-const COLUMNS: [Column<Shown>; 8] = [
+const COLUMNS: [Column<Credential>; 8] = [
     ("NAME", |c| c.name.clone()),
     ("UPSTREAM", |c| c.upstream.clone()),
-    ("KIND", |c| c.kind.to_owned()),
-    ("REACH", |c| c.reach.unwrap_or("-").to_owned()),
+    ("KIND", |c| c.kind.as_str().to_owned()),
+    ("REACH", |c| c.reach.map_or("-", Reach::as_str).to_owned()),
     ("ACCOUNT", |c| c.account.clone().unwrap_or_else(|| "-".to_owned())),
     ("GENERATION", |c| c.generation.to_string()),
     ("KEY", |c| c.key_id.clone()),
     ("CREATED", |c| time(Some(c.created))),
 ];
+
+const PATH: &str = "/v1/credentials";
 
 /// Does it.
 pub fn run(command: &StoredCommand, desk: &mut Desk<'_>) -> Result<(), Failure> {
@@ -158,59 +152,77 @@ pub fn run(command: &StoredCommand, desk: &mut Desk<'_>) -> Result<(), Failure> 
         desk.output.one(&Named { credential, generation }, &text)
     };
     match command {
-        StoredCommand::Add(AddCredential { name, upstream, pair, standing, trial }) => {
-            let secret = pair.read(desk)?;
-            trial.run(desk, name, upstream, &secret)?;
-            let vault = desk.vault;
-            let standing = standing.over(Standing::default());
-            desk.store.edit(desk.now, |edit| {
-                edit.add_credential(&vault, name, upstream, &secret, &standing)
-            })?;
-            done(desk, name, Some(1), "added")
+        StoredCommand::Add(args) => {
+            let new = args.new_credential(desk)?;
+            args.trial.run(desk, &args.name, &args.upstream, &new.secret()?)?;
+            let call = Call::post(PATH, &new);
+            desk.edit(call, |edit, means| credentials::add(edit, means, &new))?;
+            done(desk, &args.name, Some(1), "added")
         }
         StoredCommand::Rotate(RotateCredential { name, pair, trial }) => {
-            let secret = pair.read(desk)?;
-            let records = desk.store.records()?.credentials;
-            let missing = || StoreError::Missing { noun: Noun::Credential, name: name.clone() };
-            let record = records.iter().find(|record| record.name == *name).ok_or_else(missing)?;
-            trial.run(desk, name, &record.upstream, &secret)?;
-            let vault = desk.vault;
-            let generation =
-                desk.store.edit(desk.now, |edit| edit.rotate_credential(&vault, name, &secret))?;
+            let new = NewSecret { test: trial.wish(), ..pair.read(desk)? };
+            let shown =
+                desk.view(Call::get(path(&[PATH, name])), |v| credentials::show(v, name))?;
+            trial.run(desk, name, &shown.upstream, &new.secret()?)?;
+            let call = Call::post(path(&[PATH, name, "rotate"]), &new);
+            let rotated =
+                desk.edit(call, |edit, means| credentials::rotate(edit, means, name, &new))?;
+            let generation = rotated.generation;
             done(desk, name, Some(generation), &format!("rotated, generation {generation}"))
         }
         StoredCommand::Set(SetCredential { name, standing }) => {
-            desk.store.edit::<_, StoreError>(desk.now, |edit| {
-                let credential = edit.require_credential(name)?;
-                edit.set_standing(name, &standing.over(credential.standing))
-            })?;
+            let StandingArgs { reach, account } = standing;
+            let change = CredentialChange { reach: *reach, account: account.clone() };
+            let call = Call::patch(path(&[PATH, name]), &change);
+            desk.edit(call, |edit, _| credentials::set(edit, name, &change))?;
             done(desk, name, None, "changed")
         }
         StoredCommand::List => {
-            let credentials = desk.store.records()?.credentials;
-            let shown: Vec<Shown> = credentials.into_iter().map(Shown::from).collect();
-            desk.output.list(&shown, &COLUMNS)
+            let all = desk.list("/v1/credentials?", credentials::list)?;
+            desk.output.list(&all, &COLUMNS)
         }
         StoredCommand::Remove { name } => {
-            desk.store.edit(desk.now, |edit| edit.remove_credential(name))?;
+            let call = Call::delete(path(&[PATH, name]));
+            desk.edit(call, |edit, _| credentials::remove(edit, name))?;
             done(desk, name, None, "removed")
         }
     }
 }
 
+impl AddCredential {
+    fn new_credential(&self, desk: &mut Desk<'_>) -> Result<NewCredential, Failure> {
+        let NewSecret { kind, login, secret, .. } = self.pair.read(desk)?;
+        Ok(NewCredential {
+            name: self.name.clone(),
+            upstream: self.upstream.clone(),
+            kind,
+            login,
+            secret,
+            reach: self.standing.reach,
+            account: self.standing.account.clone(),
+            test: self.trial.wish(),
+        })
+    }
+}
+
 impl Pair {
-    fn read(&self, desk: &mut Desk<'_>) -> Result<UpstreamSecret, Failure> {
-        let secret = self.secret.read(&mut desk.input)?;
+    fn read(&self, desk: &mut Desk<'_>) -> Result<NewSecret, Failure> {
+        let secret = Plain::new(self.secret.read(&mut desk.input)?);
         let (kind, login) = match (&self.user.login, &self.user.email) {
             (Some(login), _) => (SecretKind::Password, login.as_str()),
             (None, email) => (SecretKind::Key, email.as_deref().unwrap_or_default()),
         };
-        Ok(UpstreamSecret::new(kind, login, &secret)?)
+        Ok(NewSecret { kind, login: login.to_owned(), secret, test: None })
     }
 }
 
 impl Trial {
-    /// An upstream that is in no configuration is for the store to refuse.
+    /// What is said of it to a server, which tests by itself if nothing is.
+    fn wish(self) -> Option<bool> {
+        self.no_test.then_some(false)
+    }
+
+    /// Tests what is stored by this process.
     fn run(
         self,
         desk: &Desk<'_>,
@@ -218,34 +230,7 @@ impl Trial {
         upstream: &str,
         secret: &UpstreamSecret,
     ) -> Result<(), Failure> {
-        if self.no_test || (desk.vault.origin)(upstream).is_none() {
-            return Ok(());
-        }
-        (desk.admit)(name, upstream, secret)
-    }
-}
-
-impl StandingArgs {
-    fn over(&self, standing: Standing) -> Standing {
-        Standing {
-            reach: self.reach.or(standing.reach),
-            account: self.account.clone().or(standing.account),
-        }
-    }
-}
-
-impl From<CredentialRecord> for Shown {
-    fn from(record: CredentialRecord) -> Self {
-        Self {
-            name: record.name,
-            upstream: record.upstream,
-            kind: record.kind.as_str(),
-            reach: record.standing.reach.map(Reach::as_str),
-            account: record.standing.account,
-            generation: record.generation,
-            key_id: record.key_id,
-            created: record.created,
-        }
+        if self.no_test { Ok(()) } else { (desk.admit)(name, upstream, secret) }
     }
 }
 

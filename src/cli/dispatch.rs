@@ -2,25 +2,31 @@
 
 use std::{
     io::{BufRead, IsTerminal, Write},
-    time::{SystemTime, UNIX_EPOCH},
+    time::SystemTime,
 };
 
 use zeroize::Zeroizing;
 
 use super::{
-    Cli, Command, CredentialCommand, Desk, UpstreamCommand, apply, audit, check, credential,
-    explain, failure::Failure, formats, import, input::Input, master_key, output::Output, probe,
-    purge, serve, tenant, token, upstream, vault,
+    Admit, Cli, Command, Counter, CredentialCommand, Desk, UpstreamCommand, apply, audit, check,
+    credential, explain, failure::Failure, formats, import, input::Input, master_key,
+    output::Output, probe, purge, remote::Remote, serve, tenant, token, upstream, vault,
 };
 use crate::{
     admin::{self, AdminToken},
     api::routes::RouteTable,
     audit::event::{Actor, ActorKind},
     auth::keyring::Keyring,
+    clock::unix,
     config::Config,
     demo,
+    operations::Means,
     serve::StartError,
-    tenants::{self, secret::Vault, store::Store},
+    tenants::{
+        self,
+        secret::{UpstreamSecret, Vault},
+        store::Store,
+    },
 };
 
 /// Does what the command line says.
@@ -42,17 +48,23 @@ pub fn run(
             let config = Config::load(&cli.config)?;
             probe::run(&config, keyring(&config)?, &test.name, output)
         }
-        Command::Purge(args) => purge::run(&Config::load(&cli.config)?, args, output),
-        Command::Formats(command) => formats::run(&Config::load(&cli.config)?, command, output),
-        Command::Explain(args) => explain::run(&Config::load(&cli.config)?, args, output),
+        Command::Purge(args) => purge::run(&Remote::of(cli)?, args, output),
+        Command::Formats(command) => formats::run(&Remote::of(cli)?, command, output),
+        Command::Explain(args) => explain::run(&Remote::of(cli)?, args, output),
         Command::Tenant(_)
         | Command::Credential(CredentialCommand::Stored(_))
         | Command::Token(_)
+        | Command::AdminToken(_)
         | Command::Audit(_)
-        | Command::Vault(_)
-        | Command::Import(_)
-        | Command::Apply(_)
-        | Command::Export => at_desk(cli, stdin, stdout),
+        | Command::Import(_) => {
+            if cli.offline {
+                at_store(cli, stdin, stdout)
+            } else {
+                at_server(cli, stdin, stdout)
+            }
+        }
+        // Where the keys and the files are.
+        Command::Vault(_) | Command::Apply(_) | Command::Export => at_store(cli, stdin, stdout),
     }
 }
 
@@ -64,9 +76,9 @@ pub(super) fn keyring(config: &Config) -> Result<Keyring, Failure> {
 }
 
 /// The token of the admin listener, likewise; there need be none.
-pub(super) fn admin_token(config: &Config) -> Result<Option<AdminToken>, Failure> {
+pub(super) fn admin_token(config: &admin::Config) -> Result<Option<AdminToken>, Failure> {
     let variable = std::env::var(admin::token::VARIABLE).ok();
-    Ok(AdminToken::find(&config.admin, variable.as_deref())?)
+    Ok(AdminToken::find(config, variable.as_deref())?)
 }
 
 /// Who runs the command, by the name that the system has for them.
@@ -81,30 +93,59 @@ fn operator() -> Actor {
     Actor::named(ActorKind::Operator, named.unwrap_or(&user))
 }
 
-/// Runs a command that edits the store.
-fn at_desk(cli: &Cli, stdin: &mut dyn BufRead, stdout: &mut dyn Write) -> Result<(), Failure> {
+/// What the server says can be done besides, where nobody answers.
+const OFFLINE: &str = "; --offline works on the store itself";
+
+/// Has the running server do it.
+fn at_server(cli: &Cli, stdin: &mut dyn BufRead, stdout: &mut dyn Write) -> Result<(), Failure> {
+    let server = Remote::of(cli)?.or_else(OFFLINE);
+    // The server tests what it is given.
+    at_desk(cli, Counter::Server(server), &|_, _, _| Ok(()), stdin, stdout)
+}
+
+/// Does it on the store itself.
+fn at_store(cli: &Cli, stdin: &mut dyn BufRead, stdout: &mut dyn Write) -> Result<(), Failure> {
     let config = Config::load(&cli.config)?;
     let master = keyring(&config)?;
     let routes = RouteTable::new(&config.routes).map_err(StartError::from)?;
     let origin = |name: &str| config.upstreams.get(name).map(|u| u.origin.to_string());
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
     let mut store = Store::open(&config.tenants)?;
-    let keyring = store.unlock(master, now)?;
-    let desk = &mut Desk {
-        store: &mut store.audited(operator(), &keyring),
+    let keyring = store.unlock(master, unix(SystemTime::now()))?;
+    let store = &mut store.audited(operator(), &keyring);
+    let means = Means {
         vault: Vault { keyring: &keyring, origin: &origin },
-        admit: &|name, upstream, secret| probe::admit(&config, name, upstream, secret),
         scope: &|name| routes.scope_bit(name),
         environment: &config.environment,
+    };
+    let admit = |name: &str, upstream: &str, secret: &UpstreamSecret| {
+        // What is in no configuration is for the store to refuse.
+        if !config.upstreams.contains_key(upstream) {
+            return Ok(());
+        }
+        probe::admit(&config, name, upstream, secret)
+    };
+    at_desk(cli, Counter::Store { store, means }, &admit, stdin, stdout)
+}
+
+fn at_desk(
+    cli: &Cli,
+    counter: Counter<'_>,
+    admit: Admit<'_>,
+    stdin: &mut dyn BufRead,
+    stdout: &mut dyn Write,
+) -> Result<(), Failure> {
+    let desk = &mut Desk {
+        counter,
+        admit,
         input: Input { stdin, variable: &|name| std::env::var(name).ok() },
         output: Output::new(stdout, cli.json),
-        now,
+        now: unix(SystemTime::now()),
     };
     match &cli.command {
         Command::Tenant(command) => tenant::run(command, desk),
         Command::Credential(CredentialCommand::Stored(command)) => credential::run(command, desk),
         Command::Token(command) => token::run(command, desk),
+        Command::AdminToken(command) => super::admin_token::run(command, desk),
         Command::Import(args) => import::run(args, desk),
         Command::Audit(command) => audit::run(command, desk),
         Command::Apply(args) => {

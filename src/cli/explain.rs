@@ -4,8 +4,12 @@ use std::net::IpAddr;
 
 use clap::Args;
 
-use super::{failure::Failure, output::Output, remote};
-use crate::{admin::explain::PATH, config::Config, dry_run::DryRun, explain::Explanation};
+use super::{
+    failure::Failure,
+    output::Output,
+    remote::{Call, Remote, path},
+};
+use crate::{admin::api::explain::PATH, dry_run::DryRun, explain::Explanation};
 
 /// Which request to explain: one that was made, or with `--dry-run` one that is not made.
 #[derive(Debug, Args)]
@@ -31,7 +35,7 @@ pub struct ExplainArgs {
 }
 
 /// Asks, and says what the answer is.
-pub fn run(config: &Config, args: &ExplainArgs, output: &mut Output<'_>) -> Result<(), Failure> {
+pub fn run(server: &Remote, args: &ExplainArgs, output: &mut Output<'_>) -> Result<(), Failure> {
     let explanation: Explanation = if args.dry_run {
         let run = DryRun {
             method: args.request.clone(),
@@ -40,9 +44,9 @@ pub fn run(config: &Config, args: &ExplainArgs, output: &mut Output<'_>) -> Resu
             accept: args.accept.clone(),
             from: args.from,
         };
-        remote::post(config, PATH, &run)?
+        server.ask(Call::post(PATH, &run))?
     } else {
-        remote::get(config, &format!("{PATH}/{}", args.request))?
+        server.ask(Call::get(path(&[PATH, &args.request])))?
     };
     output.one(&explanation, &explanation.text())
 }

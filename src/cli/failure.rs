@@ -7,11 +7,11 @@ use http::StatusCode;
 use super::{apply::ApplyError, exit::Exit, remote::AskError};
 use crate::{
     admin::token::AdminTokenError,
-    audit::verify::Broken,
-    auth::{keyring::VaultError, scopes::UnknownName},
+    auth::keyring::VaultError,
     config::ConfigError,
     error_chain::error_chain,
     net::{tls::TlsError, upstream::UpstreamError},
+    operations::OperationError,
     policy::policies::PolicyError,
     serve::StartError,
     telemetry::LogError,
@@ -35,12 +35,9 @@ pub enum Failure {
     /// What is declared was not applied.
     #[error(transparent)]
     Apply(#[from] ApplyError),
-    /// The secret cannot be sent upstream.
+    /// An operation was refused.
     #[error(transparent)]
-    BadSecret(#[from] BadSecret),
-    /// A scope that there is not.
-    #[error(transparent)]
-    Scope(#[from] UnknownName),
+    Operation(#[from] OperationError),
     /// There is no randomness.
     #[error(transparent)]
     Random(#[from] VaultError),
@@ -79,15 +76,12 @@ pub enum Failure {
         "give all policies that the token is to have, --none alone to take them away, or --permit"
     )]
     NoPolicies,
-    /// The audit log is not what was written.
-    #[error("the audit log is broken: {0}")]
-    Broken(#[from] Broken),
     /// The audit log is whole.
     #[error("there is nothing to accept: the audit log is whole, and signed to its end")]
     NothingToAccept,
-    /// An event of the audit log that is none.
-    #[error("event {0} of the audit log is no JSON; `tollgate audit verify` says more")]
-    NoEvent(u64),
+    /// No server does it.
+    #[error("a server does not do this: run it where the store is, with --offline")]
+    StoreAlone,
     /// Policies that make no sense.
     #[error(transparent)]
     Policy(#[from] PolicyError),
@@ -102,9 +96,6 @@ pub enum Failure {
     /// A mode for what there is not.
     #[error("there is no policy \"{0}\" to put in shadow or off; give it, too")]
     NoSuchPolicy(&'static str),
-    /// The time is beyond all calendars.
-    #[error("the time given lies too far in the future")]
-    TooLate,
     /// The answer cannot be written.
     #[error("the answer cannot be written")]
     Output(#[source] io::Error),
@@ -183,21 +174,36 @@ pub enum Failure {
         status: StatusCode,
     },
     /// The running server cannot be asked.
-    #[error("the admin listener on {address} cannot be asked; does `tollgate serve` run there?")]
+    #[error(
+        "the admin listener on {place} cannot be asked; does `tollgate serve` run there?{instead}"
+    )]
     Unasked {
         /// Where it should listen.
-        address: SocketAddr,
+        place: String,
+        /// What else can be done.
+        instead: &'static str,
         /// Why.
         source: AskError,
     },
     /// The running server does not take the admin token.
-    #[error("the admin listener on {address} refuses: {why}")]
+    #[error("the admin listener on {place} refuses: {why}")]
     NotPermitted {
         /// Where it listens.
-        address: SocketAddr,
+        place: String,
         /// What it said.
         why: String,
     },
+    /// The running server cannot do it now.
+    #[error("the server on {place} cannot do it now: {why}")]
+    NotNow {
+        /// Where it listens.
+        place: String,
+        /// What it said.
+        why: String,
+    },
+    /// `--server` with something else than a server.
+    #[error("{0:?} is no server: expected https://HOST:PORT")]
+    BadServer(String),
     /// The running server cannot do it.
     #[error("{0}")]
     NotDone(String),
@@ -229,17 +235,19 @@ impl Failure {
                 });
                 if upstreams_alone { Exit::Config } else { Exit::Data }
             }
+            Self::Operation(error) => of_operation(error),
             Self::Import(ImportError::TooLong { .. }) => Exit::Data,
             Self::Apply(error) => error.exit(),
-            Self::BadSecret(_) | Self::SecretTooLong(_) | Self::NotDone(_) => Exit::Data,
-            Self::PolicyFile { .. } | Self::Broken(_) | Self::NoEvent(_) => Exit::Data,
-            Self::NothingToAccept => Exit::Data,
-            Self::Scope(_)
-            | Self::Policy(_)
+            Self::SecretTooLong(_)
+            | Self::NotDone(_)
+            | Self::PolicyFile { .. }
+            | Self::NothingToAccept => Exit::Data,
+            Self::Policy(_)
             | Self::NoSuchPolicy(_)
             | Self::NothingToSet
             | Self::NoPolicies
-            | Self::TooLate => Exit::Usage,
+            | Self::StoreAlone
+            | Self::BadServer(_) => Exit::Usage,
             Self::Random(_) => Exit::Software,
             Self::Unreadable { source, .. } => of_file(source, Exit::NoInput),
             Self::CannotCreate { source, .. } => of_file(source, Exit::CantCreate),
@@ -256,6 +264,7 @@ impl Failure {
             | Self::Refused { .. }
             | Self::Silent { .. }
             | Self::Answered { .. }
+            | Self::NotNow { .. }
             | Self::Unasked { .. } => Exit::Unavailable,
             Self::Untested { why, .. } => why.exit(),
             Self::NotPermitted { .. } => Exit::NoPermission,
@@ -273,6 +282,27 @@ impl Failure {
             }
         }
         text
+    }
+}
+
+impl From<BadSecret> for Failure {
+    fn from(error: BadSecret) -> Self {
+        Self::Operation(error.into())
+    }
+}
+
+fn of_operation(error: &OperationError) -> Exit {
+    match error {
+        OperationError::Store(error) => of_store(error),
+        OperationError::BadSecret(_)
+        | OperationError::Broken(_)
+        | OperationError::NoEvent(_)
+        | OperationError::BadCursor => Exit::Data,
+        OperationError::Scope(_)
+        | OperationError::Policy(_)
+        | OperationError::TooLate
+        | OperationError::BadLabel => Exit::Usage,
+        OperationError::Random(_) => Exit::Software,
     }
 }
 

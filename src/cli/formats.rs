@@ -7,11 +7,10 @@ use clap::Subcommand;
 use super::{
     failure::Failure,
     output::{Column, Output},
-    remote,
+    remote::{Call, Remote},
 };
 use crate::{
-    admin::formats::{Imported, PATH},
-    config::Config,
+    admin::api::formats::{Imported, PATH},
     formats::Shown,
 };
 
@@ -40,7 +39,7 @@ const COLUMNS: [Column<Shown>; 5] = [
 
 /// Asks, and says what the answer is.
 pub fn run(
-    config: &Config,
+    server: &Remote,
     command: &FormatsCommand,
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
@@ -50,10 +49,10 @@ pub fn run(
         };
         let text = std::fs::read_to_string(file).map_err(|error| unreadable(&error))?;
         let maps: Vec<Shown> = serde_json::from_str(&text).map_err(|error| unreadable(&error))?;
-        let imported: Imported = remote::post(config, PATH, &maps)?;
+        let imported: Imported = server.ask(Call::post(PATH, &maps))?;
         return output.one(&imported, &format!("{} maps taken", imported.taken));
     }
-    let maps: Vec<Shown> = remote::get(config, PATH)?;
+    let maps: Vec<Shown> = server.ask(Call::get(PATH))?;
     match command {
         FormatsCommand::Export => {
             let text = serde_json::to_string(&maps).expect("names and numbers always serialize");

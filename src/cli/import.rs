@@ -4,8 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Desk, failure::Failure};
-use crate::tenants::import::Import;
+use super::{Counter, Desk, failure::Failure, remote::Call};
+use crate::{
+    operations::Means,
+    tenants::import::{Import, ImportError, Imported},
+};
 
 /// What to import.
 #[derive(Debug, Args)]
@@ -31,8 +34,18 @@ pub struct ImportArgs {
 
 /// Does it.
 pub fn run(args: &ImportArgs, desk: &mut Desk<'_>) -> Result<(), Failure> {
-    let import = Import { vault: desk.vault, scope: desk.scope, now: desk.now };
-    let imported = import.run(desk.store, desk.input.open(&args.file)?)?;
+    let mut lines = desk.input.open(&args.file)?;
+    let imported: Imported = match &mut desk.counter {
+        Counter::Store { store, means } => {
+            let Means { vault, scope, .. } = *means;
+            Import { vault, scope, now: desk.now }.run(store, lines)?
+        }
+        Counter::Server(server) => {
+            let mut all = Vec::new();
+            lines.read_to_end(&mut all).map_err(ImportError::Read)?;
+            server.ask(Call::lines("/v1/import", all))?
+        }
+    };
     let text = format!(
         "added: {} tenants, {} credentials, {} tokens; there already: {}",
         imported.tenants, imported.credentials, imported.tokens, imported.unchanged

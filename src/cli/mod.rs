@@ -1,21 +1,24 @@
 //! The command line: what can be asked for, and the commands that edit the store.
 //!
 //! Each command that edits the store is a file with a `run` that takes its arguments and the
-//! [`Desk`]. Standard output carries what was promised and nothing else; secrets never stand in
+//! [`Desk`], which has the running server do it, or does it here. Standard output carries what was promised and nothing else; secrets never stand in
 //! an argument, where every process could read them.
 
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
+use serde::de::DeserializeOwned;
 
+use self::remote::Call;
 use crate::{
-    auth::token::Environment,
+    operations::{Listed, Means, OperationError, Page, every},
     tenants::{
-        secret::{UpstreamSecret, Vault},
-        store::Store,
+        secret::UpstreamSecret,
+        store::{Edit, Store, View},
     },
 };
 
+pub mod admin_token;
 pub mod apply;
 pub mod audit;
 pub mod check;
@@ -62,6 +65,16 @@ pub struct Cli {
     /// Write JSON for programs instead of text for people
     #[arg(long, global = true)]
     pub json: bool,
+    /// Work on the store itself, and not through the server that runs: for tenants, credentials,
+    /// tokens, admin tokens, imports and the audit log
+    #[arg(long, global = true, conflicts_with = "server")]
+    pub offline: bool,
+    /// Ask the server there, https://HOST:PORT, and not that of the configuration
+    #[arg(long, global = true, value_name = "URL")]
+    pub server: Option<String>,
+    /// Trust the authority in this PEM file, and not those of the system, where --server is given
+    #[arg(long, global = true, value_name = "PATH")]
+    pub ca: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -86,6 +99,9 @@ pub enum Command {
     /// The tokens that tenants present
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// The tokens of operators, for the admin API
+    #[command(subcommand)]
+    AdminToken(admin_token::AdminTokenCommand),
     /// Import JSON lines of tenants, credentials and keys to adopt: all of them or none
     Import(import::ImportArgs),
     /// Make the store as a file declares it: shows a plan, asks, and does it, whole or not at all
@@ -138,24 +154,79 @@ pub struct TestCredential {
 /// Whether an upstream takes the secret of a credential: by the credential's name and the upstream's.
 pub type Admit<'a> = &'a dyn Fn(&str, &str, &UpstreamSecret) -> Result<(), Failure>;
 
-/// What a command that edits the store works with.
+/// What a command works with that edits the store, or has a server do it.
 pub struct Desk<'a> {
-    /// The store.
-    pub store: &'a mut Store,
-    /// Seals the secrets of credentials, and has the keys.
-    pub vault: Vault<'a>,
+    /// Who does it.
+    pub counter: Counter<'a>,
     /// Tests what is about to be stored.
     pub admit: Admit<'a>,
-    /// The bit of a route class or a family.
-    pub scope: &'a dyn Fn(&str) -> Option<u64>,
-    /// The word in new tokens.
-    pub environment: &'a Environment,
     /// Where secrets and files come from.
     pub input: input::Input<'a>,
     /// Where the answer goes.
     pub output: output::Output<'a>,
     /// The Unix time.
     pub now: i64,
+}
+
+/// Who does what a command says.
+pub enum Counter<'a> {
+    /// This process, on the store itself.
+    Store {
+        /// The store.
+        store: &'a mut Store,
+        /// What operations need besides.
+        means: Means<'a>,
+    },
+    /// The server that runs.
+    Server(remote::Remote),
+}
+
+impl<'a> Desk<'a> {
+    /// The store itself, for what no server does.
+    pub(super) fn at_store(&mut self) -> Result<(&mut Store, Means<'a>), Failure> {
+        match &mut self.counter {
+            Counter::Store { store, means } => Ok((store, *means)),
+            Counter::Server(_) => Err(Failure::StoreAlone),
+        }
+    }
+
+    /// Changes something: by a call of the API, or by the same operation here.
+    pub(super) fn edit<T: DeserializeOwned>(
+        &mut self,
+        call: Call,
+        change: impl FnOnce(&Edit<'_>, &Means<'_>) -> Result<T, OperationError>,
+    ) -> Result<T, Failure> {
+        match &mut self.counter {
+            Counter::Store { store, means } => {
+                Ok(store.edit(self.now, |edit| change(edit, means))?)
+            }
+            Counter::Server(server) => server.ask(call),
+        }
+    }
+
+    /// Reads something, likewise.
+    pub(super) fn view<T: DeserializeOwned>(
+        &mut self,
+        call: Call,
+        read: impl FnOnce(&View<'_>) -> Result<T, OperationError>,
+    ) -> Result<T, Failure> {
+        match &mut self.counter {
+            Counter::Store { store, .. } => Ok(store.view(self.now, read)?),
+            Counter::Server(server) => server.ask(call),
+        }
+    }
+
+    /// Reads a whole list; `path` is where its parts are, with the beginning of a query.
+    pub(super) fn list<T: DeserializeOwned>(
+        &mut self,
+        path: &str,
+        part: impl Fn(&View<'_>, &Page) -> Result<Listed<T>, OperationError>,
+    ) -> Result<Vec<T>, Failure> {
+        every(|page| {
+            let call = Call::get(format!("{path}{}", page.query()));
+            self.view(call, |view| part(view, page))
+        })
+    }
 }
 
 impl Cli {

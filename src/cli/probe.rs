@@ -3,10 +3,7 @@
 
 use std::sync::Arc;
 
-use http::{
-    HeaderValue, Request, StatusCode, Uri,
-    header::{ACCEPT, AUTHORIZATION},
-};
+use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
 use super::{failure::Failure, output::Output, serve::runtime};
@@ -15,14 +12,14 @@ use crate::{
     clock::unix,
     config::{Config, Upstream as Settings},
     metrics::Metrics,
-    net::{server::ClientBody, upstream::Upstream, upstream::never},
+    net::upstream::Upstream,
     serve::StartError,
     tenants::{
         record::Noun,
         secret::{UpstreamSecret, Vault},
         store::{Store, StoreError},
     },
-    vocabulary::{Closed as _, Format, UpstreamCause},
+    trial,
 };
 
 #[derive(Serialize)]
@@ -96,13 +93,7 @@ async fn ask(
     let metrics = Arc::new(Metrics::new());
     let pool = Upstream::new(settings.origin.clone(), settings.config.clone(), metrics)
         .map_err(|source| StartError::Upstream { name: name.to_owned(), source })?;
-    let format = settings.config.only_format.unwrap_or(Format::Json).as_str();
-    let (path, accept) = (format!("/profile.{format}"), format!("application/{format}"));
-    let mut request = Request::new(ClientBody::empty());
-    *request.uri_mut() = Uri::try_from(path).expect("a path");
-    request.headers_mut().insert(AUTHORIZATION, authorization);
-    request.headers_mut().insert(ACCEPT, HeaderValue::try_from(accept).expect("ASCII"));
-    let reply = pool.exchange(UpstreamCause::Probe, request, || (), never).await;
+    let asked = trial::ask(&pool, settings.config.only_format, authorization).await;
     let silent = |source| Failure::Silent { upstream: name.to_owned(), source };
-    Ok(reply.map_err(silent)?.status())
+    asked.map_err(silent)
 }

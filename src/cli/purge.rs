@@ -2,10 +2,13 @@
 
 use clap::{ArgGroup, Args};
 
-use super::{failure::Failure, output::Output, remote};
+use super::{
+    failure::Failure,
+    output::Output,
+    remote::{Call, Remote},
+};
 use crate::{
-    admin::purge::PATH,
-    config::Config,
+    admin::api::cache::PATH,
     purge::{Purged, Selectors},
 };
 
@@ -46,8 +49,8 @@ pub struct PurgeArgs {
 }
 
 /// Asks, and says what was done.
-pub fn run(config: &Config, args: &PurgeArgs, output: &mut Output<'_>) -> Result<(), Failure> {
-    let purged: Purged = remote::post(config, PATH, &args.selectors())?;
+pub fn run(server: &Remote, args: &PurgeArgs, output: &mut Output<'_>) -> Result<(), Failure> {
+    let purged: Purged = server.ask(Call::post(PATH, &args.selectors()))?;
     let Purged { partitions, families, entries } = &purged;
     let done = match entries {
         None => "purged".to_owned(),

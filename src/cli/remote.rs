@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
     time::Duration,
 };
 
@@ -10,15 +11,46 @@ use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, StatusCode, Uri,
     header::{AUTHORIZATION, CONTENT_TYPE, HOST},
+    uri::Scheme,
 };
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::TlsConnector;
 
-use super::{dispatch::admin_token, failure::Failure, serve::runtime};
-use crate::{admin::access::Refused, config::Config};
+use self::trust::{Trust, TrustError};
+use super::{Cli, dispatch::admin_token, failure::Failure, serve::runtime};
+use crate::{
+    admin::{self, AdminToken, Problem},
+    config::{Config, ConfigError},
+};
+
+mod trust;
+
+/// A server that runs, and how to reach it.
+pub struct Remote {
+    /// The host and port.
+    place: String,
+    tls: Option<Trust>,
+    token: Option<AdminToken>,
+    /// What else can be done where nobody answers.
+    instead: &'static str,
+}
+
+/// What is asked of it.
+#[derive(Clone, Debug)]
+pub struct Call {
+    method: Method,
+    path: String,
+    body: Bytes,
+    kind: &'static str,
+}
 
 /// Why the server did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +58,9 @@ pub enum AskError {
     /// Nothing listens there.
     #[error("no connection")]
     Connect(#[source] io::Error),
+    /// It does not speak TLS, or has a certificate that is not trusted.
+    #[error("no TLS")]
+    Tls(#[source] io::Error),
     /// The exchange failed.
     #[error("no answer")]
     Exchange(#[from] hyper::Error),
@@ -38,54 +73,201 @@ pub enum AskError {
     /// No Tollgate of this kind answers so.
     #[error("what listens there answered {0}, and not as a Tollgate would")]
     Foreign(StatusCode),
+    /// What it can be trusted by cannot be read.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
 }
 
-/// How long all of it may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long all of it may take: a little more than the server gives itself.
+const PATIENCE: Duration = Duration::from_secs(35);
 
 /// Many times what an answer has.
 const ANSWER_MAX: usize = 16 << 20;
 
-/// Gets what stands at a path.
-pub fn get<A: DeserializeOwned>(config: &Config, path: &str) -> Result<A, Failure> {
-    exchange(config, Method::GET, path, Bytes::new())
+const JSON: &str = "application/json";
+
+impl Call {
+    /// Gets what stands at a path.
+    pub fn get(path: impl Into<String>) -> Self {
+        Self { method: Method::GET, path: path.into(), body: Bytes::new(), kind: JSON }
+    }
+
+    /// Removes what stands at a path.
+    pub fn delete(path: impl Into<String>) -> Self {
+        Self { method: Method::DELETE, ..Self::get(path) }
+    }
+
+    /// Posts a question to a path.
+    pub fn post(path: impl Into<String>, question: &impl Serialize) -> Self {
+        let body = serde_json::to_vec(question).expect("strings always serialize").into();
+        Self { method: Method::POST, body, ..Self::get(path) }
+    }
+
+    /// Posts to a path what needs no words.
+    pub fn post_nothing(path: impl Into<String>) -> Self {
+        Self { method: Method::POST, ..Self::get(path) }
+    }
+
+    /// Changes what stands at a path.
+    pub fn patch(path: impl Into<String>, change: &impl Serialize) -> Self {
+        Self { method: Method::PATCH, ..Self::post(path, change) }
+    }
+
+    /// Puts something in the place of what stands at a path.
+    pub fn put(path: impl Into<String>, value: &impl Serialize) -> Self {
+        Self { method: Method::PUT, ..Self::post(path, value) }
+    }
+
+    /// Posts JSON lines to a path.
+    pub fn lines(path: impl Into<String>, lines: Vec<u8>) -> Self {
+        let (method, kind) = (Method::POST, "application/x-ndjson");
+        Self { method, body: lines.into(), kind, ..Self::get(path) }
+    }
 }
 
-/// Posts a question to a path.
-pub fn post<A: DeserializeOwned>(
-    config: &Config,
-    path: &str,
-    question: &impl Serialize,
-) -> Result<A, Failure> {
-    let body = serde_json::to_vec(question).expect("strings always serialize");
-    exchange(config, Method::POST, path, body.into())
+impl Remote {
+    /// The server that the command line names, or else that of the configuration.
+    pub fn of(cli: &Cli) -> Result<Self, Failure> {
+        let admin = match Config::load(&cli.config) {
+            Ok(config) => config.admin,
+            // Who asks a server elsewhere may have no configuration here.
+            Err(ConfigError::Unreadable { .. }) if cli.server.is_some() => admin::Config::default(),
+            Err(error) => return Err(error.into()),
+        };
+        let token = admin_token(&admin)?;
+        let (place, tls) = match &cli.server {
+            Some(url) => named(url, cli.ca.as_deref())?,
+            None => configured(&admin)?,
+        };
+        Ok(Self { place, tls, token, instead: "" })
+    }
+
+    /// Says what else can be done where nobody answers.
+    #[must_use]
+    pub fn or_else(self, instead: &'static str) -> Self {
+        Self { instead, ..self }
+    }
+
+    /// Asks, and reads the answer.
+    pub fn ask<A: DeserializeOwned>(&self, call: Call) -> Result<A, Failure> {
+        let unasked = |source| self.unasked(source);
+        let request = self.request(call)?;
+        let asked = runtime(1)?.block_on(async { timeout(PATIENCE, self.exchange(request)).await });
+        let (status, body) = asked.unwrap_or(Err(AskError::TimedOut)).map_err(unasked)?;
+        let foreign = |_| unasked(AskError::Foreign(status));
+        if status == StatusCode::NO_CONTENT {
+            return serde_json::from_str("null").map_err(foreign);
+        }
+        if status.is_success() {
+            return serde_json::from_slice(&body).map_err(foreign);
+        }
+        let why = serde_json::from_slice::<Problem>(&body).map_err(foreign)?.report();
+        let place = self.place.clone();
+        Err(match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                Failure::NotPermitted { place, why }
+            }
+            StatusCode::SERVICE_UNAVAILABLE => Failure::NotNow { place, why },
+            _ => Failure::NotDone(why),
+        })
+    }
+
+    fn unasked(&self, source: AskError) -> Failure {
+        Failure::Unasked { place: self.place.clone(), instead: self.instead, source }
+    }
+
+    fn request(&self, call: Call) -> Result<Request<Full<Bytes>>, Failure> {
+        let Call { method, path, body, kind } = call;
+        let uri: Uri =
+            path.parse().map_err(|_| Failure::NotDone(format!("{path:?} is no path")))?;
+        let mut request = Request::new(Full::from(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        let host = HeaderValue::try_from(&self.place);
+        let host = host.map_err(|_| Failure::NotDone(format!("{:?} is no host", self.place)))?;
+        let headers = request.headers_mut();
+        headers.insert(HOST, host);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        // Without one the server says what is missing.
+        if let Some(token) = &self.token {
+            headers.insert(AUTHORIZATION, token.authorization());
+        }
+        Ok(request)
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(StatusCode, Bytes), AskError> {
+        let stream = TcpStream::connect(&self.place).await.map_err(AskError::Connect)?;
+        match &self.tls {
+            None => answer(stream, request).await,
+            Some(trust) => {
+                let connector = TlsConnector::from(trust.config.clone());
+                let connected = connector.connect(trust.name.clone(), stream).await;
+                answer(connected.map_err(AskError::Tls)?, request).await
+            }
+        }
+    }
 }
 
-fn exchange<A: DeserializeOwned>(
-    config: &Config,
-    method: Method,
-    path: &str,
-    body: Bytes,
-) -> Result<A, Failure> {
-    let address = reachable(config.admin.listen);
-    let unasked = |source| Failure::Unasked { address, source };
-    let uri: Uri = path.parse().map_err(|_| Failure::NotDone(format!("{path:?} is no path")))?;
-    let mut request = request(address, method, uri, body);
-    // Without one the server says what is missing.
-    if let Some(token) = admin_token(config)? {
-        request.headers_mut().insert(AUTHORIZATION, token.authorization());
+/// A path of names that may have anything in them: `path(&["/v1/tenants", name])`.
+pub fn path(parts: &[&str]) -> String {
+    let [first, names @ ..] = parts else { return String::new() };
+    let mut path = (*first).to_owned();
+    for name in names {
+        path.push('/');
+        path.push_str(&escaped(name));
     }
-    let asked = runtime(1)?.block_on(async { timeout(PATIENCE, ask(address, request)).await });
-    let (status, body) = asked.unwrap_or(Err(AskError::TimedOut)).map_err(unasked)?;
-    let foreign = |_| unasked(AskError::Foreign(status));
-    if status == StatusCode::OK {
-        return serde_json::from_slice(&body).map_err(foreign);
+    path
+}
+
+/// What is safe in a path and in a query stays as it is.
+pub fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
     }
-    let why = serde_json::from_slice::<Refused>(&body).map_err(foreign)?.errors.join("; ");
-    Err(match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failure::NotPermitted { address, why },
-        _ => Failure::NotDone(why),
-    })
+    escaped
+}
+
+fn named(url: &str, ca: Option<&Path>) -> Result<(String, Option<Trust>), Failure> {
+    let wrong = || Failure::BadServer(url.to_owned());
+    let uri: Uri = url.parse().map_err(|_| wrong())?;
+    let host = uri.host().ok_or_else(wrong)?;
+    if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+        return Err(wrong());
+    }
+    let https = uri.scheme() == Some(&Scheme::HTTPS);
+    if !https && uri.scheme() != Some(&Scheme::HTTP) {
+        return Err(wrong());
+    }
+    let port = uri.port_u16().unwrap_or(if https { 443 } else { 80 });
+    let place = format!("{host}:{port}");
+    let unasked = |source| Failure::Unasked {
+        place: place.clone(),
+        instead: "",
+        source: AskError::Trust(source),
+    };
+    let trust = https.then(|| Trust::authorities(ca, host)).transpose().map_err(unasked)?;
+    Ok((place, trust))
+}
+
+/// The server of the configuration is known by its certificate, whatever that says its name is.
+fn configured(admin: &admin::Config) -> Result<(String, Option<Trust>), Failure> {
+    let place = reachable(admin.listen).to_string();
+    let unasked = |source| Failure::Unasked {
+        place: place.clone(),
+        instead: "",
+        source: AskError::Trust(source),
+    };
+    let certificate = admin.certificate.as_deref().filter(|_| admin.key.is_some());
+    let trust = certificate.map(Trust::pinned).transpose().map_err(unasked)?;
+    Ok((place, trust))
 }
 
 /// Who listens on every address, listens on loopback.
@@ -98,22 +280,10 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-fn request(address: SocketAddr, method: Method, uri: Uri, body: Bytes) -> Request<Full<Bytes>> {
-    let mut request = Request::new(Full::from(body));
-    *request.method_mut() = method;
-    *request.uri_mut() = uri;
-    let host = HeaderValue::try_from(address.to_string()).expect("an address is ASCII");
-    let headers = request.headers_mut();
-    headers.insert(HOST, host);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    request
-}
-
-async fn ask(
-    address: SocketAddr,
+async fn answer(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: Request<Full<Bytes>>,
 ) -> Result<(StatusCode, Bytes), AskError> {
-    let stream = TcpStream::connect(address).await.map_err(AskError::Connect)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     let (head, body) = sender.send_request(request).await?.into_parts();
@@ -133,5 +303,24 @@ mod tests {
             let listen = listen.parse().expect("an address");
             assert_eq!(reachable(listen).to_string(), want);
         }
+    }
+
+    #[test]
+    fn a_server_is_named_by_scheme_host_and_port() {
+        for (url, want) in
+            [("http://a:1", "a:1"), ("http://a/", "a:80"), ("http://[::1]:9145", "[::1]:9145")]
+        {
+            let (place, trust) = named(url, None).unwrap_or_else(|e| panic!("{url}: {e}"));
+            assert_eq!((&*place, trust.is_none()), (want, true), "{url}");
+        }
+        for url in ["a:1", "ftp://a:1", "http://a:1/v1", "http://a?b", "a b"] {
+            assert!(matches!(named(url, None), Err(Failure::BadServer(_))), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_a_name_has_in_it_leads_nowhere_else() {
+        assert_eq!(path(&["/v1/tenants", "a.b@c-d"]), "/v1/tenants/a.b@c-d");
+        assert_eq!(path(&["/v1/tenants", "../x?y#z/é"]), "/v1/tenants/..%2Fx%3Fy%23z%2F%C3%A9");
     }
 }

@@ -18,7 +18,10 @@ use crate::{
     config::Config,
     error_chain::error_chain,
     metrics::Metrics,
-    net::{file_limit, server, tls::Tls},
+    net::{
+        file_limit, server,
+        tls::{self, Tls},
+    },
     serve::{Listeners, Process},
     telemetry::init_logging,
     tenants::master_key,
@@ -28,7 +31,7 @@ use crate::{
 pub fn run(config: &Config) -> Result<(), Failure> {
     init_logging(&config.log)?;
     let keyring = keyring(config)?;
-    let admin_token = admin_token(config)?;
+    let admin_token = admin_token(&config.admin)?;
     match file_limit::raise() {
         Ok(limit) => tracing::debug!(?limit, "open files"),
         Err(error) => tracing::warn!(%error, "the limit on open files could not be raised"),
@@ -37,7 +40,8 @@ pub fn run(config: &Config) -> Result<(), Failure> {
         let metrics = Arc::new(Metrics::new());
         let tls = Tls::load(&config.tls, Arc::clone(&metrics))?;
         let process = Process::new(config.clone(), keyring, tls, metrics)?;
-        let process = Arc::new(process.with_admin_token(admin_token));
+        let process = process.with_admin_token(admin_token).with_admin_tls(admin_tls(config)?);
+        let process = Arc::new(process);
         let listeners = listen(config).await?;
         let bound = |listener: &TcpListener| {
             let failed = |source| Failure::System { what: "the address of a listener", source };
@@ -51,6 +55,17 @@ pub fn run(config: &Config) -> Result<(), Failure> {
         tracing::info!("ended");
         Ok(())
     })
+}
+
+/// The certificate of the admin listener, if it has one. It has its own metrics, because those of a
+/// server tell of the certificate that clients see.
+fn admin_tls(config: &Config) -> Result<Option<Arc<Tls>>, Failure> {
+    let (Some(certificate), Some(key)) = (&config.admin.certificate, &config.admin.key) else {
+        return Ok(None);
+    };
+    let files =
+        tls::Config { certificate: certificate.clone(), key: key.clone(), ..config.tls.clone() };
+    Ok(Some(Tls::load(&files, Arc::new(Metrics::new()))?))
 }
 
 /// A runtime of so many threads; 0 is one for each core.
@@ -105,8 +120,10 @@ pub fn follow_signals(process: Arc<Process>, shutdown: CancellationToken) -> Res
 
 fn reload(process: &Process) {
     process.reopen_logs();
-    if let Err(error) = process.tls().reload() {
-        tracing::error!(%error, "certificate not reloaded; what was in force stays");
+    for tls in process.certificates() {
+        if let Err(error) = tls.reload() {
+            tracing::error!(%error, "certificate not reloaded; what was in force stays");
+        }
     }
     let variable = std::env::var(master_key::VARIABLE).ok().map(Zeroizing::new);
     let variable = variable.as_ref().map(|text| text.as_str());

@@ -7,14 +7,12 @@ use super::{
     Desk,
     failure::Failure,
     output::{Column, time},
+    remote::{Call, path},
 };
 use crate::{
-    limit::Quota,
-    tenants::{
-        record::{LimitStatus, TenantRecord, TenantSettings, member},
-        store::StoreError,
-    },
-    vocabulary::{Closed, Format},
+    operations::tenants::{self, NewTenant, Quota, Tenant, TenantChange},
+    tenants::record::{LimitStatus, member},
+    vocabulary::{Closed as _, Format},
 };
 
 /// What can be asked of tenants.
@@ -60,36 +58,21 @@ pub struct TenantArgs {
 pub struct QuotaArg(pub Option<Quota>);
 
 #[derive(Serialize)]
-struct Shown {
-    name: String,
-    default_format: &'static str,
-    reads: Option<ShownQuota>,
-    writes: Option<ShownQuota>,
-    upstream_reads: Option<ShownQuota>,
-    limit_status: u16,
-    created: i64,
-}
-
-#[derive(Serialize)]
-struct ShownQuota {
-    per_second: u32,
-    burst: u32,
-}
-
-#[derive(Serialize)]
 struct Named<'a> {
     tenant: &'a str,
 }
 
-const COLUMNS: [Column<Shown>; 7] = [
+const COLUMNS: [Column<Tenant>; 7] = [
     ("NAME", |t| t.name.clone()),
-    ("FORMAT", |t| t.default_format.to_owned()),
-    ("READS", |t| shown_quota(t.reads.as_ref())),
-    ("WRITES", |t| shown_quota(t.writes.as_ref())),
-    ("UPSTREAM READS", |t| shown_quota(t.upstream_reads.as_ref())),
-    ("LIMITED", |t| t.limit_status.to_string()),
+    ("FORMAT", |t| t.default_format.as_str().to_owned()),
+    ("READS", |t| shown_quota(t.reads)),
+    ("WRITES", |t| shown_quota(t.writes)),
+    ("UPSTREAM READS", |t| shown_quota(t.upstream_reads)),
+    ("LIMITED", |t| t.limit_status.code().to_string()),
     ("CREATED", |t| time(Some(t.created))),
 ];
+
+const PATH: &str = "/v1/tenants";
 
 /// Does it.
 pub fn run(command: &TenantCommand, desk: &mut Desk<'_>) -> Result<(), Failure> {
@@ -98,27 +81,26 @@ pub fn run(command: &TenantCommand, desk: &mut Desk<'_>) -> Result<(), Failure> 
     };
     match command {
         TenantCommand::Add(args) => {
-            let settings = args.over(TenantSettings::default());
-            desk.store.edit(desk.now, |edit| edit.add_tenant(&args.name, &settings))?;
+            let new = args.new_tenant();
+            desk.edit(Call::post(PATH, &new), |edit, _| tenants::add(edit, &new))?;
             done(desk, &args.name, "added")
         }
         TenantCommand::Set(args) => {
-            if args.is_empty() {
+            let change = args.change();
+            if change == TenantChange::default() {
                 return Err(Failure::NothingToSet);
             }
-            desk.store.edit::<_, StoreError>(desk.now, |edit| {
-                let tenant = edit.require_tenant(&args.name)?;
-                edit.set_tenant(&args.name, &args.over(tenant.settings))
-            })?;
+            let call = Call::patch(path(&[PATH, &args.name]), &change);
+            desk.edit(call, |edit, _| tenants::set(edit, &args.name, &change))?;
             done(desk, &args.name, "changed")
         }
         TenantCommand::List => {
-            let tenants = desk.store.records()?.tenants;
-            let shown: Vec<Shown> = tenants.into_iter().map(Shown::from).collect();
-            desk.output.list(&shown, &COLUMNS)
+            let all = desk.list("/v1/tenants?", tenants::list)?;
+            desk.output.list(&all, &COLUMNS)
         }
         TenantCommand::Remove { name } => {
-            desk.store.edit(desk.now, |edit| edit.remove_tenant(name))?;
+            let call = Call::delete(path(&[PATH, name]));
+            desk.edit(call, |edit, _| tenants::remove(edit, name))?;
             done(desk, name, "removed")
         }
     }
@@ -130,50 +112,31 @@ pub fn limit_status(text: &str) -> Result<LimitStatus, &'static str> {
 }
 
 impl TenantArgs {
-    fn is_empty(&self) -> bool {
-        self.default_format.is_none()
-            && self.reads.is_none()
-            && self.writes.is_none()
-            && self.upstream_reads.is_none()
-            && self.limit_status.is_none()
-    }
-
-    fn over(&self, mut settings: TenantSettings) -> TenantSettings {
-        let quotas = &mut settings.quotas;
-        for (given, quota) in [
-            (self.reads, &mut quotas.reads),
-            (self.writes, &mut quotas.writes),
-            (self.upstream_reads, &mut quotas.upstream_reads),
-        ] {
-            if let Some(QuotaArg(given)) = given {
-                *quota = given;
-            }
+    fn new_tenant(&self) -> NewTenant {
+        let quota = |given: Option<QuotaArg>| given.and_then(|QuotaArg(quota)| quota);
+        NewTenant {
+            name: self.name.clone(),
+            default_format: self.default_format,
+            reads: quota(self.reads),
+            writes: quota(self.writes),
+            upstream_reads: quota(self.upstream_reads),
+            limit_status: self.limit_status,
         }
-        settings.default_format = self.default_format.unwrap_or(settings.default_format);
-        settings.limit_status = self.limit_status.unwrap_or(settings.limit_status);
-        settings
     }
-}
 
-impl From<TenantRecord> for Shown {
-    fn from(record: TenantRecord) -> Self {
-        let TenantSettings { default_format, quotas, limit_status } = record.settings;
-        let quota = |quota: Option<Quota>| {
-            quota.map(|Quota { per_second, burst }| ShownQuota { per_second, burst })
-        };
-        Self {
-            name: record.name,
-            default_format: default_format.as_str(),
-            reads: quota(quotas.reads),
-            writes: quota(quotas.writes),
-            upstream_reads: quota(quotas.upstream_reads),
-            limit_status: limit_status.code(),
-            created: record.created,
+    fn change(&self) -> TenantChange {
+        let quota = |given: Option<QuotaArg>| given.map(|QuotaArg(quota)| quota);
+        TenantChange {
+            default_format: self.default_format,
+            reads: quota(self.reads),
+            writes: quota(self.writes),
+            upstream_reads: quota(self.upstream_reads),
+            limit_status: self.limit_status,
         }
     }
 }
 
-fn shown_quota(quota: Option<&ShownQuota>) -> String {
+fn shown_quota(quota: Option<Quota>) -> String {
     quota.map_or_else(|| "unlimited".to_owned(), |q| format!("{}/{}", q.per_second, q.burst))
 }
 
@@ -187,5 +150,7 @@ fn quota(text: &str) -> Result<QuotaArg, &'static str> {
     if text == "unlimited" {
         return Ok(QuotaArg(None));
     }
-    text.parse().map(|quota| QuotaArg(Some(quota))).map_err(|_| WANT)
+    let positive = |text: &str| text.parse().map_err(|_| WANT);
+    let (rate, burst) = text.split_once('/').unwrap_or((text, text));
+    Ok(QuotaArg(Some(Quota { per_second: positive(rate)?, burst: positive(burst)? })))
 }

@@ -6,9 +6,12 @@ use clap::CommandFactory;
 
 use super::*;
 use crate::{
-    auth::token::{Shape, shape},
+    auth::token::{Environment, Shape, shape},
     cli::{input::Input, output::Output},
-    tenants::fixture::{Fixture, NOW, origin, scope},
+    tenants::{
+        fixture::{Fixture, NOW, origin, scope},
+        secret::Vault,
+    },
 };
 
 /// Runs a command line; standard input and the variable `S` hold a secret.
@@ -22,12 +25,14 @@ pub(super) fn run_with(fixture: &mut Fixture, line: &str, stdin: &str) -> Result
     let cli = Cli::read(std::iter::once("tollgate".into()).chain(arguments)).expect("usage");
     let mut written = Vec::new();
     let Fixture { store, keyring, .. } = fixture;
-    let mut desk = Desk {
-        store,
+    let means = Means {
         vault: Vault { keyring, origin: &origin },
-        admit: &|_, _, _| Ok(()),
         scope: &scope,
         environment: &Environment::parse("test").expect("a word"),
+    };
+    let mut desk = Desk {
+        counter: Counter::Store { store, means },
+        admit: &|_, _, _| Ok(()),
         input: Input {
             stdin: &mut BufReader::new(stdin.as_bytes()),
             variable: &|name| (name == "S").then(|| "another-secret".to_owned()),
@@ -41,6 +46,7 @@ pub(super) fn run_with(fixture: &mut Fixture, line: &str, stdin: &str) -> Result
             credential::run(command, &mut desk)
         }
         Command::Token(command) => token::run(command, &mut desk),
+        Command::AdminToken(command) => admin_token::run(command, &mut desk),
         Command::Import(args) => import::run(args, &mut desk),
         Command::Apply(args) => apply::run(args, &mut desk, Some(&mut Vec::new())),
         Command::Vault(command) => vault::run(command, &mut desk),

@@ -7,19 +7,23 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use self::shown::{describe, list};
-use super::{Desk, failure::Failure, policy::PolicyArgs, tenant::limit_status};
+use super::{
+    Desk,
+    failure::Failure,
+    policy::PolicyArgs,
+    remote::{Call, path},
+    tenant::limit_status,
+};
 use crate::{
-    auth::{
-        keyring::random,
-        scopes::{Access, Permission, PermissionSet, ScopeNames},
-        token::Token,
+    auth::scopes::{Access, Permission, PermissionSet},
+    operations::{
+        OperationError,
+        tokens::{self, NewToken, Rotation, TokenChange, is_label},
+        words::AddressRange,
     },
     policy::document::PolicyDocument,
     settings::parse_duration,
-    tenants::{
-        record::{LimitStatus, TokenTerms, address_range, member},
-        store::{NewToken, Successor},
-    },
+    tenants::record::{LimitStatus, address_range, member},
 };
 
 mod shown;
@@ -139,150 +143,99 @@ pub enum Moment {
 }
 
 #[derive(Serialize)]
-struct Created<'a> {
-    id: &'a str,
-    token: &'a str,
-    tenant: &'a str,
-    credential: &'a str,
-    expires: Option<i64>,
-}
-
-#[derive(Serialize)]
-struct Rotated<'a> {
-    id: &'a str,
-    token: &'a str,
-    replaces: &'a str,
-    replaced_until: Option<i64>,
-}
-
-#[derive(Serialize)]
 struct Set<'a> {
     id: &'a str,
     policies: &'a PolicyDocument,
-    permissions: Vec<&'static str>,
+    permissions: &'a [String],
 }
 
-#[derive(Serialize)]
-struct Revoked<'a> {
-    id: &'a str,
-    revoked: bool,
-}
+const PATH: &str = "/v1/tokens";
 
 /// Does it.
 pub fn run(command: &TokenCommand, desk: &mut Desk<'_>) -> Result<(), Failure> {
     match command {
-        TokenCommand::Create(args) => create(args, desk),
-        TokenCommand::Rotate(args) => rotate(args, desk),
+        TokenCommand::Create(args) => {
+            let new = args.new_token(desk.now)?;
+            let call = Call::post(PATH, &new);
+            let created = desk.edit(call, |edit, means| tokens::create(edit, means, &new))?;
+            // The bare token for people, so that `$(tollgate token create ...)` is the token.
+            desk.output.one(&created, &created.token)
+        }
+        TokenCommand::Rotate(args) => {
+            let rotation = args.rotation(desk.now)?;
+            let call = Call::post(path(&[PATH, &args.id, "rotate"]), &rotation);
+            let rotated =
+                desk.edit(call, |edit, means| tokens::rotate(edit, means, &args.id, &rotation))?;
+            // The bare token for people, as when it is created.
+            desk.output.one(&rotated, &rotated.token)
+        }
         TokenCommand::Set(args) => set(args, desk),
         TokenCommand::List(args) => list(args, desk),
         TokenCommand::Describe { id } => describe(id, desk),
         TokenCommand::Revoke { id } => {
-            let revoked = desk.store.edit(desk.now, |edit| edit.revoke_token(id))?;
-            let what = if revoked { "revoked" } else { "was revoked before" };
-            desk.output.one(&Revoked { id, revoked: true }, &format!("token {id} {what}"))
+            let call = Call::post_nothing(path(&[PATH, id, "revoke"]));
+            let revoked = desk.edit(call, |edit, _| tokens::revoke(edit, id))?;
+            let what = if revoked.before { "was revoked before" } else { "revoked" };
+            desk.output.one(&revoked, &format!("token {id} {what}"))
         }
     }
-}
-
-fn create(args: &CreateToken, desk: &mut Desk<'_>) -> Result<(), Failure> {
-    let terms = args.terms(desk.now)?;
-    terms.scopes.resolve(desk.scope)?;
-    let keyring = desk.vault.keyring;
-    let token = Token::mint(desk.environment, &*random()?);
-    let new = NewToken {
-        id: token.id(),
-        tenant: &args.tenant,
-        credential: &args.credential,
-        mac: keyring.mac(token.expose().as_bytes()),
-        key_id: keyring.id(),
-        terms: &terms,
-        adopted: false,
-    };
-    desk.store.edit(desk.now, |edit| edit.add_token(&new))?;
-    let created = Created {
-        id: token.id(),
-        token: token.expose(),
-        tenant: &args.tenant,
-        credential: &args.credential,
-        expires: terms.expires,
-    };
-    // The bare token for people, so that `$(tollgate token create ...)` is the token.
-    desk.output.one(&created, token.expose())
 }
 
 fn set(args: &SetToken, desk: &mut Desk<'_>) -> Result<(), Failure> {
     let (id, policies) = (&*args.id, args.policies.document()?);
-    let given = policies != PolicyDocument::default();
+    let given = !policies.is_empty();
     if args.none == given && (given || args.permit.is_none()) {
         return Err(Failure::NoPolicies);
     }
-    let token = desk.store.edit(desk.now, |edit| {
-        if let Some(permissions) = args.permit {
-            edit.set_permissions(id, permissions)?;
-        }
-        if args.none || given {
-            edit.set_policies(id, &policies)?;
-        }
-        edit.require_token(id)
-    })?;
-    let TokenTerms { permissions, policies, .. } = &token.terms;
-    let changed = Set { id, policies, permissions: permissions.words().collect() };
+    let change = TokenChange {
+        permissions: args.permit.map(|permissions| permissions.iter().collect()),
+        policies: (args.none || given).then_some(policies),
+    };
+    let call = Call::patch(path(&[PATH, id]), &change);
+    let token = desk.edit(call, |edit, _| tokens::set(edit, id, &change))?;
+    let changed = Set { id, policies: &token.policies, permissions: &token.permissions };
     desk.output.one(&changed, &format!("token {id} changed"))
 }
 
-fn rotate(args: &RotateToken, desk: &mut Desk<'_>) -> Result<(), Failure> {
-    let after = |wait: Duration| {
-        let seconds = i64::try_from(wait.as_secs()).ok();
-        seconds.and_then(|seconds| seconds.checked_add(desk.now)).ok_or(Failure::TooLate)
-    };
-    let overlap_ends = after(args.overlap)?;
-    let expires = args.expires_in.map(after).transpose()?;
-    let keyring = desk.vault.keyring;
-    let token = Token::mint(desk.environment, &*random()?);
-    let successor = Successor {
-        id: token.id(),
-        mac: keyring.mac(token.expose().as_bytes()),
-        key_id: keyring.id(),
-        expires,
-    };
-    let old =
-        desk.store.edit(desk.now, |edit| edit.rotate_token(&args.id, &successor, overlap_ends))?;
-    let rotated = Rotated {
-        id: token.id(),
-        token: token.expose(),
-        replaces: &args.id,
-        replaced_until: old.terms.expires,
-    };
-    // The bare token for people, as when it is created.
-    desk.output.one(&rotated, token.expose())
-}
-
 impl CreateToken {
-    fn terms(&self, now: i64) -> Result<TokenTerms, Failure> {
-        let access = if self.read_only { Access::ReadOnly } else { Access::ReadWrite };
+    fn new_token(&self, now: i64) -> Result<NewToken, Failure> {
         let moment = |moment: Moment| match moment {
-            Moment::At(time) => Some(time),
-            Moment::In(wait) => i64::try_from(wait.as_secs()).ok()?.checked_add(now),
+            Moment::At(time) => Ok(time),
+            Moment::In(wait) => later(now, wait),
         };
-        let resolve = |given: Option<Moment>| {
-            given.map(|given| moment(given).ok_or(Failure::TooLate)).transpose()
-        };
-        Ok(TokenTerms {
+        Ok(NewToken {
+            tenant: self.tenant.clone(),
+            credential: self.credential.clone(),
+            access: self.read_only.then_some(Access::ReadOnly),
+            allow: self.allow.clone(),
+            deny: self.deny.clone(),
+            permissions: self.permit.clone(),
+            addresses: self.addresses.iter().copied().map(AddressRange).collect(),
+            not_before: self.not_before.map(moment).transpose()?,
+            expires: self.expires_in.map(|wait| later(now, wait)).transpose()?,
+            limit_status: self.limit_status,
             label: self.label.clone(),
             policies: self.policies.document()?,
-            scopes: ScopeNames { access, allow: self.allow.clone(), deny: self.deny.clone() },
-            permissions: self.permit.iter().copied().collect(),
-            addresses: self.addresses.clone(),
-            not_before: resolve(self.not_before)?,
-            expires: resolve(self.expires_in.map(Moment::In))?,
-            limit_status: self.limit_status,
         })
     }
 }
 
+impl RotateToken {
+    fn rotation(&self, now: i64) -> Result<Rotation, Failure> {
+        let expires = self.expires_in.map(|wait| later(now, wait)).transpose()?;
+        Ok(Rotation { overlap_seconds: Some(self.overlap.as_secs()), expires })
+    }
+}
+
+/// The Unix time that is so much later.
+pub(super) fn later(now: i64, wait: Duration) -> Result<i64, Failure> {
+    let seconds = i64::try_from(wait.as_secs()).ok();
+    let at = seconds.and_then(|seconds| seconds.checked_add(now));
+    at.ok_or(Failure::Operation(OperationError::TooLate))
+}
+
 fn label(text: &str) -> Result<String, &'static str> {
-    let good = text.chars().count() <= 100 && !text.contains(char::is_control);
-    good.then(|| text.to_owned()).ok_or("expected at most 100 characters on one line")
+    is_label(text).then(|| text.to_owned()).ok_or("expected at most 100 characters on one line")
 }
 
 fn range(text: &str) -> Result<IpNet, &'static str> {
@@ -300,7 +253,7 @@ fn permissions(text: &str) -> Result<PermissionSet, &'static str> {
     text.split(',').map(permission).collect()
 }
 
-fn duration(text: &str) -> Result<Duration, &'static str> {
+pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
     parse_duration(text)
         .filter(|duration| duration.as_secs() > 0)
         .ok_or("expected a duration such as 45m, 12h or 30d")

@@ -75,11 +75,14 @@ const COLUMNS: [Column<Shown>; 6] = [
 pub fn run(command: &VaultCommand, desk: &mut Desk<'_>) -> Result<(), Failure> {
     match command {
         VaultCommand::Status => {
-            let shown: Vec<Shown> = desk.store.key_uses()?.into_iter().map(Shown::from).collect();
+            let uses = desk.at_store()?.0.key_uses()?;
+            let shown: Vec<Shown> = uses.into_iter().map(Shown::from).collect();
             desk.output.list(&shown, &COLUMNS)
         }
         VaultCommand::Rotate => {
-            let rotated = Rotation::default().run(desk.store, &desk.vault, desk.now)?;
+            let now = desk.now;
+            let (store, means) = desk.at_store()?;
+            let rotated = Rotation::default().run(store, &means.vault, now)?;
             report(desk, &rotated)
         }
         VaultCommand::Rewrap(args) => rewrap(args, desk),
@@ -110,13 +113,15 @@ fn complaint(left: &[String]) -> Option<String> {
 }
 
 fn rewrap(args: &RewrapArgs, desk: &mut Desk<'_>) -> Result<(), Failure> {
-    let (from, to) = (desk.vault.keyring, master_key::read(&args.new_master_key_file)?);
+    let now = desk.now;
+    let (store, means) = desk.at_store()?;
+    let (from, to) = (means.vault.keyring, master_key::read(&args.new_master_key_file)?);
     let master_key = to.master_id().as_str();
     if from.master_id() == to.master_id() {
         let text = format!("the store is wrapped with this master key already ({master_key})");
         return Err(Failure::NotDone(text));
     }
-    let keys = desk.store.edit::<_, StoreError>(desk.now, |edit| edit.rewrap(from, &to))?;
+    let keys = store.edit::<_, StoreError>(now, |edit| edit.rewrap(from, &to))?;
     let text = format!(
         "{keys} keys are wrapped with the master key {master_key}; tokens, credentials and the \
          audit log are as good as before.\nPut the new key in the place of the old one; running \

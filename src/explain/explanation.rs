@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use http::HeaderValue;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Decision, Ring};
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
 };
 
 /// Why a request was answered as it was, or would be.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Explanation {
     /// Its name; none of one that was not made.
@@ -62,7 +63,7 @@ pub struct Explanation {
 }
 
 /// Whose a request was.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct CallerShown {
     /// The public id of the token.
@@ -78,7 +79,7 @@ pub struct CallerShown {
 }
 
 /// A route.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct RouteShown {
     /// Its pattern.
@@ -88,7 +89,7 @@ pub struct RouteShown {
 }
 
 /// A quota.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct QuotaShown {
     /// Which limiter.
@@ -98,7 +99,7 @@ pub struct QuotaShown {
 }
 
 /// An entry.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct EntryShown {
     /// Seconds since the upstream was asked for it.
@@ -112,7 +113,7 @@ pub struct EntryShown {
 }
 
 /// What raised an epoch.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct CauseShown {
     /// `request`, `transaction`, or another cause of invalidations as the metrics call it.
@@ -120,6 +121,7 @@ pub struct CauseShown {
     /// The id of the request, or the number of the transaction.
     pub id: Option<String>,
     /// The request, if it is still remembered.
+    #[schema(no_recursion)]
     pub request: Option<Box<Explanation>>,
 }
 

@@ -71,8 +71,9 @@ pub struct Proven {
 }
 
 /// A route's map as operators see it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = FormatMap)]
 pub struct Shown {
     /// The upstream.
     pub upstream: String,
@@ -85,6 +86,7 @@ pub struct Shown {
     #[serde(default)]
     pub proven: bool,
     /// It.
+    #[schema(value_type = Object)]
     pub map: Map,
 }
 

@@ -4,6 +4,7 @@
 //! was left out. Whether numbers and entries make sense is seen when the document is compiled.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use utoipa::ToSchema;
 
 use super::Mode;
 use crate::vocabulary::Closed as _;
@@ -27,7 +28,7 @@ pub const MAX_RATE: u64 = 1_000_000;
 pub const MAX_MONTHLY: u64 = 1_000_000_000_000;
 
 /// All policies of a token; a part that is absent says nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PolicyDocument {
     /// The methods that may be used.
@@ -57,7 +58,7 @@ pub struct PolicyDocument {
 }
 
 /// Methods that may be used.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MethodsPart {
     /// What comes of it.
@@ -69,7 +70,7 @@ pub struct MethodsPart {
 }
 
 /// Patterns of paths, as the route table has them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PathsPart {
     /// What comes of it.
@@ -85,7 +86,7 @@ pub struct PathsPart {
 }
 
 /// Items that may be asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ResourcesPart {
     /// What comes of it.
@@ -97,7 +98,7 @@ pub struct ResourcesPart {
 }
 
 /// Items that are not to be removed or rebuilt.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProtectedPart {
     /// What comes of it.
@@ -109,7 +110,7 @@ pub struct ProtectedPart {
 }
 
 /// So many in any window of a length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CapPart {
     /// What comes of it.
@@ -122,7 +123,7 @@ pub struct CapPart {
 }
 
 /// Rates of requests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsPart {
     /// What comes of it.
@@ -137,7 +138,7 @@ pub struct LimitsPart {
 }
 
 /// So many requests a second, and so many at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rate {
     /// The sustained rate, in requests a second; from 1 to [`MAX_RATE`].
@@ -147,7 +148,7 @@ pub struct Rate {
 }
 
 /// Quotas of a month, in UTC.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MonthlyPart {
     /// What comes of it.

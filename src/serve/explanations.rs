@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    admin::Explain,
+    admin::api::explain::Explain,
     dry_run::{Deciders, DryRun, DryRunError},
     explain::Explanation,
     gateway::Shared,

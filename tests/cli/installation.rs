@@ -105,6 +105,11 @@ impl Installation {
         installation
     }
 
+    /// What a client has to trust.
+    pub fn certificate(&self) -> CertificateDer<'static> {
+        self.certificate.clone()
+    }
+
     /// A file of the installation.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
@@ -125,8 +130,16 @@ impl Installation {
         self.certificate = certificate.der().clone();
     }
 
-    /// Starts a command.
+    /// Starts a command; one that edits the store does so itself, and through no server.
     pub fn start(&self, args: &[&str], input: &str) -> Program {
+        let edits = ["tenant", "credential", "token", "admin-token", "import", "audit"];
+        let offline = args.first().is_some_and(|first| edits.contains(first));
+        let offline: &[&str] = if offline { &["--offline"] } else { &[] };
+        self.start_online(&[offline, args].concat(), input)
+    }
+
+    /// Starts a command as it is.
+    pub fn start_online(&self, args: &[&str], input: &str) -> Program {
         let config = self.path("tollgate.toml");
         let mut command = tollgate(["--config".as_ref(), config.as_os_str()]);
         command.args(args);

@@ -10,6 +10,7 @@ mod formats;
 mod idempotency;
 mod installation;
 mod newcomer;
+mod online;
 mod postgres;
 mod purge;
 mod serve;
@@ -18,3 +19,4 @@ mod upstreams;
 mod vault;
 
 pub use installation::{Installation, Server};
+pub use purge::{Place, TOKEN};

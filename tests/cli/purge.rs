@@ -11,7 +11,7 @@ use crate::{
     program::{Ended, PATIENCE, Program, tollgate},
 };
 
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+pub const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 const LIST: &str = "/virtual_machines.json";
 
@@ -179,35 +179,62 @@ async fn what_cannot_be_purged_is_named() {
 }
 
 /// An installation with an admin token.
-pub(super) struct Place {
-    pub(super) installation: Installation,
+pub struct Place {
+    pub installation: Installation,
 }
 
 impl Place {
-    pub(super) async fn new() -> Self {
+    pub async fn new() -> Self {
         Self::with(Options::default()).await
     }
 
-    pub(super) async fn with(options: Options) -> Self {
-        let installation = Installation::with(options, "").await;
+    pub async fn with(options: Options) -> Self {
+        Self::in_front_of(Installation::with(options, "").await)
+    }
+
+    /// With its store elsewhere than in a file of its own.
+    pub async fn on(store: &str) -> Self {
+        Self::in_front_of(Installation::on(store).await)
+    }
+
+    /// With an admin listener that speaks TLS.
+    pub async fn encrypted() -> Self {
+        let place = Self::new().await;
+        let path = |name: &str| place.installation.path(name).display().to_string();
+        let tls = format!(
+            "[admin]\ncertificate = \"{}\"\nkey = \"{}\"",
+            path("tls.crt"),
+            path("tls.key")
+        );
+        change(&place.installation, "[admin]", &tls);
+        place
+    }
+
+    fn in_front_of(installation: Installation) -> Self {
         installation.write("admin.token", &format!("{TOKEN}\n"));
         let file = installation.path("admin.token").display().to_string();
         change(&installation, "[admin]", &format!("[admin]\ntoken_file = \"{file}\""));
         Self { installation }
     }
 
-    pub(super) fn serve(&self) -> Server {
+    pub fn serve(&self) -> Server {
         let server = self.installation.serve();
         point(&self.installation, &server);
         server
     }
 
-    pub(super) fn run(&self, args: &[&str]) -> Ended {
-        self.installation.run(args, "")
+    /// Runs a command, through the server where that can be.
+    pub fn run(&self, args: &[&str]) -> Ended {
+        self.run_with(args, "")
+    }
+
+    /// The same with something on its standard input.
+    pub fn run_with(&self, args: &[&str], input: &str) -> Ended {
+        self.installation.start_online(args, input).end_within(PATIENCE)
     }
 
     /// The same with a token in the environment.
-    pub(super) fn run_as(&self, token: &str, args: &[&str]) -> Ended {
+    pub fn run_as(&self, token: &str, args: &[&str]) -> Ended {
         let mut command = tollgate(args);
         command.env("TOLLGATE_CONFIG", self.installation.path("tollgate.toml"));
         command.env("TOLLGATE_ADMIN_TOKEN", token);
@@ -236,7 +263,7 @@ pub(super) async fn keep(server: &Server, token: &str, target: &str) {
 }
 
 async fn post(server: &Server, authorization: &str, body: &'static str) -> Answer {
-    let mut request = Request::post("/purge");
+    let mut request = Request::post("/v1/purge");
     if !authorization.is_empty() {
         request = request.header("authorization", authorization);
     }

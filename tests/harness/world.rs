@@ -285,7 +285,7 @@ impl World {
 
     /// Purges with the admin token; what was done.
     pub async fn purge(&self, selectors: &str) -> Purged {
-        let answer = self.ask_admin("POST", "/purge", selectors).await;
+        let answer = self.ask_admin("POST", "/v1/purge", selectors).await;
         assert_eq!(answer.status, 200, "{selectors}: {answer:?}");
         serde_json::from_slice(&answer.body).expect("what was done")
     }

@@ -232,6 +232,13 @@ impl Tls {
         TlsAcceptor::from(Arc::clone(&self.server))
     }
 
+    /// What accepts handshakes of those who speak HTTP/1.1 alone.
+    pub fn http1_acceptor(&self) -> TlsAcceptor {
+        let mut server = ServerConfig::clone(&self.server);
+        server.alpn_protocols = vec![b"http/1.1".to_vec()];
+        TlsAcceptor::from(Arc::new(server))
+    }
+
     fn new(
         checked: Checked,
         provider: Arc<CryptoProvider>,

@@ -1,0 +1,126 @@
+//! What a request is answered with: JSON, with the tag of what it shows; and what creates have answered,
+//! kept for whoever asks again.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use axum::{
+    http::{
+        HeaderValue, StatusCode,
+        header::{CONTENT_TYPE, ETAG, LOCATION},
+    },
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use serde::{Serialize, de::DeserializeOwned};
+use zeroize::Zeroizing;
+
+use super::asked::{IdempotencyKey, IfNoneMatch};
+use crate::{
+    admin::{Admin, access::Caller, problem::Refusal},
+    auth::{
+        data_key::Binding,
+        keyring::{Keyring, Mac},
+    },
+    operations::{Means, OperationError},
+    tenants::store::{Edit, Kept},
+};
+
+/// How a create is asked for.
+pub(super) struct Create {
+    /// What tells it from another.
+    pub(super) key: IdempotencyKey,
+    /// The path that it is asked under.
+    pub(super) path: &'static str,
+    /// The body.
+    pub(super) raw: Bytes,
+}
+
+/// An answer.
+pub(in crate::admin) fn json(status: StatusCode, value: &impl Serialize) -> Response {
+    (status, [(CONTENT_TYPE, "application/json")], written(value)).into_response()
+}
+
+/// What stands there, with its tag; nothing to whoever has it already.
+pub(super) fn shown(value: &impl Serialize, has: &IfNoneMatch) -> Response {
+    let tag = tag_of(value);
+    let mut response = if has.has(&tag) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        json(StatusCode::OK, value)
+    };
+    let tag = HeaderValue::try_from(tag).expect("a tag is ASCII");
+    response.headers_mut().insert(ETAG, tag);
+    response
+}
+
+/// The strong tag of what is shown of a resource.
+pub(super) fn tag_of(value: &impl Serialize) -> String {
+    let digest = digest(&SHA256, &written(value));
+    let digits = digest.as_ref()[..16].iter().map(|byte| format!("{byte:02x}"));
+    format!("\"{}\"", digits.collect::<String>())
+}
+
+/// What was created, and where it is.
+pub(super) fn created(value: &impl Serialize, path: &str, name: &str) -> Response {
+    let mut response = json(StatusCode::CREATED, value);
+    // Names and ids are of letters, digits and what needs no escape in a path.
+    if let Ok(place) = HeaderValue::try_from(format!("{path}/{name}")) {
+        response.headers_mut().insert(LOCATION, place);
+    }
+    response
+}
+
+/// Creates something; or says once more what was said to the same request before.
+pub(super) async fn create<T: Serialize + DeserializeOwned + Send + 'static>(
+    admin: &Admin,
+    caller: &Caller,
+    Create { key, path, raw }: Create,
+    make: impl FnOnce(&Edit<'_>, &Means<'_>) -> Result<T, OperationError> + Send + 'static,
+) -> Result<T, Refusal> {
+    let (seconds, most) = admin.office.replays();
+    let keyring = admin.office.keyring();
+    let asked = key.0.map(|key| {
+        let id = hex(&keyring.mac(&joined(&["answer", &caller.actor().to_string(), &key])));
+        let body = [joined(&["request", path]), raw.to_vec()].concat();
+        (id, hex(&keyring.mac(&body)))
+    });
+    let create = move |edit: &Edit<'_>, means: &Means<'_>| {
+        let Some((id, request)) = asked else { return Ok(make(edit, means)?) };
+        let keyring = means.vault.keyring;
+        if let Some(kept) = edit.kept_answer(&id)? {
+            return if kept.request == request {
+                opened(&kept, &id, keyring)
+            } else {
+                Err(Refusal::KeyReused)
+            };
+        }
+        let made = make(edit, means)?;
+        let answer = Zeroizing::new(written(&made));
+        let sealed = keyring.answer_key().seal(&answer, Binding { row: ANSWER, origin: &id });
+        let kept = Kept { request, sealed: sealed.map_err(OperationError::from)? };
+        edit.keep_answer(&id, kept, edit.now().saturating_add(seconds), most)?;
+        Ok(made)
+    };
+    admin.office.edit(caller, create).await
+}
+
+/// A row that no credential has, so that an answer never opens in the place of a secret.
+const ANSWER: i64 = 0;
+
+fn opened<T: DeserializeOwned>(kept: &Kept, id: &str, keyring: &Keyring) -> Result<T, Refusal> {
+    // What was sealed with other keys, or kept by another version, is no answer to repeat.
+    let answer = keyring.answer_key().open(&kept.sealed, Binding { row: ANSWER, origin: id });
+    let answer = answer.map_err(|_| Refusal::KeyReused)?;
+    serde_json::from_slice(&answer).map_err(|_| Refusal::KeyReused)
+}
+
+fn joined(parts: &[&str]) -> Vec<u8> {
+    parts.iter().flat_map(|part| part.bytes().chain([0])).collect()
+}
+
+fn hex(mac: &Mac) -> String {
+    mac.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn written(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("strings and numbers always serialize")
+}

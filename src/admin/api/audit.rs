@@ -1,0 +1,61 @@
+//! `/v1/audit`: who did what, and whether the log is whole.
+
+use axum::{extract::State, http::StatusCode, response::Response};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    answered::json,
+    asked::{Asking, PageQuery, VerifyQuery},
+};
+use crate::{
+    admin::{Admin, access::Viewer, problem::Refusal},
+    operations::{
+        Listed, Means,
+        audit::{self, AuditEvent, Verified},
+    },
+    tenants::store::Store,
+};
+
+pub(super) fn router() -> OpenApiRouter<Admin> {
+    OpenApiRouter::new().routes(routes!(list_audit_events)).routes(routes!(verify_audit_log))
+}
+
+/// List the events of the audit log, the oldest first.
+#[utoipa::path(
+    get, path = "/v1/audit", tag = "audit",
+    params(PageQuery),
+    responses(
+        (status = 200, description = "A part of the log", body = Listed<AuditEvent>),
+        (status = 409, description = "What stands there is no event"),
+    ),
+)]
+async fn list_audit_events(
+    State(admin): State<Admin>,
+    _: Viewer,
+    Asking(query): Asking<PageQuery>,
+) -> Result<Response, Refusal> {
+    let page = query.page()?;
+    let part = admin.office.view(move |view| Ok(audit::list(view, &page)?)).await?;
+    Ok(json(StatusCode::OK, &part))
+}
+
+/// Check that no event was altered, removed or put in, and that the end is signed.
+#[utoipa::path(
+    get, path = "/v1/audit/verify", tag = "audit",
+    params(VerifyQuery),
+    responses(
+        (status = 200, description = "The log is whole", body = Verified),
+        (status = 409, description = "The log is broken"),
+    ),
+)]
+async fn verify_audit_log(
+    State(admin): State<Admin>,
+    Viewer(caller): Viewer,
+    Asking(query): Asking<VerifyQuery>,
+) -> Result<Response, Refusal> {
+    let kept = query.place()?;
+    let verify = move |store: &mut Store, means: &Means<'_>, _| {
+        Ok(audit::verify(store, means.vault.keyring, kept)?)
+    };
+    Ok(json(StatusCode::OK, &admin.office.work(caller.actor(), verify).await?))
+}

@@ -1,0 +1,195 @@
+//! `/v1/credentials`. Their secrets go in and never come out.
+
+use axum::{
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    answered::{Create, create, created, json, shown, tag_of},
+    asked::{Asking, IdempotencyKey, IfMatch, IfNoneMatch, Json, Named, PageQuery},
+};
+use crate::{
+    admin::{
+        Admin,
+        access::{Owner, Viewer},
+        problem::Refusal,
+    },
+    error_chain::error_chain,
+    operations::{
+        Listed, Means,
+        credentials::{
+            self, Credential, CredentialChange, NewCredential, NewSecret, RotatedCredential,
+        },
+    },
+    tenants::{secret::UpstreamSecret, store::Edit},
+};
+
+const PATH: &str = "/v1/credentials";
+
+pub(super) fn router() -> OpenApiRouter<Admin> {
+    OpenApiRouter::new()
+        .routes(routes!(list_credentials, add_credential))
+        .routes(routes!(show_credential, change_credential, remove_credential))
+        .routes(routes!(rotate_credential))
+}
+
+/// List the credentials by name, without their secrets.
+#[utoipa::path(
+    get, path = "/v1/credentials", tag = "credentials",
+    params(PageQuery),
+    responses((status = 200, description = "A part of the list", body = Listed<Credential>)),
+)]
+async fn list_credentials(
+    State(admin): State<Admin>,
+    _: Viewer,
+    Asking(query): Asking<PageQuery>,
+) -> Result<Response, Refusal> {
+    let page = query.page()?;
+    let part = admin.office.view(move |view| Ok(credentials::list(view, &page)?)).await?;
+    Ok(json(StatusCode::OK, &part))
+}
+
+/// Add a credential of an upstream.
+#[utoipa::path(
+    post, path = "/v1/credentials", tag = "credentials",
+    request_body = NewCredential,
+    responses(
+        (status = 201, description = "It was added", body = Credential),
+        (status = 409, description = "There is one of this name"),
+    ),
+)]
+async fn add_credential(
+    State(admin): State<Admin>,
+    Owner(caller): Owner,
+    key: IdempotencyKey,
+    Json { value, raw }: Json<NewCredential>,
+) -> Result<Response, Refusal> {
+    if value.test != Some(false) {
+        try_out(&admin, &value.upstream, &value.secret()?).await?;
+    }
+    let asked = Create { key, path: PATH, raw };
+    let make = move |edit: &Edit<'_>, means: &Means<'_>| credentials::add(edit, means, &value);
+    let added = create(&admin, &caller, asked, make).await?;
+    Ok(created(&added, PATH, &added.name))
+}
+
+/// Show a credential, without its secret.
+#[utoipa::path(
+    get, path = "/v1/credentials/{name}", tag = "credentials",
+    params(("name" = String, Path, description = "The name")),
+    responses(
+        (status = 200, description = "The credential", body = Credential),
+        (status = 304, description = "It is what If-None-Match says"),
+    ),
+)]
+async fn show_credential(
+    State(admin): State<Admin>,
+    _: Viewer,
+    Named(name): Named,
+    has: IfNoneMatch,
+) -> Result<Response, Refusal> {
+    let credential = admin.office.view(move |view| Ok(credentials::show(view, &name)?)).await?;
+    Ok(shown(&credential, &has))
+}
+
+/// Declare something else of a credential; its cache starts anew.
+#[utoipa::path(
+    patch, path = "/v1/credentials/{name}", tag = "credentials",
+    params(("name" = String, Path, description = "The name")),
+    request_body = CredentialChange,
+    responses(
+        (status = 200, description = "The credential as it is now", body = Credential),
+        (status = 412, description = "It is not what If-Match says"),
+    ),
+)]
+async fn change_credential(
+    State(admin): State<Admin>,
+    Owner(caller): Owner,
+    Named(name): Named,
+    meant: IfMatch,
+    Json { value, .. }: Json<CredentialChange>,
+) -> Result<Response, Refusal> {
+    let change = move |edit: &Edit<'_>, _: &Means<'_>| {
+        meant.require(&tag_of(&credentials::show(edit, &name)?))?;
+        Ok(credentials::set(edit, &name, &value)?)
+    };
+    let credential = admin.office.edit(&caller, change).await?;
+    Ok(shown(&credential, &IfNoneMatch::default()))
+}
+
+/// Remove a credential that no token in use stands for.
+#[utoipa::path(
+    delete, path = "/v1/credentials/{name}", tag = "credentials",
+    params(("name" = String, Path, description = "The name")),
+    responses(
+        (status = 204, description = "It is removed"),
+        (status = 409, description = "Tokens that stand for it are in use"),
+        (status = 412, description = "It is not what If-Match says"),
+    ),
+)]
+async fn remove_credential(
+    State(admin): State<Admin>,
+    Owner(caller): Owner,
+    Named(name): Named,
+    meant: IfMatch,
+) -> Result<Response, Refusal> {
+    let remove = move |edit: &Edit<'_>, _: &Means<'_>| {
+        meant.require(&tag_of(&credentials::show(edit, &name)?))?;
+        Ok(credentials::remove(edit, &name)?)
+    };
+    admin.office.edit(&caller, remove).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Give a credential another secret; its cache starts anew.
+#[utoipa::path(
+    post, path = "/v1/credentials/{name}/rotate", tag = "credentials",
+    params(("name" = String, Path, description = "The name")),
+    request_body = NewSecret,
+    responses(
+        (status = 200, description = "It has the other secret", body = RotatedCredential),
+        (status = 412, description = "It is not what If-Match says"),
+    ),
+)]
+async fn rotate_credential(
+    State(admin): State<Admin>,
+    Owner(caller): Owner,
+    Named(name): Named,
+    meant: IfMatch,
+    Json { value, .. }: Json<NewSecret>,
+) -> Result<Response, Refusal> {
+    if value.test != Some(false) {
+        let named = name.clone();
+        let shown = admin.office.view(move |view| Ok(credentials::show(view, &named)?)).await?;
+        try_out(&admin, &shown.upstream, &value.secret()?).await?;
+    }
+    let rotate = move |edit: &Edit<'_>, means: &Means<'_>| {
+        meant.require(&tag_of(&credentials::show(edit, &name)?))?;
+        Ok(credentials::rotate(edit, means, &name, &value)?)
+    };
+    let rotated = admin.office.edit(&caller, rotate).await?;
+    Ok(json(StatusCode::OK, &rotated))
+}
+
+/// Asks the upstream whether it takes a secret; one that is not configured is for the store to refuse.
+async fn try_out(admin: &Admin, upstream: &str, secret: &UpstreamSecret) -> Result<(), Refusal> {
+    let Some(asked) = (admin.trial)(upstream, secret.authorization()) else { return Ok(()) };
+    let untaken = |why: String| Err(Refusal::Untaken(why));
+    match asked.await {
+        Ok(StatusCode::OK) => Ok(()),
+        Ok(status @ StatusCode::UNAUTHORIZED) => {
+            untaken(format!("{upstream} does not take it, and answered {status}"))
+        }
+        Ok(status) => untaken(format!(
+            "{upstream} answered {status}, which does not say whether it takes it; with \
+             \"test\": false it is stored untested"
+        )),
+        Err(error) => untaken(format!(
+            "{upstream} did not answer ({}); with \"test\": false it is stored untested",
+            error_chain(&error)
+        )),
+    }
+}

@@ -1,0 +1,127 @@
+//! The OpenAPI document: what the handlers say of themselves, and what holds for all of them.
+//!
+//! A handler names what is its own. What follows from that is added here, so that it is said once: a
+//! 412 means that `If-Match` is heeded, a 304 that there is a tag, a 201 that a create can be repeated;
+//! and whoever reads a body or a name may refuse it.
+
+use utoipa::{
+    PartialSchema as _, ToSchema as _,
+    openapi::{
+        ContentBuilder, HeaderBuilder, InfoBuilder, ObjectBuilder, OpenApi, Ref, RefOr, Required,
+        Response, ResponseBuilder, Type,
+        path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem},
+        security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+    },
+};
+
+use crate::{
+    admin::problem::{Kind, Problem},
+    transcode::errors::PROBLEM_JSON,
+};
+
+const SCHEME: &str = "adminToken";
+
+/// What an import is of.
+const LINES: &str = "application/x-ndjson";
+
+const DESCRIPTION: &str = "\
+What operators do to a Tollgate: tenants, credentials, tokens, purges and explanations. Every request \
+carries an admin token as `Authorization: Bearer`. A viewer's sees what is not secret; an operator's also \
+purges, explains, and changes tenants and tokens; an owner's also changes credentials and admin tokens. A \
+list is given in parts: `next` of one is `cursor` of the following. What is refused is problem details \
+(RFC 9457).";
+
+/// Adds what holds for every operation.
+pub(super) fn finished(mut document: OpenApi) -> OpenApi {
+    document.info = InfoBuilder::new()
+        .title("Tollgate admin API")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(DESCRIPTION))
+        .build();
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme(SCHEME, SecurityScheme::Http(bearer));
+    components.schemas.insert(Problem::name().into_owned(), Problem::schema());
+    let nothing: [&str; 0] = [];
+    document.security = Some(vec![SecurityRequirement::new(SCHEME, nothing)]);
+    for item in document.paths.paths.values_mut() {
+        operations(item).for_each(complete);
+    }
+    document
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    let PathItem { get, put, post, delete, patch, .. } = item;
+    [get, put, post, delete, patch].into_iter().flatten()
+}
+
+fn complete(operation: &mut Operation) {
+    let mut kinds = vec![Kind::BadRequest, Kind::Unauthorized, Kind::Forbidden, Kind::Unavailable];
+    if operation.request_body.is_some() {
+        kinds.extend([Kind::TooLarge, Kind::MediaType, Kind::Invalid]);
+    }
+    // No lines at all are an import of nothing.
+    if let Some(RefOr::T(body)) = &mut operation.request_body
+        && body.content.contains_key(LINES)
+    {
+        body.required = Some(Required::False);
+    }
+    let parameters = operation.parameters.get_or_insert_default();
+    if parameters.iter().any(is_of_the_path) {
+        kinds.push(Kind::NotFound);
+    }
+    let responses = &mut operation.responses.responses;
+    let mut header = |name, description| {
+        parameters.push(RefOr::T(optional_header(name, description)));
+    };
+    if responses.contains_key("412") {
+        header("If-Match", "Do it only if its ETag is among these");
+    }
+    if responses.contains_key("304") {
+        header("If-None-Match", "Answer 304 if its ETag is among these");
+        put_header(responses.get_mut("200"), "ETag", "The strong tag of what is shown");
+    }
+    if responses.contains_key("201") {
+        header(
+            "Idempotency-Key",
+            "A text of your choice, up to 255 characters: a create that is repeated with it is done \
+             once, and answered as the first time for some minutes",
+        );
+        put_header(responses.get_mut("201"), "Location", "Where it is");
+    }
+    for kind in kinds {
+        let status = kind.status().as_u16().to_string();
+        let described = || ResponseBuilder::new().description(kind.title()).build().into();
+        responses.entry(status).or_insert_with(described);
+    }
+    for (status, response) in responses {
+        if let RefOr::T(response) = response
+            && status.as_str() >= "400"
+        {
+            let problem = Ref::from_schema_name(Problem::name());
+            let content = ContentBuilder::new().schema(Some(problem)).build();
+            response.content.insert(PROBLEM_JSON.to_owned(), RefOr::T(content));
+        }
+    }
+}
+
+fn is_of_the_path(parameter: &RefOr<Parameter>) -> bool {
+    matches!(parameter, RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Path)
+}
+
+fn optional_header(name: &str, description: &str) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(description))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+        .build()
+}
+
+fn put_header(response: Option<&mut RefOr<Response>>, name: &str, description: &str) {
+    let Some(RefOr::T(response)) = response else { return };
+    let text = ObjectBuilder::new().schema_type(Type::String);
+    let header = HeaderBuilder::new().schema(Some(text)).description(Some(description)).build();
+    response.headers.insert(name.to_owned(), RefOr::T(header));
+}

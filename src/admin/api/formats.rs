@@ -1,0 +1,76 @@
+//! `/v1/formats`: the maps of formats, out and in.
+
+use axum::{
+    body::Body,
+    extract::{FromRequest, State},
+    http::{Request, StatusCode},
+    response::Response,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{answered::json, asked::read_json};
+use crate::{
+    admin::{
+        Admin,
+        access::{Operator, Viewer},
+        problem::Refusal,
+    },
+    audit::event::Action,
+    formats::Shown,
+};
+
+/// What became of maps that were handed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ImportedMaps)]
+pub struct Imported {
+    /// How many were taken; the others' routes are proven already.
+    pub taken: usize,
+}
+
+/// All maps of an installation, which are more than other bodies.
+struct Maps(Vec<Shown>);
+
+/// Where the maps are asked for.
+pub const PATH: &str = "/v1/formats";
+
+pub(super) fn router() -> OpenApiRouter<Admin> {
+    OpenApiRouter::new().routes(routes!(list_formats, import_formats))
+}
+
+impl FromRequest<Admin> for Maps {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request<Body>, admin: &Admin) -> Result<Self, Refusal> {
+        let (maps, _) = read_json(request, admin.max_import, b'[').await?;
+        Ok(Self(maps))
+    }
+}
+
+/// Show what has been learned of the formats of routes.
+#[utoipa::path(
+    get, path = "/v1/formats", tag = "formats",
+    responses((status = 200, description = "The maps", body = Vec<Shown>)),
+)]
+async fn list_formats(State(admin): State<Admin>, _: Viewer) -> Response {
+    json(StatusCode::OK, &admin.formats.shown())
+}
+
+/// Take maps that were learned elsewhere; each is used when it has reproduced a pair here.
+#[utoipa::path(
+    post, path = "/v1/formats", tag = "formats",
+    request_body = Vec<Shown>,
+    responses((status = 200, description = "They are taken", body = Imported)),
+)]
+async fn import_formats(
+    State(admin): State<Admin>,
+    Operator(caller): Operator,
+    Maps(maps): Maps,
+) -> Result<Response, Refusal> {
+    let taken = admin.formats.import(maps)?;
+    admin.auditor.done(caller.actor(), Action::FormatsImport, &format!("{taken} maps"));
+    tracing::info!(taken, "maps of formats were handed in");
+    Ok(json(StatusCode::OK, &Imported { taken }))
+}

@@ -1,0 +1,203 @@
+//! `/v1/tokens`. A new one is shown once, in the answer that made it.
+
+use axum::{extract::State, http::StatusCode, response::Response};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    answered::{Create, create, created, json, shown, tag_of},
+    asked::{Asking, IdempotencyKey, IfMatch, IfNoneMatch, Json, Named, TokensQuery},
+};
+use crate::{
+    admin::{
+        Admin,
+        access::{Operator, Viewer},
+        problem::Refusal,
+    },
+    operations::{
+        Listed, Means,
+        tokens::{
+            self, CreatedToken, DescribedToken, NewToken, RevokedToken, RotatedToken, Rotation,
+            Token, TokenChange,
+        },
+    },
+    policy::document::PolicyDocument,
+    tenants::store::{Edit, View},
+};
+
+const PATH: &str = "/v1/tokens";
+
+pub(super) fn router() -> OpenApiRouter<Admin> {
+    OpenApiRouter::new()
+        .routes(routes!(list_tokens, create_token))
+        .routes(routes!(describe_token, change_token))
+        .routes(routes!(show_policies, set_policies))
+        .routes(routes!(rotate_token))
+        .routes(routes!(revoke_token))
+}
+
+/// List the tokens in the order of their creation, revoked ones included.
+#[utoipa::path(
+    get, path = "/v1/tokens", tag = "tokens",
+    params(TokensQuery),
+    responses((status = 200, description = "A part of the list", body = Listed<Token>)),
+)]
+async fn list_tokens(
+    State(admin): State<Admin>,
+    _: Viewer,
+    Asking(query): Asking<TokensQuery>,
+) -> Result<Response, Refusal> {
+    let page = query.page()?;
+    let list = move |view: &View<'_>| Ok(tokens::list(view, query.tenant.as_deref(), &page)?);
+    Ok(json(StatusCode::OK, &admin.office.view(list).await?))
+}
+
+/// Create a token and show it, this once.
+#[utoipa::path(
+    post, path = "/v1/tokens", tag = "tokens",
+    request_body = NewToken,
+    responses(
+        (status = 201, description = "It was created", body = CreatedToken),
+        (status = 404, description = "There is no such tenant or credential"),
+        (status = 409, description = "What there is stands against it"),
+    ),
+)]
+async fn create_token(
+    State(admin): State<Admin>,
+    Operator(caller): Operator,
+    key: IdempotencyKey,
+    Json { value, raw }: Json<NewToken>,
+) -> Result<Response, Refusal> {
+    let asked = Create { key, path: PATH, raw };
+    let make = move |edit: &Edit<'_>, means: &Means<'_>| tokens::create(edit, means, &value);
+    let made = create(&admin, &caller, asked, make).await?;
+    Ok(created(&made, PATH, &made.id))
+}
+
+/// Show a token with its policies, and when and how much it was used.
+#[utoipa::path(
+    get, path = "/v1/tokens/{id}", tag = "tokens",
+    params(("id" = String, Path, description = "The public id")),
+    responses(
+        (status = 200, description = "The token", body = DescribedToken),
+        (status = 304, description = "It is what If-None-Match says"),
+    ),
+)]
+async fn describe_token(
+    State(admin): State<Admin>,
+    _: Viewer,
+    Named(id): Named,
+    has: IfNoneMatch,
+) -> Result<Response, Refusal> {
+    let token = admin.office.view(move |view| Ok(tokens::describe(view, &id)?)).await?;
+    Ok(shown(&token, &has))
+}
+
+/// Replace the permissions or the policies of a token.
+#[utoipa::path(
+    patch, path = "/v1/tokens/{id}", tag = "tokens",
+    params(("id" = String, Path, description = "The public id")),
+    request_body = TokenChange,
+    responses(
+        (status = 200, description = "The token as it is now", body = Token),
+        (status = 412, description = "It is not what If-Match says"),
+    ),
+)]
+async fn change_token(
+    State(admin): State<Admin>,
+    Operator(caller): Operator,
+    Named(id): Named,
+    meant: IfMatch,
+    Json { value, .. }: Json<TokenChange>,
+) -> Result<Response, Refusal> {
+    let change = move |edit: &Edit<'_>, _: &Means<'_>| {
+        meant.require(&tag_of(&tokens::describe(edit, &id)?))?;
+        Ok(tokens::set(edit, &id, &value)?)
+    };
+    Ok(json(StatusCode::OK, &admin.office.edit(&caller, change).await?))
+}
+
+/// Show the policies of a token.
+#[utoipa::path(
+    get, path = "/v1/tokens/{id}/policies", tag = "tokens",
+    params(("id" = String, Path, description = "The public id")),
+    responses(
+        (status = 200, description = "The policies", body = PolicyDocument),
+        (status = 304, description = "They are what If-None-Match says"),
+    ),
+)]
+async fn show_policies(
+    State(admin): State<Admin>,
+    _: Viewer,
+    Named(id): Named,
+    has: IfNoneMatch,
+) -> Result<Response, Refusal> {
+    let policies = admin.office.view(move |view| Ok(tokens::policies(view, &id)?)).await?;
+    Ok(shown(&policies, &has))
+}
+
+/// Replace the policies of a token.
+#[utoipa::path(
+    put, path = "/v1/tokens/{id}/policies", tag = "tokens",
+    params(("id" = String, Path, description = "The public id")),
+    request_body = PolicyDocument,
+    responses(
+        (status = 200, description = "The policies as they are now", body = PolicyDocument),
+        (status = 412, description = "They are not what If-Match says"),
+    ),
+)]
+async fn set_policies(
+    State(admin): State<Admin>,
+    Operator(caller): Operator,
+    Named(id): Named,
+    meant: IfMatch,
+    Json { value, .. }: Json<PolicyDocument>,
+) -> Result<Response, Refusal> {
+    let set = move |edit: &Edit<'_>, _: &Means<'_>| {
+        meant.require(&tag_of(&tokens::policies(edit, &id)?))?;
+        tokens::set_policies(edit, &id, &value)?;
+        Ok(value)
+    };
+    let policies = admin.office.edit(&caller, set).await?;
+    Ok(shown(&policies, &IfNoneMatch::default()))
+}
+
+/// Create a token that takes another's place, with the same terms, and show it, this once; the other
+/// one ends by itself.
+#[utoipa::path(
+    post, path = "/v1/tokens/{id}/rotate", tag = "tokens",
+    params(("id" = String, Path, description = "The public id of the old one")),
+    request_body = Rotation,
+    responses(
+        (status = 201, description = "The new one was created", body = RotatedToken),
+        (status = 409, description = "The old one is not good any more"),
+    ),
+)]
+async fn rotate_token(
+    State(admin): State<Admin>,
+    Operator(caller): Operator,
+    Named(id): Named,
+    key: IdempotencyKey,
+    Json { value, raw }: Json<Rotation>,
+) -> Result<Response, Refusal> {
+    // Which token it is belongs to what is asked.
+    let raw = [id.as_bytes(), b"\0", &raw[..]].concat().into();
+    let asked = Create { key, path: "/v1/tokens/{id}/rotate", raw };
+    let make = move |edit: &Edit<'_>, means: &Means<'_>| tokens::rotate(edit, means, &id, &value);
+    let made = create(&admin, &caller, asked, make).await?;
+    Ok(created(&made, PATH, &made.id))
+}
+
+/// Revoke a token for good.
+#[utoipa::path(
+    post, path = "/v1/tokens/{id}/revoke", tag = "tokens",
+    params(("id" = String, Path, description = "The public id")),
+    responses((status = 200, description = "It is revoked", body = RevokedToken)),
+)]
+async fn revoke_token(
+    State(admin): State<Admin>,
+    Operator(caller): Operator,
+    Named(id): Named,
+) -> Result<Response, Refusal> {
+    let revoke = move |edit: &Edit<'_>, _: &Means<'_>| Ok(tokens::revoke(edit, &id)?);
+    Ok(json(StatusCode::OK, &admin.office.edit(&caller, revoke).await?))
+}

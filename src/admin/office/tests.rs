@@ -1,0 +1,95 @@
+//! What becomes of operations when the store does not answer.
+
+use std::sync::mpsc;
+
+use tokio::time::Instant;
+
+use super::*;
+use crate::{
+    metrics::Metrics,
+    operations::tenants::{self, NewTenant},
+    tenants::fixture::{Fixture, NOW, keyring, surroundings},
+};
+
+/// Asks a store, one operation at a time.
+pub(in crate::admin) fn office(store: &Fixture, patience: Duration) -> Office {
+    let metrics = Arc::new(Metrics::new());
+    let directory = Directory::open(&store.config(), keyring("ab"), surroundings(), metrics);
+    Office::new(Parts {
+        tenants: store.config(),
+        directory: Arc::new(directory.expect("a directory")),
+        routes: Arc::new(RouteTable::new(&[]).expect("the table itself")),
+        origins: BTreeMap::new(),
+        environment: Environment::default(),
+        max_operations: 1,
+        patience,
+        replay_window: Duration::from_secs(60),
+        max_replays: 10,
+    })
+}
+
+fn new(name: &str) -> NewTenant {
+    serde_json::from_value(serde_json::json!({ "name": name })).expect("a tenant")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_too_long_is_told_and_the_turn_ends_with_the_operation() {
+    let fixture = Fixture::new();
+    let office = Arc::new(office(&fixture, Duration::from_millis(200)));
+    let caller = Caller::configured();
+    let add = |name: &'static str| {
+        office.edit(&caller, move |edit, _| Ok(tenants::add(edit, &new(name))?))
+    };
+    add("first").await.expect("added");
+    // Somebody else has the store in a transaction.
+    let (held, holding) = mpsc::sync_channel(1);
+    let (release, released) = mpsc::sync_channel::<()>(1);
+    let config = fixture.config();
+    let holder = std::thread::spawn(move || {
+        let mut store = Store::open(&config).expect("a store");
+        store.edit::<_, StoreError>(NOW, |_| {
+            held.send(()).expect("somebody waits");
+            // Whoever is gone, has released it.
+            let _ = released.recv();
+            Ok(())
+        })
+    });
+    holding.recv().expect("it is held");
+    let begun = Instant::now();
+    let late = add("second").await;
+    assert!(matches!(late, Err(Refusal::Late)), "{late:?}");
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    // The first still waits for the store, and has the only turn: even a read has none.
+    let late = office.view(|view| Ok(tenants::show(view, "first")?)).await;
+    assert!(matches!(late, Err(Refusal::Late)), "{late:?}");
+    release.send(()).expect("it holds");
+    holder.join().expect("no panic").expect("it ends");
+    // What was late is done all the same, and then there is a turn again.
+    let found = loop {
+        match office.view(|view| Ok(tenants::show(view, "second")?)).await {
+            Ok(tenant) => break tenant.name,
+            Err(_) => assert!(begun.elapsed() < Duration::from_secs(10), "never done"),
+        }
+    };
+    assert_eq!(found, "second");
+}
+
+#[tokio::test]
+async fn what_fails_leaves_no_connection_behind_that_failed() {
+    let fixture = Fixture::new();
+    let office = Arc::new(office(&fixture, Duration::from_secs(5)));
+    let caller = Caller::configured();
+    for _ in 0..2 {
+        let missing = office.view(|view| Ok(tenants::show(view, "nobody")?)).await;
+        assert!(matches!(missing, Err(Refusal::Operation(_))), "{missing:?}");
+        assert_eq!(office.idle().len(), 1, "one that answers is kept");
+    }
+    let failed: Result<(), _> = office
+        .work(caller.actor(), |_, _, _| {
+            let after = Duration::from_secs(1);
+            Err(StoreError::TimedOut { after }.into())
+        })
+        .await;
+    assert!(failed.is_err());
+    assert_eq!(office.idle().len(), 0);
+}

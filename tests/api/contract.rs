@@ -1,0 +1,92 @@
+//! The OpenAPI document, held against the server by schemathesis, as it is on PyPI.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use serde_json::{Value, json};
+
+use super::House;
+use crate::{cli::TOKEN, program};
+
+/// What it does not check: that whatever fits a schema is accepted. No schema says which cursor a list
+/// has given, or what a tag is now.
+const UNCHECKED: &str = "positive_data_acceptance";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn schemathesis_finds_nothing() {
+    let house = House::new().await;
+    house.furnish("alice").await;
+    let document = format!("http://{}/v1/openapi.json", house.server.admin);
+    let begun = Instant::now();
+    let folder = tempfile::tempdir().expect("a folder");
+    let header = format!("Authorization: Bearer {TOKEN}");
+    let arguments = [
+        "-m",
+        "schemathesis.cli",
+        "--no-color",
+        "run",
+        &document,
+        "--header",
+        &header,
+        "--checks",
+        "all",
+        "--exclude-checks",
+        UNCHECKED,
+        "--max-examples",
+        "12",
+        "--generation-deterministic",
+        "--max-response-time",
+        "5",
+    ];
+    let mut command = program::command(python(), arguments);
+    command.current_dir(folder.path()).env("NO_PROXY", "127.0.0.1");
+    let ended = program::run(command, "").await;
+    println!("{}", ended.out);
+    assert_eq!(ended.code, Some(0), "{}{}", ended.out, ended.err);
+    println!("within {} s", begun.elapsed().as_secs());
+    // It has asked for something, and the server is none the worse for it.
+    let log = house.get("/v1/audit/verify").await;
+    assert!(log["last"].as_u64() > Some(3), "{log}");
+    assert_eq!(house.ask("GET /v1/tenants", &Value::Null).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_document_is_openapi_3_1_and_says_who_may() {
+    let house = House::new().await;
+    let document = house.get("/v1/openapi.json").await;
+    assert_eq!(document["openapi"], "3.1.0");
+    assert_eq!(document["security"], json!([{"adminToken": []}]));
+    assert_eq!(document["components"]["securitySchemes"]["adminToken"]["scheme"], "bearer");
+    let secret = &document["components"]["schemas"]["Secret"];
+    assert_eq!(secret["writeOnly"], true);
+    let mut ids = Vec::new();
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in item.as_object().expect("operations") {
+            let what = format!("{method} {path}");
+            ids.push(operation["operationId"].as_str().expect("an id").to_owned());
+            assert!(operation["summary"].is_string(), "{what}");
+            for status in ["400", "401", "403", "503"] {
+                assert!(operation["responses"][status].is_object(), "{what}: {status}");
+            }
+        }
+    }
+    let count = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), count, "an id is used twice");
+}
+
+/// The python that has schemathesis; `./test` makes one.
+fn python() -> PathBuf {
+    let made = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-venv/bin/python");
+    let python = std::env::var_os("TOLLGATE_TEST_PYTHON").map_or(made, PathBuf::from);
+    assert!(
+        python.is_file(),
+        "{} is missing: run ./test once, or set TOLLGATE_TEST_PYTHON to a python that has \
+         schemathesis 4.32.5 from PyPI",
+        python.display()
+    );
+    python
+}

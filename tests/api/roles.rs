@@ -1,0 +1,168 @@
+//! Who may what, and what is written down of it.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use super::{House, credential, value};
+
+/// Every operation with the least role that it takes, and a body that reaches what decides.
+fn operations(id: &str) -> Vec<(String, Value, &'static str)> {
+    let quotas = json!({"name": "x"});
+    let secret = json!({"kind": "key", "login": "l", "secret": "s"});
+    let of = |line: &str, body: &Value, role| (line.replace("ID", id), body.clone(), role);
+    let none = &Value::Null;
+    vec![
+        of("GET /v1/tenants", none, "viewer"),
+        of("GET /v1/tenants/alice", none, "viewer"),
+        of("POST /v1/tenants", &quotas, "operator"),
+        of("PATCH /v1/tenants/alice", &json!({}), "operator"),
+        of("DELETE /v1/tenants/alice", none, "operator"),
+        of("GET /v1/credentials", none, "viewer"),
+        of("GET /v1/credentials/alice", none, "viewer"),
+        of("POST /v1/credentials", &credential("x"), "owner"),
+        of("PATCH /v1/credentials/alice", &json!({}), "owner"),
+        of("DELETE /v1/credentials/alice", none, "owner"),
+        of("POST /v1/credentials/alice/rotate", &secret, "owner"),
+        of("GET /v1/tokens", none, "viewer"),
+        of("POST /v1/tokens", &json!({"tenant": "alice", "credential": "alice"}), "operator"),
+        of("GET /v1/tokens/ID", none, "viewer"),
+        of("GET /v1/tokens/ID/policies", none, "viewer"),
+        of("PUT /v1/tokens/ID/policies", &json!({}), "operator"),
+        of("POST /v1/tokens/ID/rotate", &json!({}), "operator"),
+        of("POST /v1/tokens/none/revoke", none, "operator"),
+        of("GET /v1/admin-tokens", none, "viewer"),
+        of("GET /v1/admin-tokens/viewer", none, "viewer"),
+        of("POST /v1/admin-tokens", &json!({"name": "y", "role": "viewer"}), "owner"),
+        of("POST /v1/admin-tokens/none/revoke", none, "owner"),
+        of("GET /v1/upstreams", none, "viewer"),
+        of("GET /v1/audit", none, "viewer"),
+        of("GET /v1/audit/verify", none, "viewer"),
+        of("POST /v1/import", none, "owner"),
+        of("POST /v1/purge", &json!({"all": true}), "operator"),
+        of("GET /v1/explain/0123456789abcdef", none, "operator"),
+        of(
+            "POST /v1/explain",
+            &json!({"method": "GET", "path": "/version.json", "token": id}),
+            "operator",
+        ),
+        of("GET /v1/formats", none, "viewer"),
+        of("POST /v1/formats", &json!([]), "operator"),
+    ]
+}
+
+const ROLES: [&str; 3] = ["viewer", "operator", "owner"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_may_what_it_is_for_and_no_more() {
+    let house = House::new().await;
+    let id = house.furnish("alice").await;
+    let mut tokens = Vec::new();
+    for role in ROLES {
+        tokens.push(house.operator(role, role).await);
+    }
+    let operations = operations(&id);
+    for (line, body, least) in &operations {
+        let least = ROLES.iter().position(|role| role == least).expect("a role");
+        for (has, token) in tokens.iter().enumerate() {
+            let answer = house.ask_as(token, line, body, &[]).await;
+            let refused = answer.status == 403;
+            assert_eq!(refused, has < least, "{} {line}: {answer:?}", ROLES[has]);
+            assert!(![401, 405, 415, 500].contains(&answer.status), "{line}: {answer:?}");
+        }
+        for token in ["", "wrong-wrong-wrong-wrong-wrong-wrong-wrong", &id] {
+            let answer = house.ask_as(token, line, body, &[]).await;
+            assert_eq!(answer.status, 401, "{line} with {token:?}: {answer:?}");
+            assert_eq!(answer.header("www-authenticate"), "Bearer");
+        }
+    }
+    let document = house.get("/v1/openapi.json").await;
+    let paths = document["paths"].as_object().expect("paths");
+    let documented: usize =
+        paths.values().map(|item| item.as_object().expect("operations").len()).sum();
+    assert_eq!(documented, operations.len(), "an operation is not in this list");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_did_and_who_may_not_is_written_down_by_name() {
+    let house = House::new().await;
+    let bob = house.operator("bob", "operator").await;
+    let eve = house.operator("eve", "viewer").await;
+    let new = json!({"name": "acme"});
+    assert_eq!(house.ask_as(&bob, "POST /v1/tenants", &new, &[]).await.status, 201);
+    assert_eq!(house.ask_as(&bob, "POST /v1/purge", &json!({"all": true}), &[]).await.status, 200);
+    assert_eq!(house.ask_as(&eve, "DELETE /v1/tenants/acme", &json!(null), &[]).await.status, 403);
+    let wrong = "wrong-wrong-wrong-wrong-wrong-wrong-wrong";
+    assert_eq!(house.ask_as(wrong, "GET /v1/tenants", &json!(null), &[]).await.status, 401);
+    let log = house.log();
+    let told: Vec<Value> = log
+        .iter()
+        .map(|line| {
+            let event = &line["event"];
+            let fields = ["action", "decision", "object", "reason", "method", "route"];
+            let told = fields.iter().map(|name| event[*name].clone());
+            std::iter::once(event["actor"]["name"].clone()).chain(told).collect()
+        })
+        .collect();
+    for expected in [
+        json!([null, "admin-token.create", "done", "bob", null, null, null]),
+        json!(["bob", "tenant.add", "done", "acme", null, null, null]),
+        json!([
+            "eve",
+            "admin.request",
+            "refused",
+            null,
+            "forbidden",
+            "DELETE",
+            "/v1/tenants/{name}"
+        ]),
+        json!([null, "admin.request", "refused", null, "unauthorized", "GET", "/v1/tenants"]),
+    ] {
+        assert!(told.contains(&expected), "{expected} is not in {told:#?}");
+    }
+    let purge = told.iter().find(|event| event[1] == "purge").expect("the purge");
+    assert_eq!((&purge[0], &purge[2]), (&json!("bob"), &json!("done")));
+    let refused = log.iter().find(|line| line["event"]["decision"] == "refused").expect("one");
+    assert_eq!(refused["event"]["from"], "127.0.0.1");
+    let text = serde_json::to_string(&log).expect("JSON");
+    assert!(!text.contains(wrong) && !text.contains(&bob), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_admin_token_ends_when_it_is_revoked_or_expires() {
+    let house = House::new().await;
+    let bob = house.operator("bob", "owner").await;
+    assert!(bob.starts_with("tg_admin_"), "a scanner knows it");
+    let get =
+        async |token: &str| house.ask_as(token, "GET /v1/tenants", &Value::Null, &[]).await.status;
+    assert_eq!(get(&bob).await, 200);
+    let shown = house.get("/v1/admin-tokens").await.to_string();
+    assert!(!shown.contains(bob.split('_').nth(3).expect("a secret")), "{shown}");
+    assert_eq!(house.ask("POST /v1/admin-tokens/bob/revoke", &Value::Null).await.status, 200);
+    assert_eq!(get(&bob).await, 401);
+    let again = json!({"name": "bob", "role": "viewer"});
+    assert_eq!(house.ask("POST /v1/admin-tokens", &again).await.status, 409);
+
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    let brief = json!({"name": "brief", "role": "viewer", "expires": now + 2});
+    let brief = value(&house.ask("POST /v1/admin-tokens", &brief).await);
+    let brief = brief["token"].as_str().expect("a token");
+    assert_eq!(get(brief).await, 200);
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+    assert_eq!(get(brief).await, 401);
+    let past = json!({"name": "past", "role": "viewer", "expires": now});
+    assert_eq!(house.ask("POST /v1/admin-tokens", &past).await.status, 422);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_admin_token_is_no_token_of_a_tenant_nor_the_other_way_round() {
+    let house = House::new().await;
+    let bob = house.operator("bob", "owner").await;
+    house.server.answers(&bob, 401, "invalid_token").await;
+    house.furnish("alice").await;
+    let new = json!({"tenant": "alice", "credential": "alice"});
+    let token = value(&house.ask("POST /v1/tokens", &new).await);
+    let token = token["token"].as_str().expect("a token");
+    let answer = house.ask_as(token, "GET /v1/tenants", &Value::Null, &[]).await;
+    assert_eq!(answer.status, 401, "{answer:?}");
+}
