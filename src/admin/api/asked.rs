@@ -248,7 +248,7 @@ macro_rules! of_a_header {
             type Rejection = Refusal;
 
             async fn from_request_parts(parts: &mut Parts, _: &Admin) -> Result<Self, Refusal> {
-                text(&parts.headers, $header).map(Self)
+                text(&parts.headers, &$header).map(Self)
             }
         }
     )*};
@@ -274,7 +274,7 @@ impl FromRequestParts<Admin> for IdempotencyKey {
 
 /// All of the values of a header, as one list.
 fn text(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Refusal> {
-    let values = headers.get_all(&name).iter().map(|value| value.to_str());
+    let values = headers.get_all(name).iter().map(|value| value.to_str());
     let values: Result<Vec<&str>, _> = values.collect();
     let values = values.map_err(|_| Refusal::Request(format!("{name}: expected ASCII")))?;
     Ok((!values.is_empty()).then(|| values.join(", ")))
