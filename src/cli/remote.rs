@@ -248,26 +248,23 @@ fn named(url: &str, ca: Option<&Path>) -> Result<(String, Option<Trust>), Failur
     }
     let port = uri.port_u16().unwrap_or(if https { 443 } else { 80 });
     let place = format!("{host}:{port}");
-    let unasked = |source| Failure::Unasked {
-        place: place.clone(),
-        instead: "",
-        source: AskError::Trust(source),
-    };
-    let trust = https.then(|| Trust::authorities(ca, host)).transpose().map_err(unasked)?;
+    let trust =
+        https.then(|| Trust::authorities(ca, host)).transpose().map_err(untrusted(&place))?;
     Ok((place, trust))
 }
 
 /// The server of the configuration is known by its certificate, whatever that says its name is.
 fn configured(admin: &admin::Config) -> Result<(String, Option<Trust>), Failure> {
     let place = reachable(admin.listen).to_string();
-    let unasked = |source| Failure::Unasked {
-        place: place.clone(),
-        instead: "",
-        source: AskError::Trust(source),
-    };
     let certificate = admin.certificate.as_deref().filter(|_| admin.key.is_some());
-    let trust = certificate.map(Trust::pinned).transpose().map_err(unasked)?;
+    let trust = certificate.map(Trust::pinned).transpose().map_err(untrusted(&place))?;
     Ok((place, trust))
+}
+
+/// Who cannot be trusted, is not asked.
+fn untrusted(place: &str) -> impl FnOnce(TrustError) -> Failure {
+    let place = place.to_owned();
+    |source| Failure::Unasked { place, instead: "", source: AskError::Trust(source) }
 }
 
 /// Who listens on every address, listens on loopback.

@@ -57,9 +57,19 @@ crate::section! {
     }
 }
 
+/// The longest retention.
+const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+
 impl Config {
     /// Adds what is wrong with the values as such.
     pub fn validate(&self, problems: &mut Problems) {
+        if self.retention > LONGEST {
+            problems.add(None, "idempotency.retention", "must be at most \"365d\"");
+        }
+        if self.wait_timeout > self.retention {
+            let wanted = "must not be longer than idempotency.retention";
+            problems.add(None, "idempotency.wait_timeout", wanted);
+        }
         if self.lease.is_zero() || self.lease >= self.retention {
             let wanted = "must be longer than 0 and shorter than idempotency.retention";
             problems.add(None, "idempotency.lease", wanted);

@@ -172,7 +172,7 @@ impl Question {
 async fn turn(keeper: &Arc<Keeper>, question: Question) -> Result<Turn, Refused> {
     let Question { slot, print, number } = question;
     let until = Instant::now() + keeper.config.wait_timeout;
-    let slowest = keeper.config.poll_interval * SLOWEST;
+    let slowest = keeper.config.poll_interval.saturating_mul(SLOWEST);
     let mut pace = keeper.config.poll_interval;
     let mut place = None;
     loop {
@@ -199,7 +199,7 @@ async fn turn(keeper: &Arc<Keeper>, question: Question) -> Result<Turn, Refused>
             Some(mut live) => drop(timeout(left, live.changed()).await),
             None => sleep(left.min(pace)).await,
         }
-        pace = slowest.min(pace * 2);
+        pace = slowest.min(pace.saturating_mul(2));
     }
 }
 

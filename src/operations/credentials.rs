@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Listed, Means, OperationError, Page, plain::Plain};
+use super::{Listed, Means, OperationError, Page, plain::Plain, words::not_null};
 use crate::tenants::{
     record::{CredentialRecord, Reach, SecretKind, Standing},
     secret::{BadSecret, UpstreamSecret},
@@ -59,11 +59,11 @@ pub struct NewSecret {
 #[serde(deny_unknown_fields)]
 pub struct CredentialChange {
     /// What it sees and changes: what its account owns, or all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "not_null")]
     #[schema(value_type = Reach, required = false)]
     pub reach: Option<Reach>,
     /// The upstream user behind it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "not_null")]
     #[schema(value_type = String, required = false, min_length = 1, max_length = 255)]
     pub account: Option<String>,
 }

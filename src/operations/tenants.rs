@@ -5,7 +5,10 @@ use std::num::NonZeroU32;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Listed, OperationError, Page, words::given};
+use super::{
+    Listed, OperationError, Page,
+    words::{given, not_null},
+};
 use crate::{
     limit,
     tenants::{
@@ -44,7 +47,7 @@ pub struct NewTenant {
 #[serde(deny_unknown_fields)]
 pub struct TenantChange {
     /// The format of what the upstream would refuse for want of a clear one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "not_null")]
     #[schema(value_type = Format, required = false)]
     pub default_format: Option<Format>,
     /// Reads; `null` makes them unlimited.
@@ -60,7 +63,7 @@ pub struct TenantChange {
     #[schema(value_type = Option<Quota>)]
     pub upstream_reads: Option<Option<Quota>>,
     /// With which status a limited request is answered.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "not_null")]
     #[schema(value_type = LimitStatus, required = false)]
     pub limit_status: Option<LimitStatus>,
 }
@@ -89,10 +92,10 @@ pub struct Tenant {
 #[serde(deny_unknown_fields)]
 pub struct Quota {
     /// The sustained rate, in requests a second.
-    #[schema(value_type = u32, minimum = 1)]
+    #[schema(value_type = i64, minimum = 1, maximum = 4294967295_i64)]
     pub per_second: NonZeroU32,
     /// How many may come at once.
-    #[schema(value_type = u32, minimum = 1)]
+    #[schema(value_type = i64, minimum = 1, maximum = 4294967295_i64)]
     pub burst: NonZeroU32,
 }
 

@@ -127,6 +127,13 @@ pub(super) fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
     Err(D::Error::custom(format_args!("expected a Unix time in seconds, from 0 to {MOMENT_MAX}")))
 }
 
+/// What is there, which is not null: who gives nothing, leaves it out.
+pub(super) fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
 /// What is there, even if it is null: so that what is absent can be told from it.
 pub(super) fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,

@@ -322,7 +322,10 @@ async fn a_tenant_has_so_many_keys() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_is_forgotten_in_time() {
-    let w = World::with("idempotency = { retention = \"200ms\", lease = \"100ms\" }").await;
+    let w = World::with(
+        "idempotency = { retention = \"200ms\", lease = \"100ms\", wait_timeout = \"100ms\" }",
+    )
+    .await;
     create(&w, "a", "k").origin(made()).expect_status(201).await;
     tokio::time::sleep(Duration::from_millis(250)).await;
     create(&w, "a", "k").origin(made()).expect_header("idempotency-replayed", "").await;

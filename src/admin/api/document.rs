@@ -4,6 +4,8 @@
 //! 412 means that `If-Match` is heeded, a 304 that there is a tag, a 201 that a create can be repeated;
 //! and whoever reads a body or a name may refuse it.
 
+use std::collections::BTreeMap;
+
 use utoipa::{
     PartialSchema as _, ToSchema as _,
     openapi::{
@@ -18,6 +20,9 @@ use crate::{
     admin::problem::{Kind, Problem},
     transcode::errors::PROBLEM_JSON,
 };
+
+/// What an operation answers, by status.
+type Answers = BTreeMap<String, RefOr<Response>>;
 
 const SCHEME: &str = "adminToken";
 
@@ -79,7 +84,7 @@ fn complete(operation: &mut Operation) {
     }
     if responses.contains_key("304") {
         header("If-None-Match", "Answer 304 if its ETag is among these");
-        put_header(responses.get_mut("200"), "ETag", "The strong tag of what is shown");
+        put_header(responses, "200", "ETag", "The strong tag of what is shown");
     }
     if responses.contains_key("201") {
         header(
@@ -87,7 +92,7 @@ fn complete(operation: &mut Operation) {
             "A text of your choice, up to 255 characters: a create that is repeated with it is done \
              once, and answered as the first time for some minutes",
         );
-        put_header(responses.get_mut("201"), "Location", "Where it is");
+        put_header(responses, "201", "Location", "Where it is");
     }
     for kind in kinds {
         let status = kind.status().as_u16().to_string();
@@ -119,9 +124,10 @@ fn optional_header(name: &str, description: &str) -> Parameter {
         .build()
 }
 
-fn put_header(response: Option<&mut RefOr<Response>>, name: &str, description: &str) {
-    let Some(RefOr::T(response)) = response else { return };
-    let text = ObjectBuilder::new().schema_type(Type::String);
-    let header = HeaderBuilder::new().schema(Some(text)).description(Some(description)).build();
-    response.headers.insert(name.to_owned(), RefOr::T(header));
+fn put_header(responses: &mut Answers, status: &str, name: &str, description: &str) {
+    if let Some(RefOr::T(response)) = responses.get_mut(status) {
+        let text = ObjectBuilder::new().schema_type(Type::String);
+        let header = HeaderBuilder::new().schema(Some(text)).description(Some(description)).build();
+        response.headers.insert(name.to_owned(), RefOr::T(header));
+    }
 }

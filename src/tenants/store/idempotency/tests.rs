@@ -77,9 +77,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => any_one.clone().prop_map(Step::Lose),
         2 => any_one.prop_map(Step::Die),
         1 => Just(Step::Reopen),
-        2 => prop_oneof![Just(LEASE / 2), Just(LEASE), Just(RETENTION)].prop_map(Step::Pass),
+        2 => prop_oneof![2 => Just(LEASE / 2), 3 => Just(LEASE), 1 => Just(RETENTION)].prop_map(Step::Pass),
     ];
-    vec(step, 1..40)
+    vec(step, 1..160)
 }
 
 /// A request that has its key.
@@ -228,6 +228,20 @@ fn of_all_that_take_a_key_at_once_one_has_it() {
         let new = claimed.iter().filter(|claimed| matches!(claimed, Claimed::New(_))).count();
         assert_eq!(new, 1, "{claimed:?}");
     }
+}
+
+#[test]
+fn what_was_sent_is_not_free_when_its_lease_is_over() {
+    let mut fixture = fixture();
+    let store = &mut fixture.store;
+    assert!(matches!(store.claim_key(&slot(1), &wish(1, 0)), Ok(Claimed::New(_))));
+    for now in [LEASE - 1, LEASE, RETENTION - 1] {
+        let claimed = store.claim_key(&slot(1), &wish(1, now));
+        let Ok(Claimed::Known(entry)) = claimed else { panic!("free at {now}") };
+        let verdict = if now < LEASE { Verdict::Wait } else { Verdict::Unknown };
+        assert_eq!(entry.judge(&mac(1), now), verdict, "at {now}");
+    }
+    assert!(matches!(store.claim_key(&slot(1), &wish(1, RETENTION)), Ok(Claimed::New(_))));
 }
 
 #[test]
