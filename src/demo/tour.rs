@@ -151,7 +151,7 @@ fn transactions(names: &Names) -> Vec<Stop> {
 }
 
 fn refusals(names: &Names) -> Vec<Stop> {
-    let Names { url, admin, list, user, .. } = names;
+    let Names { url, admin, list, user, program, .. } = names;
     vec![
         stop(
             "A refusal: a token that nobody has.",
@@ -172,6 +172,11 @@ fn refusals(names: &Names) -> Vec<Stop> {
                  {url}/version.json; done; echo"
             ),
             "200 200 200 429 429",
+        ),
+        stop(
+            "An operator raises it: the command asks the admin API, and the server follows.",
+            format!("{program} tenant set carol --reads 100/200"),
+            "tenant carol changed",
         ),
         stop(
             "What Prometheus sees.",

@@ -108,7 +108,7 @@ fn plain(line: &str, token: &str) -> http::request::Builder {
 fn credential(name: &str) -> Value {
     json!({
         "name": name, "upstream": "main", "kind": "password", "login": name,
-        "secret": "a-secret-of-the-panel",
+        "secret": "a-secret-of-the-panel", "test": false,
     })
 }
 

@@ -27,6 +27,7 @@ fn operations(id: &str) -> Vec<(String, Value, &'static str)> {
         of("GET /v1/tokens", none, "viewer"),
         of("POST /v1/tokens", &json!({"tenant": "alice", "credential": "alice"}), "operator"),
         of("GET /v1/tokens/ID", none, "viewer"),
+        of("PATCH /v1/tokens/ID", &json!({}), "operator"),
         of("GET /v1/tokens/ID/policies", none, "viewer"),
         of("PUT /v1/tokens/ID/policies", &json!({}), "operator"),
         of("POST /v1/tokens/ID/rotate", &json!({}), "operator"),

@@ -12,9 +12,9 @@ const WEEK: [(&str, &str); 19] = [
     ("tenant add acme --reads 10/20 --limit-status 403", ""),
     ("tenant set acme --reads unlimited --writes 5 --default-format xml", ""),
     ("tenant list", ""),
-    ("credential add acme --upstream main --login acme --secret-stdin", "a-password\n"),
+    ("credential add acme --upstream main --login acme --no-test --secret-stdin", "a-password\n"),
     ("credential set acme --reach own --account acme", ""),
-    ("credential rotate acme --email a@example.com --secret-stdin", "a-key\n"),
+    ("credential rotate acme --email a@example.com --no-test --secret-stdin", "a-key\n"),
     ("credential list", ""),
     (
         "token create --tenant acme --credential acme --read-only --allow vms --address 192.0.2.1",

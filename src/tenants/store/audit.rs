@@ -11,7 +11,7 @@ use crate::{
     audit::{
         chain::{Link, Tail},
         event::{Action, Actor, ActorKind, Decision, Event},
-        head::{Checkpoint, Signer},
+        head::Signer,
     },
     auth::keyring::Keyring,
 };
@@ -93,22 +93,14 @@ impl Store {
         memory.note(&appended, end, events.len());
         appended
     }
-
-    /// What stands in the place of the beginning, if that is gone.
-    pub fn audit_checkpoint(&mut self) -> Result<Option<Checkpoint>, StoreError> {
-        self.look_at(rows::checkpoint)
-    }
-
-    /// The links that come after a number, some at a time, in their order.
-    pub fn audit_links(&mut self, after: u64) -> Result<Vec<Link>, StoreError> {
-        self.look_at(|moment| rows::links(moment, after, rows::PAGE))
-    }
 }
 
 impl View<'_> {
-    /// So many links at most that come after a number, in their order.
+    /// So many links at most that come after a number, in their order; none from before the log's
+    /// beginning, which nothing vouches for.
     pub fn audit_links(&self, after: u64, limit: i64) -> Result<Vec<Link>, StoreError> {
-        rows::links(&self.session, after, limit)
+        let beginning = rows::checkpoint(&self.session)?.map_or(0, |from| from.sequence);
+        rows::links(&self.session, after.max(beginning), limit)
     }
 }
 
