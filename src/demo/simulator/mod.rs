@@ -186,6 +186,15 @@ impl Simulator {
         self.users().into_iter().find(|user| user.login == login)
     }
 
+    /// The further keys of a user, beside the one that the profile shows; empty if there is no such
+    /// user.
+    pub fn further_keys(&self, login: &str) -> Vec<String> {
+        let panel = self.shared.panel();
+        let ids = panel.user_of_login(login).map(|id| panel.of_owner(Kind::ApiKey, id));
+        let keys = ids.into_iter().flatten().filter_map(|id| panel.get(Kind::ApiKey, id));
+        keys.map(|key| key.fields.str("api_key").to_owned()).collect()
+    }
+
     /// All machines as they are now, in the order of their numbers.
     pub fn machines(&self) -> Vec<Machine> {
         let panel = self.shared.panel();

@@ -110,6 +110,7 @@ const ROUTES: &[Route] = &[
     row("POST", "users/:id/make_new_api_key", users::make_new_api_key),
     row("GET", "users/:id/user_api_keys", users::api_keys),
     row("POST", "users/:id/user_api_keys/generate", users::generate_api_key),
+    row("DELETE", "users/:id/user_api_keys/:key_id", users::destroy_api_key),
     row("GET", "users/:id/ssh_keys", users::ssh_keys),
     row("POST", "users/:id/ssh_keys", users::create_ssh_key),
     row("GET", "users/:id/ssh_keys/:key_id", users::ssh_key),

@@ -144,6 +144,15 @@ pub(crate) fn generate_api_key(call: &mut Call<'_>) -> Outcome {
     Ok(Answer::scheduled("hash", raw.into()))
 }
 
+pub(crate) fn destroy_api_key(call: &mut Call<'_>) -> Outcome {
+    let (user, id) = (call.user()?, call.id(1));
+    if call.visible(Kind::ApiKey, id)?.owner != Some(user) {
+        return Err(Refusal::NotFound);
+    }
+    call.panel.remove(Kind::ApiKey, id);
+    Ok(Answer::no_content())
+}
+
 pub(crate) fn ssh_keys(call: &mut Call<'_>) -> Outcome {
     let id = call.user()?;
     call.list(Kind::SshKey, call.panel.of_owner(Kind::SshKey, id))
