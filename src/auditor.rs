@@ -126,6 +126,22 @@ impl Auditor {
         self.strangers.take(now).is_ok()
     }
 
+    /// Notes a guarded request that was let through.
+    pub fn allowed(&self, record: &Record, routes: &RouteTable) {
+        let grant = record.grant.get();
+        let actor = grant.map(|grant| Actor::named(ActorKind::Token, &grant.token_id));
+        let actor = actor.unwrap_or_else(|| Actor::unnamed(ActorKind::Token));
+        let route = record.route.get().map(|id| routes.route(id).template.as_ref().into());
+        self.put(Event {
+            object: grant.map(|grant| grant.credential.name.as_str().into()),
+            from: Some(record.client),
+            request_id: Some(record.id.as_str().into()),
+            method: Some(record.method.as_str().into()),
+            route,
+            ..Event::new(actor, Action::KeyCatch, Decision::Allowed)
+        });
+    }
+
     /// Notes what somebody did through the admin listener.
     pub fn done(&self, actor: Actor, action: Action, object: &str) {
         let done = Event::new(actor, action, Decision::Done);

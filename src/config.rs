@@ -20,7 +20,7 @@ use crate::{
         server, tls,
         upstream::{self, Origin},
     },
-    sampler,
+    rotation, sampler,
     settings::{Problem, Problems, Section, Table},
     telemetry, tenants,
     transcode::mask::Fields,
@@ -52,6 +52,8 @@ pub struct Config {
     pub audit: auditor::Config,
     /// What is kept of idempotent requests.
     pub idempotency: idempotency::Config,
+    /// The rotation of upstream keys.
+    pub rotation: rotation::Config,
     /// What is learned of formats.
     pub formats: formats::Config,
     /// The store.
@@ -126,7 +128,7 @@ crate::section! {
     }
 }
 
-const SECTIONS: [&str; 18] = [
+const SECTIONS: [&str; 19] = [
     "server",
     "tls",
     "gateway",
@@ -136,6 +138,7 @@ const SECTIONS: [&str; 18] = [
     "canary",
     "audit",
     "idempotency",
+    "rotation",
     "formats",
     "tenants",
     "failed_tokens",
@@ -183,6 +186,7 @@ impl Config {
             canary: root.take_section("canary", &mut problems),
             audit: root.take_section("audit", &mut problems),
             idempotency: root.take_section("idempotency", &mut problems),
+            rotation: root.take_section("rotation", &mut problems),
             formats: root.take_section("formats", &mut problems),
             failed_tokens: root.take_section("failed_tokens", &mut problems),
             admin: root.take_section("admin", &mut problems),
@@ -210,6 +214,7 @@ impl Config {
         self.canary.validate(problems);
         self.formats.validate(problems);
         self.idempotency.validate(problems);
+        self.rotation.validate(problems);
         if let Err(error) = RouteTable::new(&self.routes) {
             problems.add(None, "routes", &error.to_string());
         }

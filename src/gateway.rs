@@ -13,6 +13,7 @@ use crate::{
         Answer,
         authenticate::{self, Gatekeeper},
         authorise, body_limit, cache,
+        catch::{self, Catcher},
         coalesce::{self, Hangar},
         convert, deadline, idempotency,
         invalidate::{self, Rules},
@@ -87,6 +88,8 @@ pub struct Shared {
     pub keeper: Arc<Keeper>,
     /// By what formats are negotiated.
     pub negotiation: Arc<negotiate::Rules>,
+    /// Who keeps the keys that clients have made.
+    pub catcher: Arc<Catcher>,
     /// By what documents are converted where there is one format alone.
     pub conversion: Arc<convert::Rules>,
     /// What is known of the formats of routes.
@@ -117,6 +120,7 @@ pub fn request_path(
         shelf,
         sampler,
         hangar,
+        catcher,
         conversion,
         sites,
         counted_as,
@@ -162,6 +166,8 @@ pub fn request_path(
         .layer(cache::layer(Arc::clone(sampler)))
         // Equal misses become one fetch.
         .layer(coalesce::layer(Arc::clone(hangar)))
+        // Keys that clients have made stay here.
+        .layer(catch::layer(Arc::clone(catcher)))
         // What an upstream has in one format alone is converted.
         .layer(convert::layer(Arc::clone(conversion)))
         // The leaf: credential in, traces out.

@@ -34,6 +34,7 @@ pub mod policy;
 pub mod purge;
 pub mod record;
 pub mod rejection;
+pub mod rotation;
 pub mod sampler;
 pub mod serve;
 pub mod settings;

@@ -22,7 +22,7 @@ use self::{
 use crate::vocabulary::{
     Audited, CacheOutcome, CanaryOutcome, ConnectionEnd, Decision, Derived, Handshake,
     InvalidationCause, KeyOutcome, Limiter, PolicyMode, PolicyName, Protocol, Reload, Revalidation,
-    RouteClass, Sampled, Settled, Success, Taken, UpstreamCause, UpstreamOutcome,
+    Rotated, RouteClass, Sampled, Settled, Success, Taken, UpstreamCause, UpstreamOutcome,
 };
 
 /// All series of the process.
@@ -116,6 +116,12 @@ pub struct Metrics {
     pub credentials: Credentials,
     /// `tollgate_tokens`.
     pub tokens: IntGauge,
+    /// `tollgate_key_rotations_total` by outcome.
+    pub rotations: Counters<Rotated>,
+    /// `tollgate_key_rotations_waiting`.
+    pub open_rotations: IntGauge,
+    /// `tollgate_key_requests_waiting`.
+    pub held_requests: IntGauge,
     /// `tollgate_store_up`.
     pub store_up: IntGauge,
     /// `tollgate_store_followed_timestamp_seconds`.
@@ -303,6 +309,19 @@ impl Metrics {
             ),
             credentials: Credentials::new(r),
             tokens: r.gauge("tokens", "Tokens in the snapshot that is in force."),
+            rotations: r.counters(
+                "key_rotations_total",
+                "Rotations of upstream keys that this process ended, by outcome; alarm on lost.",
+                "outcome",
+            ),
+            open_rotations: r.gauge(
+                "key_rotations_waiting",
+                "Rotations of upstream keys in the store that have not ended.",
+            ),
+            held_requests: r.gauge(
+                "key_requests_waiting",
+                "Requests that wait for the key of their credential to be replaced.",
+            ),
             store_up: r.gauge("store_up", "Whether the store could be read last: 1 or 0."),
             store_followed: r.gauge(
                 "store_followed_timestamp_seconds",

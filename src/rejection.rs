@@ -20,7 +20,7 @@ use crate::{
     call::NobodyCalls,
     idempotency::Refused,
     limit::Limited,
-    tenants::record::LimitStatus,
+    tenants::{course::Note, record::LimitStatus},
     transcode::{errors, forced::Unconvertible},
     vocabulary::{Closed as _, Limiter, PolicyName},
 };
@@ -128,6 +128,15 @@ pub enum Rejection {
     /// The connection to the upstream broke.
     #[error("the connection to the upstream broke; a write may still have been applied")]
     UpstreamBroken,
+    /// The key behind the token is being replaced, and that takes too long.
+    #[error("the key behind this token is being replaced; try again")]
+    KeyHeld,
+    /// A key was not asked for, because it could not have been kept.
+    #[error("nothing was asked for: the new key could not be kept now; try again")]
+    VaultAway,
+    /// No key was made, or none that could be kept.
+    #[error("no key was kept: {}", .0.meaning())]
+    NoKey(Note),
     /// The upstream refused the gateway's own credential.
     #[error("the upstream refused the credential behind this token; tell the operator")]
     CredentialRefused,
@@ -289,6 +298,9 @@ impl Rejection {
             Self::UpstreamUnreachable => plain(StatusCode::BAD_GATEWAY, "upstream_unreachable"),
             Self::UpstreamTimedOut => plain(StatusCode::GATEWAY_TIMEOUT, "upstream_timed_out"),
             Self::UpstreamBroken => plain(StatusCode::BAD_GATEWAY, "upstream_broken"),
+            Self::KeyHeld => busy("key_rotation"),
+            Self::VaultAway => busy("vault_away"),
+            Self::NoKey(_) => plain(StatusCode::CONFLICT, "no_key"),
             Self::CredentialRefused => plain(StatusCode::BAD_GATEWAY, "credential_refused"),
             Self::Unmaskable => plain(StatusCode::BAD_GATEWAY, "unmaskable"),
             Self::Unconvertible => plain(StatusCode::BAD_GATEWAY, "unconvertible"),

@@ -21,6 +21,7 @@ use crate::{
     accounts::Accounts,
     admin::{self, AdminToken, Condition, Readiness},
     api::routes::{RouteError, RouteTable},
+    audit::event::{Actor, ActorKind},
     auditor::{self, Pen},
     auth::keyring::{Keyring, VaultError},
     cache::{names::Names, partition::Commons},
@@ -34,10 +35,15 @@ use crate::{
         tls::Tls,
         upstream::{TlsSetupError, Upstream},
     },
+    rotation::{self, Panel, Rotor},
     sampler::Sampler,
     site::Site,
     telemetry::AccessLogError,
-    tenants::{directory::Directory, snapshot::Surroundings, store::StoreError},
+    tenants::{
+        directory::{Directory, NotTaken},
+        snapshot::Surroundings,
+        store::StoreError,
+    },
     vocabulary::UpstreamCause,
     watch::{self, Settler, Watches},
 };
@@ -49,6 +55,7 @@ pub struct Process {
     readiness: Arc<Readiness>,
     shared: Shared,
     directory: Arc<Directory>,
+    rotor: Arc<Rotor>,
     tls: Arc<Tls>,
     tasks: TaskTracker,
     watches: Arc<Watches>,
@@ -120,6 +127,14 @@ impl Process {
             surroundings(&sites, &routes),
             Arc::clone(&metrics),
         )?);
+        let rotor = Arc::new(Rotor::new(rotation::Parts {
+            config: config.rotation.clone(),
+            store: config.tenants.clone(),
+            keyring: Arc::clone(directory.keyring()),
+            actor: Actor::unnamed(ActorKind::Server),
+            panels: panels(&sites),
+            metrics: Arc::clone(&metrics),
+        })?);
         let background = CancellationToken::new();
         let watches = Watches::new(watch::Parts {
             config: config.watch.clone(),
@@ -133,16 +148,17 @@ impl Process {
         });
         let tasks = TaskTracker::new();
         let settler = Arc::new(Settler(Arc::clone(&watches)));
-        let base = Base { routes, clock, sites, directory, settler, tasks, metrics };
+        let base = Base { routes, clock, sites, directory, settler, rotor, tasks, metrics };
         let (auditor, pen) = auditor::new(&config.audit, &base.metrics);
         let shared = base.shared(&config, auditor)?;
-        let Base { directory, tasks, metrics, .. } = base;
+        let Base { directory, rotor, tasks, metrics, .. } = base;
         Ok(Self {
             config,
             metrics,
             readiness: Arc::new(Readiness::new()),
             shared,
             directory,
+            rotor,
             tls,
             tasks,
             watches,
@@ -173,6 +189,12 @@ impl Process {
     /// The tenants in force.
     pub fn directory(&self) -> &Arc<Directory> {
         &self.directory
+    }
+
+    /// Reads the master key anew, for all that opens the keys of the store.
+    pub fn reload_master_key(&self, variable: Option<&str>) -> Result<(), NotTaken> {
+        self.rotor.use_keyring(self.directory.reload_master_key(variable)?);
+        Ok(())
     }
 
     /// The certificate in force.
@@ -243,11 +265,14 @@ impl Process {
                 pen.write(audited, audit_ends).await;
             }
         };
+        let rotor = Arc::clone(&self.rotor);
+        let rotations = rotor.keep(Arc::clone(&self.directory), shutdown.clone());
         let housekeeping = housekeep(Arc::clone(&self.shared.sampler), shutdown.clone());
         let mut watches = vec![
             tokio::spawn(directory),
             tokio::spawn(audit),
             tokio::spawn(Arc::clone(&self.shared.keeper).prune(shutdown.clone())),
+            tokio::spawn(rotations),
             tokio::spawn(Arc::clone(&self.watches).keep()),
             tokio::spawn(housekeeping),
         ];
@@ -303,6 +328,13 @@ fn sites(
         by_name.insert(name.clone(), Arc::new(site));
     }
     Ok(by_name)
+}
+
+/// The way to each panel for what the process asks about keys.
+fn panels(sites: &HashMap<String, Arc<Site>>) -> HashMap<String, Panel> {
+    let panel =
+        |site: &Site| Panel { pool: Arc::clone(site.pool()), only_format: site.only_format() };
+    sites.iter().map(|(name, site)| (name.clone(), panel(site))).collect()
 }
 
 /// What the snapshot asks of the rest of the program.

@@ -8,6 +8,7 @@ mod connection;
 mod formats;
 mod idempotency;
 mod policy;
+mod rotation;
 mod secrecy;
 
 pub use self::{
@@ -16,6 +17,7 @@ pub use self::{
     formats::{Derived, Taken},
     idempotency::KeyOutcome,
     policy::{PolicyMode, PolicyName},
+    rotation::Rotated,
     secrecy::Secrecy,
 };
 pub use crate::closed::{Closed, Noted};
@@ -206,6 +208,8 @@ closed! {
         Learn => "learn",
         /// To look whether planted tenants are shown their own alone.
         Canary => "canary",
+        /// To make, try or remove a key of a credential.
+        Rotation => "rotation",
     }
 }
 

@@ -337,6 +337,7 @@ fn of_store(error: &StoreError) -> Kind {
         | StoreError::InUse { .. }
         | StoreError::TokenTaken { .. }
         | StoreError::Ended { .. }
+        | StoreError::Rotation(_)
         | StoreError::Untrusted(_) => Kind::Conflict,
         StoreError::BadName { .. }
         | StoreError::NeverGood

@@ -5,6 +5,9 @@
 //! an unlisted write touches everything.
 
 mod build;
+mod mint;
+
+pub use self::mint::Mint;
 
 use http::Method;
 use smallvec::SmallVec;
@@ -31,6 +34,7 @@ pub struct RouteTable {
     kinds: Vec<ItemKind>,
     shared: FamilySet,
     guards: PatternTree<Methods>,
+    mints: PatternTree<Mint>,
     /// The patterns of the guards that are for reads, too.
     read_guards: Vec<Pattern>,
     /// The patterns of what exists to show a secret.

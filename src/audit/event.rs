@@ -38,6 +38,18 @@ closed! {
         CredentialSet => "credential.set",
         /// A credential was removed.
         CredentialRemove => "credential.remove",
+        /// A rotation of a credential's key was begun.
+        KeyRotate => "key.rotate",
+        /// It has ended with a new key.
+        KeyRotated => "key.rotated",
+        /// It has ended without one.
+        KeyRotationUndone => "key.rotation-undone",
+        /// It has ended with neither key.
+        KeyLost => "key.lost",
+        /// A key that a client asked for was kept from it, and kept.
+        KeyCatch => "key.catch",
+        /// Such a key was given to a credential.
+        KeyClaim => "key.claim",
         /// A token was created.
         TokenCreate => "token.create",
         /// A token was created in the place of another.

@@ -33,6 +33,8 @@ closed! {
         Explain => "explain",
         /// To see the passwords of machines, and what else is masked in the view without secrets.
         ReadSecrets => "secrets:read",
+        /// To have keys made upstream, which the gateway keeps.
+        ManageCredentials => "credentials:manage",
     }
 }
 
@@ -208,6 +210,9 @@ mod tests {
             }
         }
         let all: PermissionSet = Permission::ALL.iter().rev().copied().collect();
-        assert_eq!(all.words().collect::<Vec<_>>(), ["cache:refresh", "explain", "secrets:read"]);
+        assert_eq!(
+            all.words().collect::<Vec<_>>(),
+            ["cache:refresh", "explain", "secrets:read", "credentials:manage"]
+        );
     }
 }

@@ -7,6 +7,7 @@ use super::{
     Desk,
     failure::Failure,
     input::SecretSource,
+    keys,
     output::{Column, time},
     remote::{Call, path},
 };
@@ -33,6 +34,12 @@ pub enum StoredCommand {
     Set(SetCredential),
     /// List the credentials, without their secrets
     List,
+    /// List the rotations of keys, and what came of them
+    Rotations,
+    /// List the keys that clients have made and that belong to no credential
+    Pending,
+    /// Give such a key to a credential
+    Claim(keys::ClaimKey),
     /// Remove a credential that no token in use stands for
     Remove {
         /// The credential
@@ -181,6 +188,9 @@ pub fn run(command: &StoredCommand, desk: &mut Desk<'_>) -> Result<(), Failure> 
             let all = desk.list("/v1/credentials?", credentials::list)?;
             desk.output.list(&all, &COLUMNS)
         }
+        StoredCommand::Rotations => keys::rotations(desk),
+        StoredCommand::Pending => keys::pending(desk),
+        StoredCommand::Claim(claim) => keys::claim(claim, desk),
         StoredCommand::Remove { name } => {
             let call = Call::delete(path(&[PATH, name]));
             desk.edit(call, |edit, _| credentials::remove(edit, name))?;

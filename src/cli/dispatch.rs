@@ -8,9 +8,19 @@ use std::{
 use zeroize::Zeroizing;
 
 use super::{
-    Admit, Cli, Command, Counter, CredentialCommand, Desk, UpstreamCommand, apply, audit, check,
-    credential, explain, failure::Failure, formats, import, input::Input, master_key,
-    output::Output, probe, purge, remote::Remote, serve, tenant, token, upstream, vault,
+    Admit, Cli, Command, Counter, CredentialCommand, Desk, UpstreamCommand, apply,
+    audit::{self, AuditCommand},
+    check,
+    credential::{self, StoredCommand},
+    explain,
+    failure::Failure,
+    formats, import,
+    input::Input,
+    master_key,
+    output::Output,
+    probe, purge,
+    remote::Remote,
+    rotate_key, serve, tenant, token, upstream, vault,
 };
 use crate::{
     admin::{self, AdminToken},
@@ -48,9 +58,21 @@ pub fn run(
             let config = Config::load(&cli.config)?;
             probe::run(&config, keyring(&config)?, &test.name, output)
         }
+        Command::Credential(CredentialCommand::RotateKey(args)) => {
+            let config = Config::load(&cli.config)?;
+            rotate_key::run(&config, keyring(&config)?, operator(), args, output)
+        }
         Command::Purge(args) => purge::run(&Remote::of(cli)?, args, output),
         Command::Formats(command) => formats::run(&Remote::of(cli)?, command, output),
         Command::Explain(args) => explain::run(&Remote::of(cli)?, args, output),
+        // Where the keys and the files are.
+        Command::Vault(_)
+        | Command::Apply(_)
+        | Command::Export
+        | Command::Audit(AuditCommand::Accept)
+        | Command::Credential(CredentialCommand::Stored(
+            StoredCommand::Rotations | StoredCommand::Pending | StoredCommand::Claim(_),
+        )) => at_store(cli, stdin, stdout),
         Command::Tenant(_)
         | Command::Credential(CredentialCommand::Stored(_))
         | Command::Token(_)
@@ -63,8 +85,6 @@ pub fn run(
                 at_server(cli, stdin, stdout)
             }
         }
-        // Where the keys and the files are.
-        Command::Vault(_) | Command::Apply(_) | Command::Export => at_store(cli, stdin, stdout),
     }
 }
 
@@ -164,6 +184,8 @@ fn at_desk(
         | Command::Explain(_)
         | Command::Formats(_)
         | Command::Upstream(_)
-        | Command::Credential(CredentialCommand::Test(_)) => Ok(()),
+        | Command::Credential(CredentialCommand::Test(_) | CredentialCommand::RotateKey(_)) => {
+            Ok(())
+        }
     }
 }

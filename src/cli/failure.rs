@@ -173,6 +173,14 @@ pub enum Failure {
         /// What.
         status: StatusCode,
     },
+    /// A key was not rotated.
+    #[error("the key of credential {name} was not rotated: {why}")]
+    NotRotated {
+        /// Of which credential.
+        name: String,
+        /// Why.
+        why: &'static str,
+    },
     /// The running server cannot be asked.
     #[error(
         "the admin listener on {place} cannot be asked; does `tollgate serve` run there?{instead}"
@@ -265,6 +273,7 @@ impl Failure {
             | Self::Silent { .. }
             | Self::Answered { .. }
             | Self::NotNow { .. }
+            | Self::NotRotated { .. }
             | Self::Unasked { .. } => Exit::Unavailable,
             Self::Untested { why, .. } => why.exit(),
             Self::NotPermitted { .. } => Exit::NoPermission,
@@ -326,6 +335,7 @@ pub(super) fn of_store(error: &StoreError) -> Exit {
         | StoreError::Ended { .. }
         | StoreError::TokenTaken { .. }
         | StoreError::NoAccount { .. }
+        | StoreError::Rotation(_)
         | StoreError::BadAccount { .. }
         | StoreError::NeverGood => Exit::Data,
     }

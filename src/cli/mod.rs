@@ -31,12 +31,14 @@ pub mod failure;
 pub mod formats;
 pub mod import;
 pub mod input;
+pub mod keys;
 pub mod master_key;
 pub mod output;
 pub mod policy;
 pub mod probe;
 pub mod purge;
 pub mod remote;
+pub mod rotate_key;
 pub mod serve;
 pub mod tenant;
 pub mod token;
@@ -142,6 +144,8 @@ pub enum CredentialCommand {
     Stored(credential::StoredCommand),
     /// Ask the upstream whether it takes a credential
     Test(TestCredential),
+    /// Have the upstream make a credential a new key, and remove the old one
+    RotateKey(rotate_key::RotateKey),
 }
 
 /// Which credential to test.

@@ -29,6 +29,11 @@ impl<'a> Output<'a> {
         self.json
     }
 
+    /// What has been done so far, for people alone.
+    pub fn progress(&mut self, text: &str) -> Result<(), Failure> {
+        if self.json { Ok(()) } else { self.line(text) }
+    }
+
     /// One result: a document, or lines for people.
     pub fn one<T: Serialize>(&mut self, value: &T, text: &str) -> Result<(), Failure> {
         if self.json { self.document(value) } else { self.line(text) }

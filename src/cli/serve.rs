@@ -127,7 +127,7 @@ fn reload(process: &Process) {
     }
     let variable = std::env::var(master_key::VARIABLE).ok().map(Zeroizing::new);
     let variable = variable.as_ref().map(|text| text.as_str());
-    if let Err(error) = process.directory().reload_master_key(variable) {
+    if let Err(error) = process.reload_master_key(variable) {
         let reason = error_chain(&error);
         tracing::error!(reason, "master key not reloaded; what was in force stays");
     }

@@ -22,9 +22,9 @@ use crate::{
 /// What can be done with the keys of the store.
 #[derive(Debug, Subcommand)]
 pub enum VaultCommand {
-    /// List the keys of the store, and how many credentials or tokens each is used by
+    /// List the keys of the store, and how many secrets or tokens each is used by
     Status,
-    /// Seal every credential with a new data key, while servers serve, and delete the old one
+    /// Seal every secret with a new data key, while servers serve, and delete the old one
     Rotate,
     /// Wrap the keys of the store with another master key; tokens and credentials stay good
     Rewrap(RewrapArgs),
@@ -93,7 +93,7 @@ fn report(desk: &mut Desk<'_>, rotated: &Rotated) -> Result<(), Failure> {
     let Rotated { key, resealed, discarded, left } = rotated;
     let left: Vec<String> = left.iter().map(ToString::to_string).collect();
     let text = format!(
-        "the data key is {key} now; sealed anew with it: {resealed} credentials; old keys \
+        "the data key is {key} now; sealed anew with it: {resealed} secrets; old keys \
          deleted: {discarded}"
     );
     let complaint = complaint(&left);
@@ -104,7 +104,7 @@ fn report(desk: &mut Desk<'_>, rotated: &Rotated) -> Result<(), Failure> {
 
 /// What does not open is no less there than before, but somebody must look at it.
 fn complaint(left: &[String]) -> Option<String> {
-    let mut text = format!("not sealed anew, so that their keys stay: {} credentials", left.len());
+    let mut text = format!("not sealed anew, so that their keys stay: {} secrets", left.len());
     for one in left {
         // Writing to memory does not fail.
         let _ = write!(text, "\n  {one}");

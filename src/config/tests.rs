@@ -20,6 +20,7 @@ fn the_reference_says_what_the_defaults_are() {
     assert_eq!(config.sampler, sampler::Config::default());
     assert_eq!(config.audit, auditor::Config::default());
     assert_eq!(config.idempotency, idempotency::Config::default());
+    assert_eq!(config.rotation, rotation::Config::default());
     assert_eq!(config.formats, formats::Config::default());
     assert_eq!(config.tenants, tenants::Config::default());
     assert_eq!(config.failed_tokens, failures::Config::default());
@@ -43,6 +44,7 @@ fn the_reference_names_every_key() {
         ("sampler", sampler::Config::KEYS),
         ("audit", auditor::Config::KEYS),
         ("idempotency", idempotency::Config::KEYS),
+        ("rotation", rotation::Config::KEYS),
         ("formats", formats::Config::KEYS),
         ("tenants", tenants::Config::KEYS),
         ("failed_tokens", failures::Config::KEYS),

@@ -218,6 +218,7 @@ pub fn settlement_of(rejection: &Rejection) -> Settlement {
         | Rejection::DeadlineExceeded
         | Rejection::Unmaskable
         | Rejection::Unconvertible
+        | Rejection::NoKey(_)
         | Rejection::Panicked => Settlement::Open(Unrest::Unknown),
         // What follows was refused before it was sent, or by the upstream itself.
         Rejection::Target(_)
@@ -244,6 +245,8 @@ pub fn settlement_of(rejection: &Rejection) -> Settlement {
         | Rejection::UpstreamSaturated
         | Rejection::UpstreamDown(_)
         | Rejection::UpstreamUnreachable
+        | Rejection::KeyHeld
+        | Rejection::VaultAway
         | Rejection::CredentialRefused => Settlement::Settled,
     }
 }

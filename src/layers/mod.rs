@@ -11,6 +11,7 @@ pub mod authenticate;
 pub mod authorise;
 pub mod body_limit;
 pub mod cache;
+pub mod catch;
 pub mod coalesce;
 pub mod convert;
 pub mod deadline;

@@ -12,10 +12,11 @@
 //!    route of theirs that it holds no secrets. What is passed on loses the upstream's tag if anything
 //!    may have been hidden in it: that is a hash of what is hidden, and a short password is guessed.
 
+mod held;
 mod requests;
 mod search;
 
-pub use self::search::Views;
+pub use self::{held::Patience, search::Views};
 
 use std::{
     collections::HashMap,
@@ -87,6 +88,8 @@ pub struct Sites {
     pub max_masked_token: usize,
     /// The largest body of a request, for the refusal that names it.
     pub max_request_body: u64,
+    /// How long requests wait for a key that is being replaced.
+    pub patience: Patience,
     /// The series.
     pub metrics: Arc<Metrics>,
 }
@@ -135,7 +138,7 @@ impl Sites {
     async fn fill(
         &self,
         key: &Key,
-        credential: &Credential,
+        credential: &Arc<Credential>,
         masked: bool,
         held: Option<Held>,
         cause: UpstreamCause,
@@ -174,13 +177,27 @@ impl Sites {
         &self,
         site: &Site,
         key: &Key,
-        credential: &Credential,
+        credential: &Arc<Credential>,
         cause: UpstreamCause,
         condition: Option<&HeaderValue>,
     ) -> Result<Response<UpstreamBody>, Rejection> {
-        let make = || fill_request(key, credential, condition);
-        let sent = site.pool().exchange(cause, make(), || (), || Some(make())).await;
-        sent.map_err(|error| self.refusal(&error))
+        let ask = async |credential: &Credential| {
+            let make = || fill_request(key, credential, condition);
+            let sent = site.pool().exchange(cause, make(), || (), || Some(make())).await;
+            sent.map_err(|error| self.refusal(&error))
+        };
+        let credential = self.current(credential).await?;
+        let reply = ask(&credential).await?;
+        if reply.status() != StatusCode::UNAUTHORIZED {
+            return Ok(reply);
+        }
+        // Its slot may be what the new key waits for.
+        drop(reply);
+        // A read changes nothing, so it may be sent again with the key that works.
+        match self.replaced(&credential).await {
+            Some(next) => ask(&next).await,
+            None => Err(self.refused(&credential)),
+        }
     }
 
     /// The 200 that a 304 stands for, if it speaks of what is held.
@@ -210,7 +227,7 @@ impl Sites {
         exchange: Exchange,
         counted_as: Option<UpstreamCause>,
     ) -> Result<Answer, Rejection> {
-        let credential = Arc::clone(exchange.call.caller.credential());
+        let credential = self.current(exchange.call.caller.credential()).await?;
         let site = self.site(&credential)?;
         let touch = exchange.touch.clone();
         let method = exchange.call.request.method.clone();
@@ -254,14 +271,7 @@ impl Sites {
     ) -> Result<Answer, Rejection> {
         let (mut parts, body) = reply.into_parts();
         if parts.status == StatusCode::UNAUTHORIZED {
-            let all = self.routes.families().all();
-            let (all, cause) = (Change::whole(all), InvalidationCause::CredentialRefused);
-            credential.partition.account().because(all, Cause::Other(cause));
-            credential.partition.account().touch(all);
-            self.metrics.invalidations.of(cause).inc();
-            self.metrics.credentials.rejected(&credential.name, unix(SystemTime::now()));
-            tracing::error!(credential = credential.name, "the upstream refused a credential");
-            return Err(Rejection::CredentialRefused);
+            return Err(self.refused(credential));
         }
         let length = parts.headers.get(CONTENT_LENGTH).cloned();
         self.clean(site, &mut parts.headers);
@@ -285,6 +295,18 @@ impl Sites {
         });
         let body = Body::upstream(body, masker).scanned(sought.scanner(), found.clone());
         Ok(Response::from_parts(parts, body))
+    }
+
+    /// What the credential was shown is no longer its to see.
+    fn refused(&self, credential: &Credential) -> Rejection {
+        let all = self.routes.families().all();
+        let (all, cause) = (Change::whole(all), InvalidationCause::CredentialRefused);
+        credential.partition.account().because(all, Cause::Other(cause));
+        credential.partition.account().touch(all);
+        self.metrics.invalidations.of(cause).inc();
+        self.metrics.credentials.rejected(&credential.name, unix(SystemTime::now()));
+        tracing::error!(credential = credential.name, "the upstream refused a credential");
+        Rejection::CredentialRefused
     }
 
     /// Leaves out of a reply what is not for clients.

@@ -259,13 +259,19 @@ pub fn set(edit: &Edit<'_>, id: &str, change: &TokenChange) -> Result<Token, Ope
     Ok(Token::of(edit.named_token(id)?, edit.now()))
 }
 
+/// Refuses policies that make no sense, whatever token they are for.
+pub fn require_policies(policies: &PolicyDocument) -> Result<(), OperationError> {
+    Policies::compile(policies)?;
+    Ok(())
+}
+
 /// Replaces the policies of a token.
 pub fn set_policies(
     edit: &Edit<'_>,
     id: &str,
     policies: &PolicyDocument,
 ) -> Result<(), OperationError> {
-    Policies::compile(policies)?;
+    require_policies(policies)?;
     Ok(edit.set_policies(id, policies)?)
 }
 

@@ -18,14 +18,16 @@ use crate::{
     keeper::Keeper,
     layers::{
         authenticate::Gatekeeper,
+        catch::Catcher,
         coalesce::Hangar,
         convert,
         invalidate::Rules,
         negotiate,
         observe::Observer,
-        upstream::{Sites, Views},
+        upstream::{Patience, Sites, Views},
     },
     metrics::Metrics,
+    rotation::Rotor,
     sampler::Sampler,
     site::Site,
     telemetry::AccessLog,
@@ -39,6 +41,7 @@ pub(super) struct Base {
     pub(super) sites: HashMap<String, Arc<Site>>,
     pub(super) directory: Arc<Directory>,
     pub(super) settler: Arc<dyn Settle>,
+    pub(super) rotor: Arc<Rotor>,
     pub(super) tasks: TaskTracker,
     pub(super) metrics: Arc<Metrics>,
 }
@@ -70,6 +73,7 @@ impl Base {
             fields: Views::new(&config.gateway.secret_fields),
             max_masked_token: config.gateway.max_masked_text.get(),
             max_request_body: config.gateway.max_body.0,
+            patience: Patience::new(config.rotation.max_waiting, config.rotation.max_wait),
             metrics: Arc::clone(&self.metrics),
         }
     }
@@ -83,7 +87,8 @@ impl Base {
 
     /// Makes what the layers share.
     pub(super) fn shared(&self, config: &Config, auditor: Auditor) -> Result<Shared, StartError> {
-        let Self { routes, directory, settler, tasks, metrics, .. } = self;
+        let Self { routes, directory, settler, rotor, tasks, metrics, .. } = self;
+        let auditor = Arc::new(auditor);
         let shelf = Arc::new(Shelf::new(
             config.cache.clone(),
             Arc::clone(routes),
@@ -112,7 +117,7 @@ impl Base {
                 log: AccessLog::start(&config.access_log, metrics.access_log_dropped.clone())?,
                 decisions: Arc::new(Ring::new(config.explain.decisions)),
                 routes: Arc::clone(routes),
-                auditor: Arc::new(auditor),
+                auditor: Arc::clone(&auditor),
             }),
             gatekeeper: Arc::new(Gatekeeper {
                 directory: Arc::clone(directory),
@@ -124,6 +129,11 @@ impl Base {
                 settler: Arc::clone(settler),
                 metrics: Arc::clone(metrics),
                 tasks: tasks.clone(),
+            }),
+            catcher: Arc::new(Catcher {
+                rotor: Arc::clone(rotor),
+                routes: Arc::clone(routes),
+                auditor,
             }),
             keeper: self.keeper(config)?,
             negotiation: Arc::new(self.negotiation(config)),

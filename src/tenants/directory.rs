@@ -11,7 +11,10 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Guard};
-use tokio::{sync::Notify, time::MissedTickBehavior};
+use tokio::{
+    sync::{Notify, futures::Notified},
+    time::MissedTickBehavior,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -39,7 +42,7 @@ use crate::{
 /// Who may call, at every moment.
 pub struct Directory {
     current: ArcSwap<Snapshot>,
-    keyring: Keyring,
+    keyring: Arc<Keyring>,
     surroundings: Surroundings,
     metrics: Arc<Metrics>,
     config: Config,
@@ -50,6 +53,8 @@ pub struct Directory {
     written: Written,
     /// Whether the use of tokens could not be written down last.
     behind: AtomicBool,
+    /// Tells those who wait for another snapshot.
+    changed: Notify,
 }
 
 struct Reader {
@@ -58,7 +63,7 @@ struct Reader {
     /// The revision that the snapshot in force was built from; none makes the next poll rebuild.
     seen: Option<i64>,
     /// The same keys, but opened with the master key that came in the place of the first.
-    rewrapped: Option<Keyring>,
+    rewrapped: Option<Arc<Keyring>>,
 }
 
 /// Why a master key has not come in the place of the one that was.
@@ -94,7 +99,7 @@ impl Directory {
         metrics: Arc<Metrics>,
     ) -> Result<Self, StoreError> {
         let mut store = Store::open(config)?;
-        let keyring = store.unlock(keyring, unix(SystemTime::now()))?;
+        let keyring = Arc::new(store.unlock(keyring, unix(SystemTime::now()))?);
         let store = Some(audited(store, &keyring));
         let directory = Self {
             current: ArcSwap::default(),
@@ -106,6 +111,7 @@ impl Directory {
             writer: Mutex::default(),
             written: Written::default(),
             behind: AtomicBool::new(false),
+            changed: Notify::new(),
         };
         directory.reload()?;
         // What was counted before this process began counts on.
@@ -114,13 +120,18 @@ impl Directory {
     }
 
     /// The keys by which tokens are recognized.
-    pub fn keyring(&self) -> &Keyring {
+    pub fn keyring(&self) -> &Arc<Keyring> {
         &self.keyring
     }
 
     /// The snapshot in force.
     pub fn snapshot(&self) -> Guard<Arc<Snapshot>> {
         self.current.load()
+    }
+
+    /// Ends with the next snapshot that is put in force, from now on and not from when it is awaited.
+    pub fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
     }
 
     /// What a token gives at this moment.
@@ -138,13 +149,14 @@ impl Directory {
         self.follow(&mut self.reader(), false)
     }
 
-    /// Reads the master key anew, for an operator who has wrapped the store's keys with another one.
-    pub fn reload_master_key(&self, variable: Option<&str>) -> Result<(), NotTaken> {
+    /// Reads the master key anew, for an operator who has wrapped the store's keys with another one, and
+    /// gives the keys as that one opens them.
+    pub fn reload_master_key(&self, variable: Option<&str>) -> Result<Arc<Keyring>, NotTaken> {
         let master = master_key::keyring(&self.config, variable)?;
         let mut store = Store::open(&self.config)?;
-        let keyring = store.unlock(master, unix(SystemTime::now()))?;
-        self.reader().rewrapped = Some(keyring);
-        Ok(())
+        let keyring = Arc::new(store.unlock(master, unix(SystemTime::now()))?);
+        self.reader().rewrapped = Some(Arc::clone(&keyring));
+        Ok(keyring)
     }
 
     /// Follows the store, and writes down the use of tokens, until the shutdown.
@@ -315,8 +327,11 @@ impl Directory {
         if vault_changed {
             (self.surroundings.vault)(&next);
         }
+        let open = next.rotating().open().len();
+        self.metrics.open_rotations.set(i64::try_from(open).unwrap_or(i64::MAX));
         let next = Arc::new(next);
         self.current.store(Arc::clone(&next));
+        self.changed.notify_waiters();
         if vault_changed {
             // What was kept, or is being fetched, was not searched for the secrets that are new.
             let cause = InvalidationCause::Vault;

@@ -9,6 +9,7 @@ use store::Location;
 
 use crate::settings::Problems;
 
+pub mod course;
 pub mod declared;
 pub mod directory;
 pub mod import;

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::{course::Course, secret::SealedSecret};
 use crate::{
     auth::{
         data_key::WrappedKey,
@@ -70,6 +71,20 @@ pub struct Records {
     pub credentials: Vec<CredentialRecord>,
     /// The tokens, revoked ones included, by time of creation.
     pub tokens: Vec<TokenRecord>,
+    /// The rotations that have not ended, and those whose new key nothing else has.
+    pub rotations: Vec<RotationRecord>,
+    /// The keys that wait for an owner.
+    pub pending: Vec<PendingRecord>,
+}
+
+impl Records {
+    /// The secrets that stand in no credential: what rotations have, and what waits for an owner.
+    pub fn sealed_in_journal(&self) -> impl Iterator<Item = &SealedSecret> {
+        let rotating = self.rotations.iter();
+        let rotating = rotating.flat_map(|r| r.course.new.iter().chain([&r.old]));
+        let all = rotating.chain(self.pending.iter().map(|pending| &pending.sealed));
+        all.filter(|sealed| !sealed.bytes.is_empty())
+    }
 }
 
 /// A tenant.
@@ -130,6 +145,66 @@ pub struct CredentialRecord {
     pub generation: i64,
     /// When it was added, as a Unix time.
     pub created: i64,
+}
+
+/// The rotation of a credential's key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RotationRecord {
+    /// The row.
+    pub row: i64,
+    /// The row of its credential, to which its secrets are bound.
+    pub credential: i64,
+    /// The credential's name.
+    pub name: String,
+    /// The credential's upstream.
+    pub upstream: String,
+    /// How far it is.
+    pub course: Course<SealedSecret>,
+    /// What the credential had when it began; nothing once it has ended.
+    pub old: SealedSecret,
+    /// The credential's generation then.
+    pub generation: i64,
+    /// The credential's generation now.
+    pub now_generation: i64,
+    /// When there is something to do, as a Unix time in milliseconds.
+    pub due: i64,
+    /// Since when it is at this step, likewise.
+    pub since: i64,
+    /// Who works on it.
+    pub holder: String,
+    /// Until when nobody else does, likewise.
+    pub leased: i64,
+    /// When it began, as a Unix time.
+    pub created: i64,
+    /// When it ended, as a Unix time.
+    pub ended: Option<i64>,
+}
+
+/// A key that was caught and belongs to no credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingRecord {
+    /// The row, to which the secret is bound.
+    pub row: i64,
+    /// The name of the upstream that it is for.
+    pub upstream: String,
+    /// The number of its user there.
+    pub user: i64,
+    /// The e-mail address of that user.
+    pub login: String,
+    /// The public id of the token that asked for it.
+    pub token: String,
+    /// The key; nothing as long as the panel's answer has not come.
+    pub sealed: SealedSecret,
+    /// When it was asked for, as a Unix time.
+    pub created: i64,
+}
+
+impl PendingRecord {
+    /// What stands for the row where the secret is sealed: a negative number, which no row has, so that
+    /// it does not open as a credential's.
+    pub fn bound_to(row: i64) -> i64 {
+        -row
+    }
 }
 
 /// A token; only its MAC is kept.

@@ -1,16 +1,16 @@
-//! The rotation of the data key: every credential is sealed anew, some at a time, while servers serve.
+//! The rotation of the data key: every secret is sealed anew, some at a time, while servers serve.
 //!
 //! 1. A new key seals from now on; the others are retired.
 //! 2. What is sealed with another key is sealed with the one in force.
 //! 3. Retired keys with which nothing is sealed are deleted.
 //!
-//! Each step is a transaction, and after each every credential opens. So whoever breaks off leaves
+//! Each step is a transaction, and after each every secret opens. So whoever breaks off leaves
 //! nothing to repair, and the next rotation does what was left. Two at once end with one key, too:
 //! each seals with the key that is in force when it does.
 
 use super::{
     secret::Vault,
-    store::{Edit, LeftBehind, Store, StoreError},
+    store::{Edit, Holder, LeftBehind, Store, StoreError},
 };
 
 /// A rotation under way.
@@ -25,11 +25,11 @@ pub struct Rotation {
 pub struct Rotated {
     /// The id of the new key.
     pub key: String,
-    /// How many credentials were sealed anew.
+    /// How many secrets were sealed anew.
     pub resealed: u64,
     /// How many keys were deleted.
     pub discarded: u64,
-    /// The credentials that do not open, whose keys are kept.
+    /// The secrets that do not open, whose keys are kept.
     pub left: Vec<LeftBehind>,
 }
 
@@ -38,6 +38,8 @@ enum Step {
     #[default]
     MakeKey,
     Reseal {
+        /// What is looked at.
+        holder: Holder,
         /// The row up to which it came.
         behind: i64,
     },
@@ -45,7 +47,7 @@ enum Step {
     Ended,
 }
 
-/// So many credentials are sealed in one transaction, for which others that edit have to wait.
+/// So many secrets are sealed in one transaction, for which others that edit have to wait.
 const BATCH: i64 = 500;
 
 impl Rotation {
@@ -67,7 +69,7 @@ impl Rotation {
         matches!(self.step, Step::Ended)
     }
 
-    /// Does the next step within an edit, with so many credentials at most.
+    /// Does the next step within an edit, with so many secrets at most.
     pub fn step(
         &mut self,
         edit: &Edit<'_>,
@@ -77,13 +79,16 @@ impl Rotation {
         self.step = match self.step {
             Step::MakeKey => {
                 self.rotated.key = edit.rotate_vault_key(vault.keyring)?.as_str().to_owned();
-                Step::Reseal { behind: i64::MIN }
+                Step::from(Holder::default())
             }
-            Step::Reseal { behind } => {
-                let done = edit.reseal(vault, behind, batch)?;
+            Step::Reseal { holder, behind } => {
+                let done = edit.reseal(vault, holder, behind, batch)?;
                 self.rotated.resealed += done.count;
                 self.rotated.left.extend(done.left);
-                done.up_to.map_or(Step::Discard, |behind| Step::Reseal { behind })
+                match done.up_to {
+                    Some(behind) => Step::Reseal { holder, behind },
+                    None => holder.next().map_or(Step::Discard, Step::from),
+                }
             }
             Step::Discard => {
                 self.rotated.discarded = edit.discard_keys()?;
@@ -92,6 +97,12 @@ impl Rotation {
             Step::Ended => Step::Ended,
         };
         Ok(())
+    }
+}
+
+impl From<Holder> for Step {
+    fn from(holder: Holder) -> Self {
+        Self::Reseal { holder, behind: i64::MIN }
     }
 }
 

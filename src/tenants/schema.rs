@@ -132,6 +132,37 @@ CREATE TABLE answers (
     sealed BLOB NOT NULL,
     expires INTEGER NOT NULL
 ) STRICT;
+CREATE TABLE rotations (
+    row INTEGER PRIMARY KEY AUTOINCREMENT,
+    credential INTEGER NOT NULL REFERENCES credentials (row) ON DELETE CASCADE,
+    way TEXT NOT NULL CHECK (way IN ('add', 'replace')),
+    step TEXT NOT NULL,
+    facts TEXT NOT NULL,
+    old_key BLOB NOT NULL,
+    old_key_id TEXT NOT NULL,
+    new_key BLOB NOT NULL,
+    new_key_id TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    note TEXT,
+    tries INTEGER NOT NULL,
+    due INTEGER NOT NULL,
+    since INTEGER NOT NULL,
+    holder TEXT NOT NULL,
+    leased INTEGER NOT NULL,
+    created INTEGER NOT NULL,
+    ended INTEGER
+) STRICT;
+CREATE UNIQUE INDEX one_rotation_each ON rotations (credential) WHERE ended IS NULL;
+CREATE TABLE pending_keys (
+    row INTEGER PRIMARY KEY AUTOINCREMENT,
+    upstream TEXT NOT NULL,
+    panel_user INTEGER NOT NULL,
+    login TEXT NOT NULL,
+    token TEXT NOT NULL,
+    sealed BLOB NOT NULL,
+    key_id TEXT NOT NULL,
+    created INTEGER NOT NULL
+) STRICT;
 ";
 
 /// What makes the tables of a version, from the first on, those of the next.
@@ -224,6 +255,37 @@ CREATE TABLE answers (
     request TEXT NOT NULL,
     sealed BLOB NOT NULL,
     expires INTEGER NOT NULL
+) STRICT;
+CREATE TABLE rotations (
+    row INTEGER PRIMARY KEY AUTOINCREMENT,
+    credential INTEGER NOT NULL REFERENCES credentials (row) ON DELETE CASCADE,
+    way TEXT NOT NULL CHECK (way IN ('add', 'replace')),
+    step TEXT NOT NULL,
+    facts TEXT NOT NULL,
+    old_key BLOB NOT NULL,
+    old_key_id TEXT NOT NULL,
+    new_key BLOB NOT NULL,
+    new_key_id TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    note TEXT,
+    tries INTEGER NOT NULL,
+    due INTEGER NOT NULL,
+    since INTEGER NOT NULL,
+    holder TEXT NOT NULL,
+    leased INTEGER NOT NULL,
+    created INTEGER NOT NULL,
+    ended INTEGER
+) STRICT;
+CREATE UNIQUE INDEX one_rotation_each ON rotations (credential) WHERE ended IS NULL;
+CREATE TABLE pending_keys (
+    row INTEGER PRIMARY KEY AUTOINCREMENT,
+    upstream TEXT NOT NULL,
+    panel_user INTEGER NOT NULL,
+    login TEXT NOT NULL,
+    token TEXT NOT NULL,
+    sealed BLOB NOT NULL,
+    key_id TEXT NOT NULL,
+    created INTEGER NOT NULL
 ) STRICT;
 ",
 ];

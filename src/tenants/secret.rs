@@ -9,7 +9,7 @@ use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use super::record::{CredentialRecord, SecretKind};
 use crate::auth::{
-    data_key::{Binding, DataKey, UnwrapError},
+    data_key::{Binding, DataKey, UnwrapError, WrappedKey},
     keyring::{Keyring, VaultError},
 };
 
@@ -18,6 +18,17 @@ pub struct UpstreamSecret {
     kind: SecretKind,
     login: Zeroizing<String>,
     secret: SecretString,
+}
+
+/// A secret as the journal of rotations has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SealedSecret {
+    /// Login and secret, encrypted; empty where there is none.
+    pub bytes: Vec<u8>,
+    /// The id of the data key that sealed it.
+    pub key_id: String,
+    /// That key; none when it is not in the store.
+    pub key: Option<WrappedKey>,
 }
 
 /// Seals and opens the secrets of credentials.
@@ -166,8 +177,7 @@ impl Vault<'_> {
 
     /// The data key that sealed a credential.
     pub fn key_of(&self, credential: &CredentialRecord) -> Result<DataKey, VaultRefusal> {
-        let no_key = || VaultRefusal::NoKey(credential.key_id.clone());
-        Ok(self.keyring.unwrap(credential.key.as_ref().ok_or_else(no_key)?)?)
+        self.key(&credential.key_id, credential.key.as_ref())
     }
 
     /// The same as [`Vault::open`], for whoever has the data key.
@@ -176,10 +186,43 @@ impl Vault<'_> {
         key: &DataKey,
         credential: &CredentialRecord,
     ) -> Result<UpstreamSecret, VaultRefusal> {
-        let origin = self.origin(&credential.upstream)?;
-        let binding = Binding { row: credential.row, origin: &origin };
-        let pair = key.open(&credential.sealed, binding)?;
-        Ok(UpstreamSecret::from_pair(credential.kind, &pair)?)
+        let CredentialRecord { row, upstream, kind, sealed, .. } = credential;
+        self.open_bytes(key, *row, upstream, *kind, sealed)
+    }
+
+    /// Decrypts a secret of the journal of rotations, sealed for a row as a credential's is.
+    pub fn open_sealed(
+        &self,
+        row: i64,
+        upstream: &str,
+        kind: SecretKind,
+        sealed: &SealedSecret,
+    ) -> Result<UpstreamSecret, VaultRefusal> {
+        self.open_bytes(&self.key_of_sealed(sealed)?, row, upstream, kind, &sealed.bytes)
+    }
+
+    /// The data key that sealed it.
+    pub fn key_of_sealed(&self, sealed: &SealedSecret) -> Result<DataKey, VaultRefusal> {
+        self.key(&sealed.key_id, sealed.key.as_ref())
+    }
+
+    fn key(&self, id: &str, wrapped: Option<&WrappedKey>) -> Result<DataKey, VaultRefusal> {
+        let no_key = || VaultRefusal::NoKey(id.to_owned());
+        Ok(self.keyring.unwrap(wrapped.ok_or_else(no_key)?)?)
+    }
+
+    /// Decrypts, for whoever has the data key.
+    pub fn open_bytes(
+        &self,
+        key: &DataKey,
+        row: i64,
+        upstream: &str,
+        kind: SecretKind,
+        sealed: &[u8],
+    ) -> Result<UpstreamSecret, VaultRefusal> {
+        let origin = self.origin(upstream)?;
+        let pair = key.open(sealed, Binding { row, origin: &origin })?;
+        Ok(UpstreamSecret::from_pair(kind, &pair)?)
     }
 
     fn origin(&self, upstream: &str) -> Result<String, VaultRefusal> {

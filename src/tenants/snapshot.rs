@@ -15,9 +15,12 @@ use std::{
 use http::HeaderValue;
 use ipnet::IpNet;
 
-use self::build::{Builder, tenant};
+use self::{
+    build::{Builder, tenant},
+    rotating::Rotating,
+};
 use super::{
-    record::{LimitStatus, Noun, Reach, Records, Standing},
+    record::{LimitStatus, Noun, Reach, Records, SecretKind, Standing},
     secret::{UpstreamSecret, VaultRefusal},
 };
 use crate::{
@@ -33,6 +36,7 @@ use crate::{
 };
 
 mod build;
+mod rotating;
 
 /// What a name means to the rest of the program; none when it means nothing.
 pub type Lookup<T> = Box<dyn Fn(&str) -> Option<T> + Send + Sync>;
@@ -64,9 +68,10 @@ pub struct Snapshot {
     administrators: HashMap<Arc<str>, Arc<Credential>>,
     left_out: Vec<LeftOut>,
     vault_version: u64,
-    /// The data keys that credentials are sealed with, by their ids.
+    /// The data keys that secrets are sealed with, by their ids.
     keys: HashMap<String, Arc<DataKey>>,
     behind: usize,
+    rotating: Rotating,
 }
 
 /// What a token gives.
@@ -179,9 +184,6 @@ pub enum WhyLeftOut {
     Credential,
 }
 
-/// A shorter secret would be found by chance all over a reply.
-const MASKED_MIN: usize = 8;
-
 impl Snapshot {
     /// Builds the snapshot of what is in the store, with all of the previous one that still holds.
     pub fn build(
@@ -192,8 +194,9 @@ impl Snapshot {
     ) -> Self {
         let tenants = records.tenants.iter().map(|record| (record.row, tenant(record, previous)));
         let mut snapshot = Self { tenants: tenants.collect(), ..Self::default() };
-        let sealed_with: HashSet<&str> =
-            records.credentials.iter().map(|record| &*record.key_id).collect();
+        let in_journal = records.sealed_in_journal().map(|sealed| &*sealed.key_id);
+        let sealed_with = records.credentials.iter().map(|record| &*record.key_id);
+        let sealed_with: HashSet<&str> = sealed_with.chain(in_journal).collect();
         // A key that was opened once is known, whatever it is wrapped with by now.
         let known = previous.keys.iter().filter(|(id, _)| sealed_with.contains(id.as_str()));
         let known = known.map(|(id, key)| (id.clone(), Arc::clone(key))).collect();
@@ -216,8 +219,13 @@ impl Snapshot {
                 Err(why) => snapshot.leave_out(Noun::Token, &record.id, why),
             }
         }
+        snapshot.rotating = Rotating::of(records, &builder, &snapshot, &previous.rotating);
         (snapshot.keys, snapshot.behind) = builder.ended();
-        let same_vault = snapshot.has_secrets_of(previous);
+        let same_vault = snapshot.has_secrets_of(previous)
+            && snapshot
+                .rotating
+                .hidden()
+                .all(|(upstream, secret)| previous.hides(upstream, secret));
         snapshot.vault_version = previous.vault_version + u64::from(!same_vault);
         snapshot
     }
@@ -242,13 +250,20 @@ impl Snapshot {
         self.grants.len()
     }
 
-    /// Login and secret of every credential of an upstream whose secret is long enough to be masked.
-    pub fn upstream_secrets(&self, upstream: &str) -> impl Iterator<Item = (&str, &str)> {
-        self.credentials
-            .values()
-            .filter(move |credential| *credential.upstream == *upstream)
-            .map(|credential| credential.secret.pair())
-            .filter(|(_, secret)| secret.len() >= MASKED_MIN)
+    /// What is known of rotations.
+    pub fn rotating(&self) -> &Rotating {
+        &self.rotating
+    }
+
+    /// What a credential has become: the one that has its name now, a later key of the same user.
+    pub fn successor(&self, credential: &Credential) -> Option<&Arc<Credential>> {
+        let (kind, login) = (credential.secret.kind(), credential.secret.pair().0);
+        self.credentials.values().find(|other| {
+            other.name == credential.name
+                && other.upstream == credential.upstream
+                && other.generation > credential.generation
+                && (other.secret.kind(), other.secret.pair().0) == (kind, login)
+        })
     }
 
     /// Who looks at transactions for the credential of a partition: the administrator of its
@@ -343,6 +358,11 @@ impl Grant {
 }
 
 impl Credential {
+    /// What it is made of.
+    pub fn kind(&self) -> SecretKind {
+        self.secret.kind()
+    }
+
     /// Whether it was declared to see all.
     pub fn is_administrator(&self) -> bool {
         self.standing.reach == Some(Reach::All)

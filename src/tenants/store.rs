@@ -34,6 +34,8 @@ mod credentials;
 mod data_keys;
 pub mod idempotency;
 pub mod location;
+pub mod pending;
+pub mod rotations;
 mod seen;
 mod session;
 mod tenants;
@@ -51,7 +53,7 @@ pub use answers::Kept;
 pub(super) use columns::get;
 use columns::{limit_status, meaningless, number, word, word_or_none};
 pub(super) use credentials::require_account;
-pub use data_keys::{KeyUse, LeftBehind, Resealed};
+pub use data_keys::{Holder, KeyUse, LeftBehind, Resealed};
 pub use location::Location;
 use session::Link;
 pub(super) use session::Session;
@@ -224,6 +226,9 @@ pub enum StoreError {
     /// No key could be made.
     #[error("no data key can be made")]
     NoNewKey(#[from] VaultError),
+    /// The keys that rotate.
+    #[error(transparent)]
+    Rotation(#[from] rotations::RotationRefusal),
     /// The vault refuses.
     #[error("credential \"{name}\": {why}")]
     Vault {

@@ -245,6 +245,10 @@ fn every_refusal_is_known_here() {
             | Rejection::Unmaskable
             | Rejection::Unconvertible
             | Rejection::Body(_)
+            // Of keys, by tests/cli/rotation.
+            | Rejection::KeyHeld
+            | Rejection::VaultAway
+            | Rejection::NoKey(_)
             | Rejection::Idempotency(_) => true,
         }
     }

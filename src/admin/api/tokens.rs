@@ -109,6 +109,7 @@ async fn change_token(
     meant: IfMatch,
     Json { value, .. }: Json<TokenChange>,
 ) -> Result<Response, Refusal> {
+    value.policies.as_ref().map_or(Ok(()), tokens::require_policies)?;
     let change = move |edit: &Edit<'_>, _: &Means<'_>| {
         meant.require(&tag_of(&tokens::describe(edit, &id)?))?;
         Ok(tokens::set(edit, &id, &value)?)
@@ -152,6 +153,7 @@ async fn set_policies(
     meant: IfMatch,
     Json { value, .. }: Json<PolicyDocument>,
 ) -> Result<Response, Refusal> {
+    tokens::require_policies(&value)?;
     let set = move |edit: &Edit<'_>, _: &Means<'_>| {
         meant.require(&tag_of(&tokens::policies(edit, &id)?))?;
         tokens::set_policies(edit, &id, &value)?;

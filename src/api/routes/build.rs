@@ -4,8 +4,8 @@ use http::Method;
 use serde::Deserialize;
 
 use super::{
-    ItemKind, ItemPlace, Methods, OperatorRoute, Rebuilt, Route, RouteError, RouteId, RouteTable,
-    Segments, Touches, class_named, name_segment, parse,
+    ItemKind, ItemPlace, Methods, Mint, OperatorRoute, Rebuilt, Route, RouteError, RouteId,
+    RouteTable, Segments, Touches, class_named, name_segment, parse,
 };
 use crate::{
     api::{
@@ -26,6 +26,7 @@ struct Data {
     rebuild: Vec<RebuildData>,
     secret: Vec<PathsData>,
     guard: Vec<GuardData>,
+    mint: MintData,
 }
 
 #[derive(Deserialize)]
@@ -78,6 +79,13 @@ struct GuardData {
     paths: Vec<String>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MintData {
+    add: Vec<String>,
+    replace: Vec<String>,
+}
+
 /// What a route is besides its path and its families.
 struct Kind {
     class: RouteClass,
@@ -104,6 +112,7 @@ impl RouteTable {
             kinds: Vec::new(),
             shared: FamilySet::EMPTY,
             guards: PatternTree::new(),
+            mints: PatternTree::new(),
             read_guards: Vec::new(),
             secret_places: Vec::new(),
         };
@@ -130,6 +139,11 @@ impl RouteTable {
         table.add_touches_of_items(&data.item)?;
         for path in data.effect.iter().flat_map(|e| &e.paths) {
             table.effects.insert(&parse(path)?, ());
+        }
+        for (mint, paths) in [(Mint::Add, &data.mint.add), (Mint::Replace, &data.mint.replace)] {
+            for path in paths {
+                table.mints.insert(&parse(path)?, mint);
+            }
         }
         for RebuildData { unnamed, paths } in &data.rebuild {
             let rebuilt = if *unnamed { Rebuilt::Unnamed } else { Rebuilt::Named };

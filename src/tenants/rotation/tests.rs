@@ -1,6 +1,8 @@
 //! Rotations that break off anywhere, cross each other and meet other edits: every credential opens at
 //! every moment, and a server that follows keeps what it has.
 
+mod journal;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use proptest::{collection::vec, prelude::*};

@@ -15,8 +15,8 @@ use crate::{
     limit::Limits,
     policy::allowance::Allowance,
     tenants::{
-        record::{CredentialRecord, TenantRecord, TokenRecord},
-        secret::{UpstreamSecret, Vault, VaultRefusal},
+        record::{CredentialRecord, SecretKind, TenantRecord, TokenRecord},
+        secret::{SealedSecret, UpstreamSecret, Vault, VaultRefusal},
     },
 };
 
@@ -94,17 +94,36 @@ impl<'a> Builder<'a> {
     }
 
     fn open(&self, record: &CredentialRecord) -> Result<UpstreamSecret, VaultRefusal> {
-        let vault = Vault { keyring: self.keyring, origin: &*self.surroundings.origin };
-        let known = self.keys.borrow().get(&record.key_id).map(Arc::clone);
-        let key = match known {
-            Some(key) => key,
-            None => {
-                let key = Arc::new(vault.key_of(record)?);
-                self.keys.borrow_mut().insert(record.key_id.clone(), Arc::clone(&key));
-                key
-            }
-        };
-        vault.open_with(&key, record)
+        let key = self.key(&record.key_id, |vault| vault.key_of(record))?;
+        self.vault().open_with(&key, record)
+    }
+
+    /// A key of the journal.
+    pub(super) fn open_sealed(
+        &self,
+        row: i64,
+        upstream: &str,
+        sealed: &SealedSecret,
+    ) -> Result<UpstreamSecret, VaultRefusal> {
+        let key = self.key(&sealed.key_id, |vault| vault.key_of_sealed(sealed))?;
+        self.vault().open_bytes(&key, row, upstream, SecretKind::Key, &sealed.bytes)
+    }
+
+    fn vault(&self) -> Vault<'a> {
+        Vault { keyring: self.keyring, origin: &*self.surroundings.origin }
+    }
+
+    fn key(
+        &self,
+        id: &str,
+        unwrap: impl FnOnce(&Vault<'_>) -> Result<DataKey, VaultRefusal>,
+    ) -> Result<Arc<DataKey>, VaultRefusal> {
+        if let Some(known) = self.keys.borrow().get(id) {
+            return Ok(Arc::clone(known));
+        }
+        let key = Arc::new(unwrap(&self.vault())?);
+        self.keys.borrow_mut().insert(id.to_owned(), Arc::clone(&key));
+        Ok(key)
     }
 
     pub(super) fn grant(

@@ -3,14 +3,12 @@
 use sqlx::{any::AnyRow, query};
 
 use super::{
-    ACCOUNT_MAX, Edit, Session, StoreError, View, get, require_name, tokens, word, word_or_none,
+    ACCOUNT_MAX, Edit, Session, StoreError, View, get, require_name, rotations::RotationRefusal,
+    tokens, word, word_or_none,
 };
 use crate::{
     audit::event::Action,
-    auth::{
-        data_key::{Purpose, WrappedKey},
-        keyring::KeyId,
-    },
+    auth::data_key::{Purpose, WrappedKey},
     tenants::{
         record::{CredentialRecord, Noun, Reach, Standing},
         secret::{UpstreamSecret, Vault},
@@ -104,6 +102,9 @@ impl Edit<'_> {
             let name = name.to_owned();
             return Err(StoreError::InUse { noun: Noun::Credential, name, tokens: live });
         }
+        if self.is_rotating(credential.row)? {
+            return Err(RotationRefusal::Needed(name.to_owned()).into());
+        }
         let delete = query("DELETE FROM tokens WHERE credential = $1");
         self.session.execute(delete.bind(credential.row))?;
         let delete = query("DELETE FROM credentials WHERE row = $1");
@@ -120,31 +121,10 @@ impl Edit<'_> {
         upstream: &str,
         secret: &UpstreamSecret,
     ) -> Result<(), StoreError> {
-        let key = self.sealing_key(vault.keyring)?;
-        let sealed = vault.seal(&key, row, upstream, secret).map_err(StoreError::vault(name))?;
-        put_sealed(&self.session, row, sealed, key.id())
+        let sealed = self.sealed(vault, name, row, upstream, secret)?;
+        let update = query("UPDATE credentials SET sealed = $2, key_id = $3 WHERE row = $1");
+        self.session.execute(update.bind(row).bind(sealed.bytes).bind(sealed.key_id)).map(drop)
     }
-}
-
-pub(super) fn put_sealed(
-    session: &Session<'_>,
-    row: i64,
-    sealed: Vec<u8>,
-    key: &KeyId,
-) -> Result<(), StoreError> {
-    let update = query("UPDATE credentials SET sealed = $2, key_id = $3 WHERE row = $1");
-    session.execute(update.bind(row).bind(sealed).bind(key.as_str())).map(drop)
-}
-
-/// Credentials that another key has sealed, from behind a row on.
-pub(super) fn sealed_otherwise(
-    session: &Session<'_>,
-    key: &KeyId,
-    behind: i64,
-    at_most: i64,
-) -> Result<Vec<CredentialRecord>, StoreError> {
-    let select = select!("WHERE key_id <> $1 AND row > $2 ORDER BY row LIMIT $3");
-    session.all(select.bind(key.as_str()).bind(behind).bind(at_most), record)
 }
 
 impl View<'_> {
@@ -174,14 +154,8 @@ pub(super) fn all(session: &Session<'_>) -> Result<Vec<CredentialRecord>, StoreE
 }
 
 fn record(row: &AnyRow) -> Result<CredentialRecord, StoreError> {
-    let (key_id, wrapped): (String, Option<Vec<u8>>) = (get(row, "key_id")?, get(row, "wrapped")?);
-    let wrapped_by: Option<String> = get(row, "wrapped_by")?;
-    let key = wrapped.zip(wrapped_by).map(|(wrapped, wrapped_by)| WrappedKey {
-        purpose: Purpose::Vault,
-        id: key_id.clone(),
-        wrapped,
-        wrapped_by,
-    });
+    let key_id: String = get(row, "key_id")?;
+    let key = wrapped_key(&key_id, get(row, "wrapped")?, get(row, "wrapped_by")?);
     Ok(CredentialRecord {
         row: get(row, "row")?,
         name: get(row, "name")?,
@@ -194,6 +168,16 @@ fn record(row: &AnyRow) -> Result<CredentialRecord, StoreError> {
         created: get(row, "created")?,
         standing: Standing { reach: word_or_none(row, "reach")?, account: get(row, "account")? },
     })
+}
+
+/// The data key that was found beside what it has sealed.
+pub(super) fn wrapped_key(
+    id: &str,
+    wrapped: Option<Vec<u8>>,
+    wrapped_by: Option<String>,
+) -> Option<WrappedKey> {
+    let (wrapped, wrapped_by) = wrapped.zip(wrapped_by)?;
+    Some(WrappedKey { purpose: Purpose::Vault, id: id.to_owned(), wrapped, wrapped_by })
 }
 
 /// Whether what is declared of a credential can be kept.

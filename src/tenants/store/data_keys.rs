@@ -7,14 +7,19 @@ use std::rc::Rc;
 
 use sqlx::{any::AnyRow, query};
 
-use super::{Edit, Session, Store, StoreError, credentials, get, word};
+mod reseal;
+
+use reseal::sealed_with;
+pub use reseal::{Holder, LeftBehind, Resealed};
+
+use super::{Edit, Session, Store, StoreError, credentials::wrapped_key, get, word};
 use crate::{
     audit::event::Action,
     auth::{
         data_key::{DataKey, Purpose, UnwrapError, WrappedKey},
         keyring::{KeyId, Keyring},
     },
-    tenants::secret::{Vault, VaultRefusal},
+    tenants::secret::{SealedSecret, UpstreamSecret, Vault},
     vocabulary::Closed as _,
 };
 
@@ -31,29 +36,8 @@ pub struct KeyUse {
     pub created: i64,
     /// When another took its place, as a Unix time.
     pub retired: Option<i64>,
-    /// How many credentials are sealed with it, or tokens recognized by it that are not revoked.
+    /// How many secrets are sealed with it, or tokens recognized by it that are not revoked.
     pub used_by: Option<i64>,
-}
-
-/// What one step of a rotation has done.
-#[derive(Debug, Default)]
-pub struct Resealed {
-    /// How many credentials were sealed anew.
-    pub count: u64,
-    /// Those that do not open; their keys stay.
-    pub left: Vec<LeftBehind>,
-    /// The row up to which it came; none when there was nothing left to look at.
-    pub up_to: Option<i64>,
-}
-
-/// A credential that could not be sealed anew.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("credential {name}: {why}")]
-pub struct LeftBehind {
-    /// Its name.
-    pub name: String,
-    /// Why.
-    pub why: VaultRefusal,
 }
 
 impl Store {
@@ -78,15 +62,17 @@ impl Store {
 
     /// The data keys, and what they are used by.
     pub fn key_uses(&mut self) -> Result<Vec<KeyUse>, StoreError> {
-        let select = query(
+        let select = query(concat!(
             "SELECT purpose, id, wrapped_by, created, retired,
                  CASE purpose
-                     WHEN 'vault' THEN (SELECT count(*) FROM credentials WHERE key_id = data_keys.id)
+                     WHEN 'vault' THEN (SELECT count(*) FROM ",
+            sealed_with!(),
+            " WHERE sealed.key_id = data_keys.id)
                      WHEN 'tokens' THEN (SELECT count(*) FROM tokens
                          WHERE key_id = data_keys.id AND revoked IS NULL)
                  END AS used_by
              FROM data_keys ORDER BY purpose, created, id",
-        );
+        ));
         self.write(|session| {
             session.all(select, |row| {
                 Ok(KeyUse {
@@ -124,39 +110,28 @@ impl Edit<'_> {
         Ok(key.id().clone())
     }
 
-    /// Seals credentials with the key in force that are sealed with another, from behind a row on,
-    /// and so many at most.
-    pub fn reseal(
+    /// Seals a secret with the key in force, for a row and an upstream; a refusal names the credential.
+    pub(super) fn sealed(
         &self,
         vault: &Vault<'_>,
-        behind: i64,
-        at_most: i64,
-    ) -> Result<Resealed, StoreError> {
+        name: &str,
+        row: i64,
+        upstream: &str,
+        secret: &UpstreamSecret,
+    ) -> Result<SealedSecret, StoreError> {
         let key = self.sealing_key(vault.keyring)?;
-        let others = credentials::sealed_otherwise(&self.session, key.id(), behind, at_most)?;
-        let mut done =
-            Resealed { up_to: others.last().map(|last| last.row), ..Resealed::default() };
-        for credential in others {
-            let sealed = vault
-                .open(&credential)
-                .and_then(|secret| vault.seal(&key, credential.row, &credential.upstream, &secret));
-            match sealed {
-                Ok(sealed) => {
-                    credentials::put_sealed(&self.session, credential.row, sealed, key.id())?;
-                    done.count += 1;
-                }
-                Err(why) => done.left.push(LeftBehind { name: credential.name, why }),
-            }
-        }
-        Ok(done)
+        let bytes = vault.seal(&key, row, upstream, secret).map_err(StoreError::vault(name))?;
+        Ok(SealedSecret { bytes, key_id: key.id().as_str().to_owned(), key: None })
     }
 
     /// Deletes the retired keys with which nothing is sealed, and says how many they were.
     pub fn discard_keys(&self) -> Result<u64, StoreError> {
-        self.session.execute(query(
+        self.session.execute(query(concat!(
             "DELETE FROM data_keys WHERE purpose = 'vault' AND retired IS NOT NULL
-                 AND NOT EXISTS (SELECT 1 FROM credentials WHERE key_id = data_keys.id)",
-        ))
+                 AND NOT EXISTS (SELECT 1 FROM ",
+            sealed_with!(),
+            " WHERE sealed.key_id = data_keys.id)"
+        )))
     }
 
     /// Wraps every data key with another master key, and says how many they are.
@@ -240,6 +215,16 @@ fn wrapped(row: &AnyRow) -> Result<WrappedKey, StoreError> {
         wrapped: get(row, "wrapped")?,
         wrapped_by: get(row, "wrapped_by")?,
     })
+}
+
+/// A secret, and the key that opens it, from these columns.
+pub(super) fn sealed(
+    row: &AnyRow,
+    [bytes, key_id, wrapped, wrapped_by]: [&'static str; 4],
+) -> Result<SealedSecret, StoreError> {
+    let id: String = get(row, key_id)?;
+    let key = wrapped_key(&id, get(row, wrapped)?, get(row, wrapped_by)?);
+    Ok(SealedSecret { bytes: get(row, bytes)?, key_id: id, key })
 }
 
 fn insert(

@@ -5,7 +5,8 @@ use std::ops::Deref;
 use sqlx::query;
 
 use super::{
-    Edit, Location, Session, Store, StoreError, credentials, get, meaningless, tenants, tokens,
+    Edit, Location, Session, Store, StoreError, credentials, get, meaningless, pending, rotations,
+    tenants, tokens,
 };
 use crate::tenants::{record::Records, schema};
 
@@ -37,6 +38,8 @@ impl Store {
                 tenants: tenants::all(moment)?,
                 credentials: credentials::all(moment)?,
                 tokens: tokens::all(moment)?,
+                rotations: rotations::open(moment)?,
+                pending: pending::all(moment)?,
             };
             Ok((revision, records))
         })

@@ -37,7 +37,8 @@ impl Process {
     }
 
     fn used(&mut self, token: &str) -> (String, i64) {
-        let used = self.store.view(0, |view| view.used(token)).expect("read").expect("used");
+        let used = self.store.view::<_, StoreError>(NOW, |view| view.used(token));
+        let used = used.expect("read").expect("used");
         (used.month, used.reads)
     }
 

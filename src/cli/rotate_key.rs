@@ -1,0 +1,157 @@
+//! `tollgate credential rotate-key`: has the panel make a new key for a credential, and removes the old.
+//!
+//! The command does the work itself, whether a server runs or not, and a running server sees each step in
+//! the store. If the command is ended, a server goes on with what it left; so does the same command.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use clap::Args;
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use super::{failure::Failure, output::Output, serve::runtime};
+use crate::{
+    audit::event::Actor,
+    auth::keyring::Keyring,
+    clock::unix,
+    config::Config,
+    metrics::Metrics,
+    net::upstream::Upstream,
+    rotation::{Panel, Parts, Rotor, Worked, now_in_millis},
+    serve::StartError,
+    tenants::{
+        course::{Facts, Note, Step, Way},
+        record::RotationRecord,
+        store::{Store, StoreError, rotations::RotationRefusal},
+    },
+    vocabulary::Closed as _,
+};
+
+/// Which key to rotate, and how.
+#[derive(Debug, Args)]
+pub struct RotateKey {
+    /// The credential
+    pub name: String,
+    /// Replace the key of the profile, where the panel adds none; requests wait meanwhile
+    #[arg(long)]
+    pub replace: bool,
+    /// Replace it although nobody else could read the new key if the panel's answer were lost
+    #[arg(long, requires = "replace")]
+    pub unrecoverable: bool,
+}
+
+#[derive(Serialize)]
+struct Rotated<'a> {
+    credential: &'a str,
+    generation: i64,
+    note: Option<&'static str>,
+}
+
+/// How often it is looked whether somebody else has gone on.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// More steps than a rotation takes between two looks.
+const STEPS: usize = 64;
+
+/// Does it, and tells each step to people.
+pub fn run(
+    config: &Config,
+    master: Keyring,
+    actor: Actor,
+    args: &RotateKey,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let name = &args.name;
+    let ended = runtime(1)?.block_on(async {
+        let rotor = rotor(config, master, actor)?;
+        let row = begin(&rotor, args).await?;
+        let (tell, mut told) = mpsc::channel(STEPS);
+        let working = async {
+            // Moved in, so that the listener hears of the end.
+            let tell = tell;
+            work(&rotor, row, &tell).await.map_err(Failure::from)
+        };
+        let listening = async {
+            while let Some(step) = told.recv().await {
+                output.progress(&format!("{name}: {}", Step::as_str(step)))?;
+            }
+            Ok(())
+        };
+        let (ended, ()) = tokio::try_join!(working, listening)?;
+        Ok::<_, Failure>(ended)
+    })?;
+    let note = ended.course.note;
+    if ended.course.step != Step::Done {
+        let why = note.map_or("it has not ended", Note::meaning);
+        return Err(Failure::NotRotated { name: name.clone(), why });
+    }
+    let generation = ended.now_generation;
+    let mut text = format!("credential {name} has a new key, generation {generation}");
+    if let Some(note) = note {
+        text = format!("{text}; {}", note.meaning());
+    }
+    let rotated = Rotated { credential: name, generation, note: note.map(Note::as_str) };
+    output.one(&rotated, &text)
+}
+
+fn rotor(config: &Config, master: Keyring, actor: Actor) -> Result<Arc<Rotor>, Failure> {
+    let keyring = Store::open(&config.tenants)?.unlock(master, unix(SystemTime::now()))?;
+    let metrics = Arc::new(Metrics::new());
+    let mut panels = HashMap::new();
+    for (name, upstream) in &config.upstreams {
+        let settings = upstream.config.clone();
+        let pool = Upstream::new(upstream.origin.clone(), settings, Arc::clone(&metrics))
+            .map_err(|source| StartError::Upstream { name: name.clone(), source })?;
+        let only_format = upstream.config.only_format;
+        panels.insert(name.clone(), Panel { pool, only_format });
+    }
+    let parts = Parts {
+        config: config.rotation.clone(),
+        store: config.tenants.clone(),
+        keyring: Arc::new(keyring),
+        actor,
+        panels,
+        metrics,
+    };
+    Ok(Arc::new(Rotor::new(parts)?))
+}
+
+/// Plans a rotation, or finds the one that is under way.
+async fn begin(rotor: &Arc<Rotor>, args: &RotateKey) -> Result<i64, Failure> {
+    let way = if args.replace { Way::Replace } else { Way::Add };
+    let facts = Facts { unrecoverable: args.unrecoverable, ..Facts::default() };
+    match rotor.plan(&args.name, way, facts).await {
+        Err(StoreError::Rotation(RotationRefusal::UnderWay(name))) => {
+            let open = rotor.open(&name).await?;
+            let ended = || StoreError::Rotation(RotationRefusal::UnderWay(name.clone()));
+            Ok(open.ok_or_else(ended)?)
+        }
+        planned => Ok(planned?),
+    }
+}
+
+async fn work(
+    rotor: &Arc<Rotor>,
+    row: i64,
+    tell: &mpsc::Sender<Step>,
+) -> Result<RotationRecord, StoreError> {
+    loop {
+        // Who does not listen does not want to know.
+        let worked = rotor.work(row, |step| _ = tell.try_send(step)).await?;
+        let wait = match worked {
+            Worked::Ended => break,
+            Worked::Elsewhere => LOOK,
+            Worked::Later(due) => {
+                let wait = due.saturating_sub(now_in_millis());
+                Duration::from_millis(u64::try_from(wait).unwrap_or(0))
+            }
+        };
+        tokio::time::sleep(wait).await;
+    }
+    let gone = || StoreError::Rotation(RotationRefusal::LeaseLost);
+    rotor.look(row).await?.ok_or_else(gone)
+}

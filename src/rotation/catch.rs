@@ -1,0 +1,214 @@
+//! Keys that a client has made: kept from it, and kept.
+//!
+//! A key of the caller's own user becomes the key of the caller's credential, by a rotation that the
+//! client has begun and that removes nothing. A key of another user waits in the store until an operator
+//! says whose it is. In either case the store knows that a key is asked for before it is, and has it
+//! sealed before the client hears of it.
+
+use std::{sync::Arc, time::Duration};
+
+use http::StatusCode;
+
+use super::{Rotor, panel::Silence};
+use crate::{
+    error_chain::error_chain,
+    tenants::{
+        course::{Facts, Note, Step, Way},
+        record::SecretKind,
+        secret::UpstreamSecret,
+        snapshot::Credential,
+        store::{StoreError, pending::NewPending, rotations::RotationRefusal},
+    },
+};
+
+/// What a client wants.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// How the key is made.
+    pub way: Way,
+    /// For which user, by its number.
+    pub user: u64,
+    /// What the client's token stands for.
+    pub credential: Arc<Credential>,
+    /// The public id of that token.
+    pub token: String,
+}
+
+/// Where the key is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Caught {
+    /// A credential has it, in this generation.
+    Credential(String, i64),
+    /// It waits for an owner, under this number.
+    Pending(i64),
+}
+
+/// Why there is none.
+#[derive(Clone, Copy, Debug)]
+pub enum Uncaught {
+    /// The store cannot keep it.
+    Away,
+    /// Another key of the credential is being made.
+    Busy,
+    /// The panel refuses, or what it makes could not be kept.
+    No(Note),
+    /// The panel does not take the caller's credential.
+    Refused,
+    /// The panel could not be asked.
+    Unreachable,
+    /// The panel did not answer, and may have made a key.
+    Silent,
+}
+
+/// How often a key that was made is tried to be written, and how long apart.
+const WRITES: u32 = 20;
+const BETWEEN_WRITES: Duration = Duration::from_millis(500);
+
+impl Rotor {
+    /// Has the panel make a key, and keeps it.
+    pub async fn catch(self: &Arc<Self>, wish: Wish) -> Result<Caught, Uncaught> {
+        let panel = self.panels.get(&*wish.credential.upstream).ok_or(Uncaught::Unreachable)?;
+        let who = &wish.credential.authorization;
+        let own = match panel.profile(who).await {
+            Ok(reply) if reply.status == StatusCode::UNAUTHORIZED => return Err(Uncaught::Refused),
+            Ok(reply) if reply.is_good() => reply.shown_user(),
+            Ok(_) | Err(_) => None,
+        };
+        let own = own.ok_or(Uncaught::Unreachable)?;
+        if own.id == wish.user && wish.credential.kind() == SecretKind::Key {
+            return self.rotate_for(&wish).await;
+        }
+        self.keep_for_somebody(&wish).await
+    }
+
+    async fn rotate_for(self: &Arc<Self>, wish: &Wish) -> Result<Caught, Uncaught> {
+        let name = &wish.credential.name;
+        let facts = Facts { keeps_old: true, ..Facts::default() };
+        let row = self.plan(name, wish.way, facts).await.map_err(|error| not_planned(&error))?;
+        // What is not done by then is gone on with by the server, and not by this request.
+        let worked = tokio::time::timeout(self.config.lease * 2, self.work(row, |_| ())).await;
+        let worked = worked.map_err(|_| Uncaught::Silent)?;
+        worked.map_err(|error| {
+            tracing::warn!(reason = error_chain(&error), "a rotation stands still");
+            Uncaught::Silent
+        })?;
+        let rotation = self.look(row).await.ok().flatten().ok_or(Uncaught::Silent)?;
+        match (rotation.course.step, rotation.course.note) {
+            (Step::Done, _) => Ok(Caught::Credential(name.clone(), rotation.generation + 1)),
+            (Step::Undone | Step::Lost, Some(Note::NoAnswer)) => Err(Uncaught::Unreachable),
+            (Step::Undone | Step::Lost, Some(note)) => Err(Uncaught::No(note)),
+            (_, _) => Err(Uncaught::Silent),
+        }
+    }
+
+    async fn keep_for_somebody(self: &Arc<Self>, wish: &Wish) -> Result<Caught, Uncaught> {
+        let panel = self.panels.get(&*wish.credential.upstream).ok_or(Uncaught::Unreachable)?;
+        let who = &wish.credential.authorization;
+        let shown = match panel.user(wish.user, who).await {
+            Ok(reply) if reply.is_refused() => return Err(Uncaught::No(Note::MintRefused)),
+            Ok(reply) if reply.is_good() => reply.shown_user().filter(|u| u.id == wish.user),
+            Ok(_) | Err(_) => None,
+        };
+        let shown = shown.ok_or(Uncaught::Unreachable)?;
+        let login = shown.email.ok_or(Uncaught::No(Note::MintRefused))?;
+        if wish.way == Way::Replace && self.has_key(wish, &login, shown.main).await? {
+            return Err(Uncaught::No(Note::Shared));
+        }
+        let row = self.expect(wish, &login).await?;
+        let asked = match wish.way {
+            Way::Add => panel.add(wish.user, who).await,
+            Way::Replace => panel.replace(wish.user, who).await,
+        };
+        let reply = match asked {
+            Ok(reply) => reply,
+            Err(Silence::NotAsked) => {
+                self.forget(row).await;
+                return Err(Uncaught::Unreachable);
+            }
+            Err(Silence::Unknown) => return Err(Uncaught::Silent),
+        };
+        if reply.is_refused() {
+            self.forget(row).await;
+            return Err(Uncaught::No(Note::MintRefused));
+        }
+        let key = reply.key().filter(|_| reply.is_good());
+        let secret = key.and_then(|key| UpstreamSecret::new(SecretKind::Key, &login, &key).ok());
+        self.keep_caught(row, wish, secret.ok_or(Uncaught::Silent)?).await?;
+        Ok(Caught::Pending(row))
+    }
+
+    /// Whether a credential of ours has the key that would be replaced, or may have it.
+    async fn has_key(
+        self: &Arc<Self>,
+        wish: &Wish,
+        login: &str,
+        main: Option<String>,
+    ) -> Result<bool, Uncaught> {
+        let (upstream, login) = (wish.credential.upstream.to_string(), login.to_owned());
+        let asked = self.with_store(move |store, vault| {
+            let all = store.credentials()?;
+            let of_it = all.iter().filter(|c| c.upstream == upstream && c.kind == SecretKind::Key);
+            Ok(of_it.filter_map(|credential| vault.open(credential).ok()).any(|secret| {
+                let (own_login, key) = secret.pair();
+                main.as_deref().map_or(own_login == login, |main| main == key)
+            }))
+        });
+        asked.await.map_err(|error| away(&error))
+    }
+
+    async fn expect(self: &Arc<Self>, wish: &Wish, login: &str) -> Result<i64, Uncaught> {
+        let user = i64::try_from(wish.user).map_err(|_| Uncaught::No(Note::MintRefused))?;
+        let (wish, login) = (wish.clone(), login.to_owned());
+        let written = self.edit(move |edit, vault| {
+            let new = NewPending {
+                upstream: &wish.credential.upstream,
+                user,
+                login: &login,
+                token: &wish.token,
+            };
+            edit.expect_key(vault, &new)
+        });
+        written.await.map_err(|error| away(&error))
+    }
+
+    async fn forget(self: &Arc<Self>, row: i64) {
+        if let Err(error) = self.edit(move |edit, _| edit.forget_key(row)).await {
+            tracing::warn!(reason = error_chain(&error), "a key that was not made stays expected");
+        }
+    }
+
+    /// The key is nowhere else, so a store that is away for a moment is waited for.
+    async fn keep_caught(
+        self: &Arc<Self>,
+        row: i64,
+        wish: &Wish,
+        secret: UpstreamSecret,
+    ) -> Result<(), Uncaught> {
+        let secret = Arc::new(secret);
+        for _ in 0..WRITES {
+            let (secret, upstream) = (Arc::clone(&secret), wish.credential.upstream.clone());
+            let kept = self.edit(move |edit, vault| edit.keep_key(vault, row, &upstream, &secret));
+            match kept.await {
+                Ok(()) => return Ok(()),
+                Err(error) => {
+                    tracing::warn!(reason = error_chain(&error), "a new key is not kept yet");
+                }
+            }
+            tokio::time::sleep(BETWEEN_WRITES).await;
+        }
+        tracing::error!(pending = row, "a new key could not be kept, and is lost");
+        Err(Uncaught::Away)
+    }
+}
+
+fn not_planned(error: &StoreError) -> Uncaught {
+    match error {
+        StoreError::Rotation(RotationRefusal::UnderWay(_)) => Uncaught::Busy,
+        error => away(error),
+    }
+}
+
+fn away(error: &StoreError) -> Uncaught {
+    tracing::warn!(reason = error_chain(error), "no key is asked for, because none could be kept");
+    Uncaught::Away
+}

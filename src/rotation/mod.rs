@@ -1,0 +1,315 @@
+//! Rotation of upstream keys without a touch, and keys that clients have made.
+//!
+//! `tenants/course.rs` decides what comes next, the journal in the store remembers it, and this does it:
+//! `panel` asks the panel, `work` takes one step after the other. Whoever has the lease of a rotation
+//! works on it: the command that began it, or any server that finds it due. A command therefore needs no
+//! server, and what it leaves unfinished a server finishes; of several servers one does.
+//!
+//! What the lease cannot do: a process that is stopped for longer than its lease between writing that it
+//! asks for a key and asking for it (a suspended machine) may ask when another has looked and found none.
+//! It then finds its lease gone, and the key that it made is left in the panel.
+
+mod acts;
+mod catch;
+mod panel;
+mod work;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use arc_swap::ArcSwap;
+use tokio_util::sync::CancellationToken;
+
+pub use self::{
+    catch::{Caught, Uncaught, Wish},
+    panel::Panel,
+    work::Worked,
+};
+use crate::{
+    audit::event::Actor,
+    auth::keyring::{Keyring, VaultError, random},
+    clock::unix,
+    error_chain::error_chain,
+    metrics::Metrics,
+    settings::Problems,
+    tenants::{
+        self,
+        course::{Facts, Step, Way},
+        directory::Directory,
+        record::{CredentialRecord, RotationRecord, SecretKind},
+        secret::Vault,
+        store::{
+            Edit, Store, StoreError,
+            rotations::{Lease, RotationRefusal},
+        },
+    },
+};
+
+crate::section! {
+    /// The rotation of upstream keys.
+    pub struct Config {
+        /// How old the key of a credential may become before it is rotated; without it none is.
+        pub interval: Option<Duration> = None,
+        /// How long the old key stays good after the switch, for requests that carry it.
+        pub drain: Duration = Duration::from_secs(75),
+        /// How long every server is given to see that a key is about to be replaced.
+        pub notice: Duration = Duration::from_secs(1),
+        /// How long the panel may act on a request whose answer did not come.
+        pub settle: Duration = Duration::from_secs(30),
+        /// How long nobody else takes up a rotation whose process has died.
+        pub lease: Duration = Duration::from_secs(30),
+        /// How long a request waits for a key that is being replaced.
+        pub max_wait: Duration = Duration::from_secs(20),
+        /// How many requests wait so; further ones are refused with 503.
+        pub max_waiting: usize = 1024,
+    }
+}
+
+/// What works on rotations.
+pub struct Rotor {
+    config: Config,
+    store_config: tenants::Config,
+    keyring: ArcSwap<Keyring>,
+    actor: Actor,
+    panels: HashMap<String, Panel>,
+    metrics: Arc<Metrics>,
+    /// By which its leases are known.
+    holder: String,
+    /// None until it is needed, and after a failure.
+    store: Mutex<Option<Store>>,
+}
+
+/// What a rotor is made from.
+pub struct Parts {
+    /// The settings.
+    pub config: Config,
+    /// Where the store is.
+    pub store: tenants::Config,
+    /// The keys of the store.
+    pub keyring: Arc<Keyring>,
+    /// Who it works for, for the audit log.
+    pub actor: Actor,
+    /// The upstreams by name.
+    pub panels: HashMap<String, Panel>,
+    /// The series.
+    pub metrics: Arc<Metrics>,
+}
+
+/// How often a server looks whether a rotation is due.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// A scheduled rotation that failed is not tried again sooner, nor a key looked at more often.
+const RETRY: Duration = Duration::from_secs(86_400);
+
+impl Config {
+    /// Adds what is wrong with the values as such.
+    pub fn validate(&self, problems: &mut Problems) {
+        if self.interval.is_some_and(|interval| interval.is_zero()) {
+            let wanted = "must be longer than 0; without it no key is rotated";
+            problems.add(None, "rotation.interval", wanted);
+        }
+        if self.lease < Duration::from_secs(2) {
+            problems.add(None, "rotation.lease", "must be at least \"2s\"");
+        }
+    }
+}
+
+impl Rotor {
+    /// One that has nothing to do yet.
+    pub fn new(parts: Parts) -> Result<Self, VaultError> {
+        let Parts { config, store, keyring, actor, panels, metrics } = parts;
+        let holder = random::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self {
+            config,
+            store_config: store,
+            keyring: ArcSwap::new(keyring),
+            actor,
+            panels,
+            metrics,
+            holder,
+            store: Mutex::default(),
+        })
+    }
+
+    /// Opens the keys of the store with another master key from now on.
+    pub fn use_keyring(&self, keyring: Arc<Keyring>) {
+        self.keyring.store(keyring);
+    }
+
+    /// Plans the rotation of a credential's key, and gives its row.
+    pub async fn plan(
+        self: &Arc<Self>,
+        name: &str,
+        way: Way,
+        facts: Facts,
+    ) -> Result<i64, StoreError> {
+        let name = name.to_owned();
+        self.edit(move |edit, _| edit.plan_rotation(&name, way, &facts)).await
+    }
+
+    /// How far a rotation is.
+    pub async fn look(self: &Arc<Self>, row: i64) -> Result<Option<RotationRecord>, StoreError> {
+        self.with_store(move |store, _| {
+            Ok(store.rotations()?.into_iter().find(|rotation| rotation.row == row))
+        })
+        .await
+    }
+
+    /// The rotation of a credential that has not ended.
+    pub async fn open(self: &Arc<Self>, name: &str) -> Result<Option<i64>, StoreError> {
+        let name = name.to_owned();
+        self.with_store(move |store, _| {
+            let all = store.rotations()?.into_iter();
+            let mut open = all.filter(|rotation| rotation.name == name && rotation.ended.is_none());
+            Ok(open.next().map(|rotation| rotation.row))
+        })
+        .await
+    }
+
+    /// Works on whatever is due, and on what the schedule says, until the end of the process.
+    pub async fn keep(self: Arc<Self>, directory: Arc<Directory>, shutdown: CancellationToken) {
+        let mut ticks = tokio::time::interval(LOOK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let every = self.config.interval.map(|interval| (interval / 10).min(RETRY));
+        let mut scheduled = tokio::time::Instant::now();
+        while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+            if let Some(every) = every
+                && scheduled <= tokio::time::Instant::now()
+            {
+                scheduled += every;
+                if let Err(error) = self.schedule().await {
+                    tracing::warn!(reason = error_chain(&error), "keys are not rotated");
+                }
+            }
+            let now = now_in_millis();
+            let open: Vec<i64> = {
+                let snapshot = directory.snapshot();
+                let open = snapshot.rotating().open().iter();
+                open.filter(|r| r.due <= now && r.leased <= now).map(|r| r.row).collect()
+            };
+            for row in open {
+                // A step is written down before it is taken, so it may be left at any await.
+                let worked = shutdown.run_until_cancelled(self.work(row, |_| ())).await;
+                match worked {
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => {
+                        tracing::warn!(reason = error_chain(&error), "a rotation stands still");
+                    }
+                    None => return,
+                }
+            }
+        }
+    }
+
+    /// Plans the rotation of every key that has become too old.
+    async fn schedule(self: &Arc<Self>) -> Result<(), StoreError> {
+        let Some(interval) = self.config.interval else { return Ok(()) };
+        let any = self.with_store(move |store, _| {
+            let rotations = store.rotations()?;
+            let due = |c: &CredentialRecord| is_due(c, &rotations, interval, unix_now());
+            Ok(store.credentials()?.iter().any(due))
+        });
+        if !any.await? {
+            return Ok(());
+        }
+        self.edit(move |edit, _| {
+            let rotations = edit.every_rotation()?;
+            for credential in edit.every_credential()? {
+                if !is_due(&credential, &rotations, interval, unix_now()) {
+                    continue;
+                }
+                match edit.plan_rotation(&credential.name, Way::Add, &Facts::default()) {
+                    Ok(_) | Err(StoreError::Rotation(RotationRefusal::UnderWay(_))) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Changes the store, off the runtime's own threads.
+    async fn edit<T: Send + 'static>(
+        self: &Arc<Self>,
+        change: impl FnOnce(&Edit<'_>, &Vault<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.with_store(move |store, vault| store.edit(unix_now(), |edit| change(edit, vault)))
+            .await
+    }
+
+    async fn with_store<T: Send + 'static>(
+        self: &Arc<Self>,
+        ask: impl FnOnce(&mut Store, &Vault<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let rotor = Arc::clone(self);
+        let asked = tokio::task::spawn_blocking(move || rotor.ask_store(ask)).await;
+        asked.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+    }
+
+    fn ask_store<T>(
+        &self,
+        ask: impl FnOnce(&mut Store, &Vault<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let keyring = &*self.keyring.load_full();
+        let mut kept = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        let store = match &mut *kept {
+            Some(store) => store,
+            none => {
+                none.insert(Store::open(&self.store_config)?.audited(self.actor.clone(), keyring))
+            }
+        };
+        let origin = |name: &str| self.panels.get(name).map(Panel::origin);
+        let asked = ask(store, &Vault { keyring, origin: &origin });
+        // A connection that failed once is not asked again.
+        if matches!(asked, Err(StoreError::Database(_) | StoreError::TimedOut { .. })) {
+            *kept = None;
+        }
+        asked
+    }
+
+    fn lease(&self) -> (String, i64) {
+        let until = now_in_millis().saturating_add(millis(self.config.lease));
+        (self.holder.clone(), until)
+    }
+}
+
+/// Whether the key of a credential is too old, and was not tried to be rotated a short while ago.
+fn is_due(
+    credential: &CredentialRecord,
+    rotations: &[RotationRecord],
+    interval: Duration,
+    now: i64,
+) -> bool {
+    let own = || rotations.iter().filter(|rotation| rotation.credential == credential.row);
+    let older = |time: i64, age: Duration| {
+        now.saturating_sub(time) >= i64::try_from(age.as_secs()).unwrap_or(i64::MAX)
+    };
+    let done = own().filter(|rotation| rotation.course.step == Step::Done);
+    let since = done.filter_map(|rotation| rotation.ended).max().unwrap_or(credential.created);
+    credential.kind == SecretKind::Key
+        && older(since, interval)
+        && own().all(|tried| tried.ended.is_some_and(|end| older(end, interval.min(RETRY))))
+}
+
+fn lease_of((holder, until): &(String, i64)) -> Lease<'_> {
+    Lease { holder, until: *until }
+}
+
+fn unix_now() -> i64 {
+    unix(SystemTime::now())
+}
+
+/// The Unix time in milliseconds.
+pub fn now_in_millis() -> i64 {
+    millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,296 @@
+//! One rotation, step by step: what the course wants is done, and what came of it is written down.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use http::HeaderValue;
+
+use super::{Config, Panel, Rotor, acts::probed, lease_of, millis, now_in_millis};
+use crate::{
+    error_chain::error_chain,
+    tenants::{
+        course::{Act, Course, Note, Outcome, Pause, Step},
+        record::{Noun, RotationRecord, SecretKind},
+        secret::{SealedSecret, UpstreamSecret, Vault},
+        store::{
+            StoreError,
+            rotations::{Entry, RotationRefusal},
+        },
+    },
+    vocabulary::Rotated,
+};
+
+/// What came of working on a rotation.
+#[derive(Debug)]
+pub enum Worked {
+    /// It has ended.
+    Ended,
+    /// There is nothing to do before this Unix time in milliseconds.
+    Later(i64),
+    /// Somebody else works on it, or it waits for its turn.
+    Elsewhere,
+}
+
+/// What an act came to.
+pub(super) type Came = Outcome<Arc<UpstreamSecret>>;
+
+/// A rotation that this process works on.
+pub(super) struct Task {
+    pub(super) record: RotationRecord,
+    pub(super) panel: Panel,
+    /// What the credential had when it began.
+    pub(super) old: UpstreamSecret,
+    pub(super) stage: Stage,
+    /// When the lease was renewed last.
+    pub(super) renewed: Instant,
+}
+
+/// Where it is, and when there is something to do.
+pub(super) struct Stage {
+    pub(super) course: Course<Arc<UpstreamSecret>>,
+    due: i64,
+    pub(super) since: i64,
+}
+
+/// The shortest time after which the panel is asked again.
+const SOON: Duration = Duration::from_millis(250);
+
+/// How often a step is tried to be written down, and how long apart.
+const WRITES: u32 = 20;
+const BETWEEN_WRITES: Duration = Duration::from_millis(500);
+
+/// It doubles so often at most.
+const DOUBLINGS: u32 = 8;
+
+impl Rotor {
+    /// Takes the steps of a rotation that can be taken now, and tells each.
+    pub async fn work(
+        self: &Arc<Self>,
+        row: i64,
+        mut progress: impl FnMut(Step) + Send,
+    ) -> Result<Worked, StoreError> {
+        let lease = self.lease();
+        let claimed =
+            self.edit(move |edit, _| edit.claim_rotation(row, lease_of(&lease), now_in_millis()));
+        let Some(record) = claimed.await? else {
+            let ended = self.look(row).await?.is_none_or(|rotation| rotation.ended.is_some());
+            return Ok(if ended { Worked::Ended } else { Worked::Elsewhere });
+        };
+        let mut task = self.take_up(record)?;
+        while let Some(act) = task.stage.course.act() {
+            let wait = task.stage.due.saturating_sub(now_in_millis());
+            if wait > millis(self.config.lease / 2) {
+                self.release(row).await?;
+                return Ok(Worked::Later(task.stage.due));
+            }
+            tokio::time::sleep(Duration::from_millis(u64::try_from(wait).unwrap_or(0))).await;
+            let step = task.stage.course.step;
+            let kept = if act == Act::Switch {
+                self.switch(&mut task).await?
+            } else {
+                let outcome = self.perform(&task, act).await?;
+                task.stage = task.stage.after(outcome, &self.config);
+                self.write(&mut task).await?
+            };
+            if !kept {
+                tracing::warn!(
+                    credential = task.record.name,
+                    "another process took a rotation over"
+                );
+                return Ok(Worked::Elsewhere);
+            }
+            if task.stage.course.step != step {
+                progress(task.stage.course.step);
+            }
+        }
+        self.conclude(&task);
+        Ok(Worked::Ended)
+    }
+
+    fn take_up(&self, record: RotationRecord) -> Result<Task, StoreError> {
+        let origin = |name: &str| self.panels.get(name).map(Panel::origin);
+        let vault = Vault { keyring: &self.keyring.load_full(), origin: &origin };
+        let open = |sealed: &SealedSecret| {
+            let RotationRecord { credential, upstream, .. } = &record;
+            let opened = vault.open_sealed(*credential, upstream, SecretKind::Key, sealed);
+            opened.map_err(|why| StoreError::Vault { name: record.name.clone(), why })
+        };
+        let old = open(&record.old)?;
+        let new = record.course.new.as_ref().map(&open).transpose()?;
+        let course = record.course.with(new.map(Arc::new)).resumed();
+        let panel = self.panels.get(&record.upstream).cloned();
+        let Some(panel) = panel else {
+            unreachable!("the vault knows the upstreams that there are")
+        };
+        let stage = Stage { course, due: record.due, since: record.since };
+        Ok(Task { record, panel, old, stage, renewed: Instant::now() })
+    }
+
+    async fn release(self: &Arc<Self>, row: i64) -> Result<(), StoreError> {
+        let holder = self.holder.clone();
+        self.edit(move |edit, _| edit.release_rotation(row, &holder)).await
+    }
+
+    /// Writes the step down; says whether the lease was still ours. What has just been made is nowhere
+    /// else, so a store that is away for a moment is waited for.
+    async fn write(self: &Arc<Self>, task: &mut Task) -> Result<bool, StoreError> {
+        let mut tries = 0;
+        loop {
+            let (lease, row) = (self.lease(), task.record.row);
+            let (course, due, since) = task.stage.written();
+            task.renewed = Instant::now();
+            let written = self.edit(move |edit, vault| {
+                let entry = Entry { row, course: &course, due, since };
+                edit.advance_rotation(vault, &entry, lease_of(&lease))
+            });
+            match written.await {
+                Err(error) if tries < WRITES => {
+                    tries += 1;
+                    tracing::warn!(
+                        reason = error_chain(&error),
+                        "a rotation is not written down yet"
+                    );
+                    tokio::time::sleep(BETWEEN_WRITES).await;
+                }
+                written => return written,
+            }
+        }
+    }
+
+    /// Gives the credential its new key, and writes that down, in one transaction; says whether the lease
+    /// was still ours.
+    async fn switch(self: &Arc<Self>, task: &mut Task) -> Result<bool, StoreError> {
+        let Some(new) = task.stage.course.new.clone() else {
+            task.stage = task.stage.after(Outcome::NoAnswer, &self.config);
+            return self.write(task).await;
+        };
+        let switched = task.stage.after(Outcome::Switched, &self.config);
+        let overtaken = task.stage.after(Outcome::Overtaken, &self.config);
+        let entries = [switched.written(), overtaken.written()];
+        let (lease, record) = (self.lease(), task.record.clone());
+        task.renewed = Instant::now();
+        let edited = self.edit(move |edit, vault| {
+            let done = edit.switch_key(vault, &record, &new)?.is_some();
+            let (course, due, since) = &entries[usize::from(!done)];
+            let entry = Entry { row: record.row, course, due: *due, since: *since };
+            if edit.advance_rotation(vault, &entry, lease_of(&lease))? {
+                return Ok(done);
+            }
+            // Whoever took it over decides: with the error the switch is undone.
+            Err(RotationRefusal::LeaseLost.into())
+        });
+        match edited.await {
+            Ok(done) => task.stage = if done { switched } else { overtaken },
+            Err(StoreError::Rotation(RotationRefusal::LeaseLost)) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        Ok(true)
+    }
+
+    fn conclude(&self, task: &Task) {
+        let credential = &task.record.name;
+        let note = task.stage.course.note.map(Note::meaning);
+        let outcome = match task.stage.course.step {
+            Step::Done => {
+                tracing::info!(credential, note, "a key was rotated");
+                Rotated::Done
+            }
+            Step::Lost => {
+                tracing::error!(credential, note, "a key was lost while it was rotated");
+                Rotated::Lost
+            }
+            _ => {
+                tracing::warn!(credential, note, "a key was not rotated");
+                Rotated::Undone
+            }
+        };
+        self.metrics.rotations.of(outcome).inc();
+    }
+
+    /// Does what the course wants of the panel, and keeps the lease meanwhile.
+    async fn perform(self: &Arc<Self>, task: &Task, act: Act) -> Result<Came, StoreError> {
+        let doing = async {
+            Ok(match act {
+                Act::Wait | Act::Switch => Outcome::Waited,
+                Act::Survey => self.survey(task).await?,
+                Act::Mint => self.mint(task, self.config.lease / 2).await?,
+                Act::Look => self.find(task).await?,
+                Act::Probe => match &task.stage.course.new {
+                    Some(new) => probed(task.panel.profile(&new.authorization()).await),
+                    None => Outcome::NoAnswer,
+                },
+                Act::RemoveOld => self.remove_old(task).await?,
+                Act::RemoveNew => self.remove_new(task).await?,
+            })
+        };
+        tokio::select! {
+            outcome = doing => outcome,
+            // Of a request for a key nobody knows then what came of it, which the course understands.
+            () = self.keep_lease(task.record.row) => Ok(Outcome::NoAnswer),
+        }
+    }
+
+    /// Ends when the lease is somebody else's.
+    async fn keep_lease(self: &Arc<Self>, row: i64) {
+        loop {
+            tokio::time::sleep(self.config.lease / 3).await;
+            let lease = self.lease();
+            let renewed = self.edit(move |edit, _| edit.renew_rotation(row, lease_of(&lease)));
+            // A store that is away may be back before the lease is over.
+            if matches!(renewed.await, Ok(false)) {
+                return;
+            }
+        }
+    }
+
+    /// What the credential has now.
+    pub(super) async fn stored(self: &Arc<Self>, task: &Task) -> Result<HeaderValue, StoreError> {
+        let row = task.record.credential;
+        self.with_store(move |store, vault| {
+            let all = store.credentials()?;
+            let own = all.iter().find(|credential| credential.row == row);
+            let own = own.ok_or_else(|| missing(row))?;
+            let opened = vault.open(own);
+            let secret = opened.map_err(|why| StoreError::Vault { name: own.name.clone(), why })?;
+            Ok(secret.authorization())
+        })
+        .await
+    }
+}
+
+impl Task {
+    /// A new key of the same user; none for what cannot be sent.
+    pub(super) fn secret(&self, key: &str) -> Option<Arc<UpstreamSecret>> {
+        UpstreamSecret::new(SecretKind::Key, self.old.pair().0, key).ok().map(Arc::new)
+    }
+}
+
+impl Stage {
+    /// What came of the step, and when there is something to do again.
+    fn after(&self, outcome: Came, config: &Config) -> Self {
+        let course = self.course.clone().after(outcome);
+        let now = now_in_millis();
+        let since = if course.step == self.course.step { self.since } else { now };
+        let pause = match course.pause() {
+            Pause::Notice => config.notice,
+            Pause::Drain => config.drain,
+            Pause::None if course.tries > self.course.tries => {
+                SOON * 2_u32.pow(course.tries.min(DOUBLINGS))
+            }
+            Pause::None => Duration::ZERO,
+        };
+        Self { course, due: now.saturating_add(millis(pause)), since }
+    }
+
+    fn written(&self) -> (Course<Arc<UpstreamSecret>>, i64, i64) {
+        (self.course.clone(), self.due, self.since)
+    }
+}
+
+/// A credential that is not there is not removed while its key is rotated, so that this is somebody
+/// else's hand.
+fn missing(row: i64) -> StoreError {
+    StoreError::Missing { noun: Noun::Credential, name: row.to_string() }
+}

@@ -1,0 +1,356 @@
+//! The course of the rotation of an upstream key: which step comes after which, whatever comes of it.
+//!
+//! A step is written down before what it says is done, and whoever reads it goes on from there: the
+//! process that wrote it, the same one after a crash, or another. These rules make that safe:
+//!
+//! 1. What cannot be asked twice is announced first: [`Step::Minting`] is written before a key is asked
+//!    for. Who finds it written does not know whether a key was made, and looks ([`Step::Doubting`])
+//!    before another is.
+//! 2. A new key is sealed in the journal before anything else is done with it, and it stays there until
+//!    the credential has it or the panel no longer does.
+//! 3. A key is used only once it was seen to work, and the old one is removed only after the switch,
+//!    when the requests that carry it have ended.
+//! 4. Only a key that is known to be ours is removed: by its text, or by being the only one that was not
+//!    there before. Its number is written down first: once it is gone, the only one that was not there
+//!    before may be another.
+//! 5. Where the panel replaces a key instead of adding one, the old one is dead before the new one is
+//!    known. Such a rotation begins only if the new one could be read by somebody else in case the answer
+//!    is lost, or if the operator takes that risk; meanwhile requests are held back ([`Course::holds`]).
+
+use serde::{Deserialize, Serialize};
+
+mod places;
+mod words;
+
+#[cfg(test)]
+mod model;
+
+pub use self::{
+    places::{Listed, Place, Sought},
+    words::{Note, Step, Way},
+};
+
+/// What is known of a rotation and is no secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Facts {
+    /// Nobody has asked for the old key to be removed.
+    pub keeps_old: bool,
+    /// The operator takes the risk that a new key is lost.
+    pub unrecoverable: bool,
+    /// The number of the user.
+    pub user: u64,
+    /// The numbers of the further keys that there were before.
+    pub before: Vec<u64>,
+    /// Where the old key is kept.
+    pub place: Place,
+    /// The new key was found in a list, and may be somebody else's.
+    pub adopted: bool,
+    /// The number of the new key, which is known before it is removed.
+    pub number: Option<u64>,
+    /// How often the panel did not take what it had made.
+    pub refusals: u32,
+}
+
+/// What the panel was found to have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Survey {
+    /// The number of the user.
+    pub user: u64,
+    /// The numbers of the further keys; none where the panel knows no further keys.
+    pub further: Option<Vec<u64>>,
+    /// Where the key of the credential is kept.
+    pub place: Place,
+    /// Somebody else sees the key of the profile.
+    pub recoverable: bool,
+    /// Another credential of ours has the same key.
+    pub shared: bool,
+}
+
+/// What has to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Look at what there is.
+    Survey,
+    /// Wait until it is due.
+    Wait,
+    /// Ask for a key.
+    Mint,
+    /// Find out whether a key was made.
+    Look,
+    /// Try the new key.
+    Probe,
+    /// Give the credential the new key.
+    Switch,
+    /// Remove the old key.
+    RemoveOld,
+    /// Remove the new key.
+    RemoveNew,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome<S> {
+    /// The panel has this.
+    Surveyed(Survey),
+    /// It was waited for.
+    Waited,
+    /// A key was made, and this is it.
+    Minted(S),
+    /// The panel cannot have been asked.
+    NotAsked,
+    /// The panel said no, so that nothing was done.
+    Refused,
+    /// Nobody knows.
+    Unknown,
+    /// There is a new key, and this is it.
+    Found(S),
+    /// None was made.
+    FoundNone,
+    /// There are several that may be it, or one that is not shown.
+    FoundMany,
+    /// The old key is dead, and nobody can read the new one.
+    Gone,
+    /// The key works.
+    Works,
+    /// It does not.
+    Fails,
+    /// The credential has the new key.
+    Switched,
+    /// The credential has a secret that this rotation does not know.
+    Overtaken,
+    /// The key that is to be removed has this number.
+    Located(u64),
+    /// It is not there any more.
+    Removed,
+    /// It is there, or cannot be told from others.
+    Left,
+    /// The panel did not answer; it is asked again.
+    NoAnswer,
+}
+
+/// How long nothing is done when a step begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// Not at all.
+    None,
+    /// Until every server has seen it.
+    Notice,
+    /// Until requests with the old key have ended.
+    Drain,
+}
+
+/// A rotation, as the journal has it. What a secret is, is left open: no rule looks into one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Course<S> {
+    /// How the panel makes the key.
+    pub way: Way,
+    /// How far it is.
+    pub step: Step,
+    /// What is known besides.
+    pub facts: Facts,
+    /// How often the panel was asked in vain.
+    pub tries: u32,
+    /// The new key, as long as nothing else has it.
+    pub new: Option<S>,
+    /// What there is to say about its end.
+    pub note: Option<Note>,
+}
+
+/// So often is tried in vain what can still be left alone.
+pub const MOST_TRIES: u32 = 10;
+
+impl Step {
+    /// Whether there is nothing left to do.
+    pub fn is_end(self) -> bool {
+        matches!(self, Self::Done | Self::Undone | Self::Lost)
+    }
+
+    /// Whether keys that appear now may be this rotation's.
+    pub fn mints(self) -> bool {
+        matches!(self, Self::Holding | Self::Minting | Self::Doubting)
+    }
+}
+
+impl<S> Course<S> {
+    /// One that begins.
+    pub fn planned(way: Way, facts: Facts) -> Self {
+        Self { way, step: Step::Planned, facts, tries: 0, new: None, note: None }
+    }
+
+    /// The same, read by somebody who has not seen what came of its step.
+    #[must_use]
+    pub fn resumed(self) -> Self {
+        let step = if self.step == Step::Minting { Step::Doubting } else { self.step };
+        Self { step, ..self }
+    }
+
+    /// The same with its new key in another form.
+    pub fn with<T>(&self, new: Option<T>) -> Course<T> {
+        let Self { way, step, facts, tries, note, .. } = self;
+        Course { way: *way, step: *step, facts: facts.clone(), tries: *tries, new, note: *note }
+    }
+
+    /// What has to be done now; nothing at its end.
+    pub fn act(&self) -> Option<Act> {
+        Some(match self.step {
+            Step::Planned => Act::Survey,
+            Step::Holding | Step::Draining => Act::Wait,
+            Step::Minting => Act::Mint,
+            Step::Doubting => Act::Look,
+            Step::Minted => Act::Probe,
+            Step::Probed => Act::Switch,
+            Step::Removing => Act::RemoveOld,
+            Step::Undoing => Act::RemoveNew,
+            Step::Done | Step::Undone | Step::Lost => return None,
+        })
+    }
+
+    /// How long to wait first.
+    pub fn pause(&self) -> Pause {
+        match self.step {
+            Step::Holding => Pause::Notice,
+            Step::Draining => Pause::Drain,
+            Step::Planned
+            | Step::Minting
+            | Step::Doubting
+            | Step::Minted
+            | Step::Probed
+            | Step::Removing
+            | Step::Undoing
+            | Step::Done
+            | Step::Undone
+            | Step::Lost => Pause::None,
+        }
+    }
+
+    /// Whether requests of the credential are held back: its key is dead, or will be at any moment.
+    pub fn holds(&self) -> bool {
+        let may_be_dead = matches!(self.step, Step::Minted | Step::Probed) || self.step.mints();
+        self.way == Way::Replace && may_be_dead
+    }
+
+    /// What comes next. An outcome that is none of the step's is as good as no answer.
+    #[must_use]
+    pub fn after(self, outcome: Outcome<S>) -> Self {
+        match (self.step, outcome) {
+            (Step::Planned, Outcome::Surveyed(survey)) => self.surveyed(survey),
+            (Step::Planned, Outcome::Fails) => self.end(Step::Undone, Note::OldRefused),
+            (Step::Holding, Outcome::Waited) => self.to(Step::Minting),
+            (Step::Minting, Outcome::Minted(key)) => {
+                Self { new: Some(key), ..self.to(Step::Minted) }
+            }
+            (Step::Doubting, Outcome::Found(key)) => {
+                let adopted = self.way == Way::Add;
+                let facts = Facts { adopted, ..self.facts.clone() };
+                Self { new: Some(key), facts, ..self.to(Step::Minted) }
+            }
+            (Step::Minting, Outcome::NotAsked) => self.again(),
+            (Step::Minting, Outcome::Refused) => self.end(Step::Undone, Note::MintRefused),
+            (Step::Minting, Outcome::Unknown | Outcome::NoAnswer) => {
+                self.keep_count(Step::Doubting)
+            }
+            (Step::Doubting, Outcome::FoundNone) if self.new.is_some() => {
+                Self { new: None, ..self.end(Step::Undone, Note::NewRefused) }
+            }
+            (Step::Doubting, Outcome::FoundNone) => self.again(),
+            (Step::Doubting, Outcome::FoundMany) => self.end(Step::Undone, Note::Ambiguous),
+            (Step::Doubting, Outcome::Gone) => self.end(Step::Lost, Note::NotRecovered),
+            (Step::Minted, Outcome::Works) => self.to(Step::Probed),
+            (Step::Minted, Outcome::Fails) => self.refused(),
+            (Step::Probed, Outcome::Switched) => {
+                let removes = self.way == Way::Add && !self.facts.keeps_old;
+                let step = if removes { Step::Draining } else { Step::Done };
+                Self { new: None, ..self.to(step) }
+            }
+            (Step::Probed, Outcome::Overtaken) => self.overtaken(),
+            (Step::Draining, Outcome::Waited) => self.to(Step::Removing),
+            (Step::Removing, Outcome::Removed) => self.to(Step::Done),
+            (Step::Removing, Outcome::Left) => self.end(Step::Done, Note::OldLeft),
+            (Step::Undoing, Outcome::Located(number)) => {
+                Self { facts: Facts { number: Some(number), ..self.facts.clone() }, ..self }
+            }
+            (Step::Undoing, Outcome::Removed) => Self { new: None, ..self.to(Step::Undone) },
+            (Step::Undoing, Outcome::Left) => self.end(Step::Undone, Note::NewLeft),
+            (_, _) => self.later(),
+        }
+    }
+
+    fn surveyed(self, survey: Survey) -> Self {
+        let Survey { user, further, place, recoverable, shared } = survey;
+        let allowed = match self.way {
+            Way::Add if further.is_none() => Err(Note::NoFurtherKeys),
+            Way::Replace if place != Place::Main => Err(Note::NotTheMainKey),
+            Way::Replace if shared => Err(Note::Shared),
+            Way::Replace if !recoverable && !self.facts.unrecoverable => Err(Note::NotRecoverable),
+            Way::Add | Way::Replace => Ok(()),
+        };
+        if let Err(note) = allowed {
+            return self.end(Step::Undone, note);
+        }
+        let step = match self.way {
+            Way::Add => Step::Minting,
+            Way::Replace => Step::Holding,
+        };
+        let before = further.unwrap_or_default();
+        Self { facts: Facts { user, before, place, ..self.facts }, step, ..self }
+    }
+
+    /// The new key does not work. Where it was added it goes; where it replaced the old one, perhaps
+    /// what the panel said was not what it has.
+    fn refused(self) -> Self {
+        let refusals = self.facts.refusals + 1;
+        match self.way {
+            Way::Add => self.undo(Note::NewRefused),
+            Way::Replace if refusals > MOST_TRIES => self.end(Step::Lost, Note::NotRecovered),
+            Way::Replace => {
+                let facts = Facts { refusals, ..self.facts.clone() };
+                Self { facts, ..self.to(Step::Doubting) }
+            }
+        }
+    }
+
+    /// What was added goes. What replaced another key is all that the panel has, and stays in the
+    /// journal.
+    fn overtaken(self) -> Self {
+        match self.way {
+            Way::Add => self.undo(Note::Overtaken),
+            Way::Replace => self.end(Step::Undone, Note::Overtaken),
+        }
+    }
+
+    fn undo(self, note: Note) -> Self {
+        if self.facts.adopted {
+            return self.end(Step::Undone, Note::NewLeft);
+        }
+        Self { note: Some(note), ..self.to(Step::Undoing) }
+    }
+
+    /// Nothing was made: from the beginning, unless it was tried too often.
+    fn again(self) -> Self {
+        if self.tries >= MOST_TRIES {
+            return self.end(Step::Undone, Note::NoAnswer);
+        }
+        Self { tries: self.tries + 1, step: Step::Planned, ..self }
+    }
+
+    /// The same once more; what can still be left alone is, at some time.
+    fn later(self) -> Self {
+        if self.step == Step::Planned {
+            return self.again();
+        }
+        Self { tries: self.tries.saturating_add(1), ..self }
+    }
+
+    fn to(self, step: Step) -> Self {
+        Self { tries: 0, ..self.keep_count(step) }
+    }
+
+    fn keep_count(self, step: Step) -> Self {
+        Self { step, ..self }
+    }
+
+    fn end(self, step: Step, note: Note) -> Self {
+        Self { note: Some(note), ..self.to(step) }
+    }
+}
