@@ -57,6 +57,11 @@ impl Installation {
         Self::build(Options::default(), "", Some(store)).await
     }
 
+    /// With its store elsewhere, and with sections of its configuration set otherwise.
+    pub async fn on_with(store: &str, sections: &str) -> Self {
+        Self::build(Options::default(), sections, Some(store)).await
+    }
+
     async fn build(options: Options, upstream: &str, store: Option<&str>) -> Self {
         let panel = Simulator::start(options).await.expect("a panel");
         let folder = tempfile::tempdir().expect("a folder");

@@ -13,6 +13,7 @@ mod newcomer;
 mod online;
 mod postgres;
 mod purge;
+mod rotation;
 mod serve;
 mod turns;
 mod upstreams;

@@ -60,7 +60,7 @@ async fn a_rotation_disturbs_nobody_and_forgets_nothing() {
         assert_ne!(after[0]["id"], before[0]["id"]);
 
         // What the server has opened is right: it fetches with it.
-        let fetched = server.get(&token, "/templates.json").await;
+        let fetched = server.get(&token, "/settings/disks.json").await;
         assert_eq!((fetched.status, fetched.cache().as_str()), (200, "miss"));
         assert_eq!(server.terminate().code, Some(0));
         installation.json("credential test bob", "");

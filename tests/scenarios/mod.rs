@@ -19,6 +19,7 @@ mod precision;
 mod purge;
 mod rejections;
 mod revalidation;
+mod rotation;
 mod sampler;
 mod scopes;
 mod stale;

@@ -1,0 +1,221 @@
+//! Keys that clients have made: kept from them, and kept.
+
+use serde_json::{Value, json};
+use tollgate::demo::simulator::{Stage, User};
+
+use super::{Load, QUICK, ends, generation, installation, status_of, user};
+use crate::{
+    cli::{Installation, installation::Server},
+    harness::Postgres,
+    panel::admin_at,
+};
+
+const GENERATE: &str = "/users/1/user_api_keys/generate";
+const REPLACE: &str = "/users/1/make_new_api_key";
+
+/// A token of a credential that may have keys made.
+fn manager(installation: &Installation, name: &str) -> String {
+    let line =
+        format!("token create --tenant alice --credential {name} --permit credentials:manage");
+    installation.json(&line, "")["token"].as_str().expect("a token").to_owned()
+}
+
+/// A credential of the panel's administrator.
+fn administrator(installation: &Installation) -> User {
+    let admin = installation.panel.users().into_iter().find(|user| user.admin).expect("one");
+    let add = format!("credential add root --upstream main --email {} --reach all", admin.email);
+    installation.json(&format!("{add} --secret-stdin"), &admin.api_key);
+    admin
+}
+
+async fn post(server: &Server, token: &str, path: &str) -> (u16, Value) {
+    let answer = server.ask(token, &format!("POST {path}.json"), "").await;
+    assert_eq!(answer.header("content-type"), "application/json; charset=utf-8", "{answer:?}");
+    (answer.status, serde_json::from_slice(&answer.body).expect("JSON"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_of_ones_own_becomes_the_credentials() {
+    let installation = installation().await;
+    let token = installation.tenant("alice");
+    let manager = manager(&installation, "alice");
+    let before = user(&installation, "alice");
+    let server = installation.serve();
+    let load = Load::on(&server, &token);
+    // Whoever has no permission is refused, as ever.
+    let refused = server.ask(&token, &format!("POST {GENERATE}.json"), "").await;
+    assert_eq!((refused.status, refused.code()), (403, "guarded_route"));
+    for (line, code) in [
+        ("GET /users/1/user_api_keys.json", "guarded_route"),
+        ("GET /users/1/user_api_keys/generate.json", "guarded_route"),
+        ("DELETE /users/1/user_api_keys/1.json", "guarded_route"),
+    ] {
+        assert_eq!(server.ask(&manager, line, "").await.code(), code, "{line}");
+    }
+    assert_eq!(installation.panel.count("POST", "/users"), 0);
+
+    let kept = post(&server, &manager, GENERATE).await;
+    let expected = json!({ "key": { "credential": "alice", "generation": 2 } });
+    assert_eq!(kept, (200, expected));
+    let [key] = &*installation.panel.further_keys("alice") else { panic!("one key") };
+    assert_eq!(status_of(&installation, &before.email, key).await, 200);
+    // Nobody has asked for the old one to be removed.
+    assert_eq!(status_of(&installation, &before.email, &before.api_key).await, 200);
+    let answer = server.ask(&manager, &format!("POST {GENERATE}.xml"), "").await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert!(answer.text().contains("<generation type=\"integer\">3</generation>"), "{answer:?}");
+    server.answers(&token, 200, "").await;
+    assert!(load.end().await > 0);
+    // What a client has done is written a while later, and at the end at the latest.
+    assert_eq!(server.terminate().code, Some(0));
+    let audited = installation.run(&["audit", "export"], "").good();
+    assert!(audited.contains("\"action\":\"key.catch\",\"decision\":\"allowed\""), "{audited}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_replaces_ones_own_becomes_the_credentials_too() {
+    let installation = installation().await;
+    let token = installation.tenant("alice");
+    let manager = manager(&installation, "alice");
+    let server = installation.serve();
+    // As long as nobody could read it again, none is made.
+    let (status, refused) = post(&server, &manager, REPLACE).await;
+    assert_eq!(status, 409, "{refused}");
+    assert_eq!(installation.panel.count("POST", REPLACE), 0);
+    administrator(&installation);
+    let load = Load::on(&server, &token);
+    let kept = post(&server, &manager, REPLACE).await;
+    assert_eq!(kept, (200, json!({ "key": { "credential": "alice", "generation": 2 } })));
+    server.answers(&token, 200, "").await;
+    assert!(load.end().await > 0);
+    installation.json("credential test alice", "");
+    assert_eq!(server.terminate().code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_of_somebody_else_waits_for_an_owner() {
+    let installation = installation().await;
+    let token = installation.tenant("alice");
+    administrator(&installation);
+    let manager = manager(&installation, "root");
+    let bob = user(&installation, "bob");
+    let server = installation.serve();
+    let (status, kept) = post(&server, &manager, "/users/2/user_api_keys/generate").await;
+    assert_eq!(status, 200, "{kept}");
+    let id = kept["key"]["pending"].as_i64().expect("a number");
+    let listed = installation.json("credential pending", "");
+    assert_eq!((&listed[0]["id"], &listed[0]["login"]), (&id.into(), &bob.email.clone().into()));
+    assert_eq!((&listed[0]["kept"], &listed[0]["user"]), (&true.into(), &2.into()));
+    let claimed = installation.json(&format!("credential claim {id} bob"), "");
+    assert_eq!(claimed, json!({ "credential": "bob", "generation": 1 }));
+    installation.json("credential test bob", "");
+    assert_eq!(installation.json("credential pending", ""), json!([]));
+    // What would kill a key of ours is not done.
+    let (status, refused) = post(&server, &manager, REPLACE).await;
+    assert_eq!(status, 409, "{refused}");
+    assert_eq!(installation.panel.count("POST", REPLACE), 0);
+    // Nor what the panel does not let the caller do.
+    let theirs = self::manager(&installation, "alice");
+    server.answers(&theirs, 200, "").await;
+    let (status, refused) = post(&server, &theirs, "/users/2/user_api_keys/generate").await;
+    assert_eq!(status, 409, "{refused}");
+    assert_eq!(installation.json("credential pending", ""), json!([]));
+    server.answers(&token, 200, "").await;
+    assert_eq!(server.terminate().code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_could_not_be_kept_is_not_asked_for() {
+    let mut postgres = Postgres::start();
+    let installation = Installation::on_with(&postgres.url(), QUICK).await;
+    installation.tenant("alice");
+    let manager = manager(&installation, "alice");
+    let server = installation.serve();
+    server.answers(&manager, 200, "").await;
+    postgres.stop();
+    let answer = server.ask(&manager, &format!("POST {GENERATE}.json"), "").await;
+    assert_eq!((answer.status, answer.code()), (503, "vault_away"), "{answer:?}");
+    assert_eq!(installation.panel.count("POST", "/users"), 0);
+    postgres.resume();
+    let kept = post(&server, &manager, GENERATE).await;
+    assert_eq!(kept.0, 200, "{kept:?}");
+    assert_eq!(server.terminate().code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_dies_with_the_key_loses_none() {
+    let installation = installation().await;
+    installation.tenant("alice");
+    let manager = manager(&installation, "alice");
+    let server = installation.serve();
+    let gate = installation.panel.hold(&format!("POST {GENERATE}"), Stage::BeforeReply, 1);
+    let (door, token) = (server.door(), manager.clone());
+    let asking = tokio::spawn(async move {
+        let mut client = door.connect().await.expect("a connection");
+        let line = format!("POST {GENERATE}.json");
+        client.send(crate::panel::request(&line, &crate::panel::basic("x", &token), "")).await
+    });
+    gate.arrived().await.expect("it asks");
+    server.program.signal(rustix::process::Signal::KILL);
+    gate.release();
+    assert!(asking.await.expect("no panic").is_err(), "nobody was told");
+    let server = installation.serve();
+    assert_eq!(super::ended(&installation).await, ("done".to_owned(), None));
+    assert_eq!(generation(&installation, "alice"), 2);
+    assert_eq!(installation.panel.further_keys("alice").len(), 1);
+    server.answers(&manager, 200, "").await;
+    assert_eq!(server.terminate().code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_key_that_was_made_comes_out_anywhere() {
+    let installation = installation().await;
+    let token = installation.tenant("alice");
+    let admin = administrator(&installation);
+    let (own, root) = (manager(&installation, "alice"), manager(&installation, "root"));
+    let server = installation.serve();
+    let mut keys = vec![user(&installation, "alice").api_key, admin.api_key];
+    let mut shown: Vec<u8> = Vec::new();
+    let note = |keys: &mut Vec<String>| {
+        for login in ["alice", "bob"] {
+            keys.extend(installation.panel.further_keys(login));
+            keys.push(user(&installation, login).api_key);
+        }
+    };
+    for (token, line) in [
+        (&own, format!("POST {GENERATE}.json")),
+        (&own, "GET /profile.json".to_owned()),
+        (&root, "POST /users/2/user_api_keys/generate.xml".to_owned()),
+        (&root, "POST /users/2/make_new_api_key.json".to_owned()),
+        (&root, "GET /users/2.json".to_owned()),
+        (&token, "GET /users/1.xml".to_owned()),
+    ] {
+        let answer = server.ask(token, &line, "").await;
+        assert_eq!(answer.status, 200, "{line}: {answer:?}");
+        shown.extend(format!("{:?}", answer.headers).into_bytes());
+        shown.extend(answer.body);
+        note(&mut keys);
+    }
+    let rotated = installation.run(&["credential", "rotate-key", "alice"], "");
+    note(&mut keys);
+    assert_eq!(rotated.code, Some(0), "{rotated:?}");
+    shown.extend((rotated.out + &rotated.err).into_bytes());
+    shown.extend(admin_at(server.admin, "/metrics").await.into_bytes());
+    for line in ["credential rotations", "credential pending", "credential list", "audit export"] {
+        let ran = installation.run(&line.split(' ').collect::<Vec<_>>(), "").good();
+        shown.extend(ran.into_bytes());
+    }
+    let ended = server.terminate();
+    shown.extend((ended.out + &ended.err).into_bytes());
+    for name in ["tollgate.db", "tollgate.db-wal", "access.log"] {
+        shown.extend(std::fs::read(installation.path(name)).unwrap_or_default());
+    }
+    assert_eq!(ends(&installation).len(), 2);
+    keys.sort();
+    keys.dedup();
+    assert!(keys.len() > 6, "{}", keys.len());
+    for key in keys {
+        let found = shown.windows(key.len()).any(|bytes| bytes == key.as_bytes());
+        assert!(!found, "a key is shown");
+    }
+}

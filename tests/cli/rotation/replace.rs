@@ -1,0 +1,125 @@
+//! Where the panel replaces a key instead of adding one: requests wait, and the new key can be had again.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tollgate::demo::simulator::{Fault, Stage, User};
+
+use super::{Load, QUICK, ended, ends, generation, installation, status_of, user};
+use crate::{cli::Installation, harness::sum_of, panel::admin_at};
+
+const REPLACE: &str = "POST /users/1/make_new_api_key";
+
+/// An administrator of the panel, whose credential sees every user's key.
+fn administrator(installation: &Installation) {
+    let admin = installation.panel.users().into_iter().find(|user| user.admin).expect("one");
+    let User { email, api_key, .. } = admin;
+    let add = format!("credential add root --upstream main --email {email} --reach all");
+    installation.json(&format!("{add} --secret-stdin"), &api_key);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_could_be_lost_is_replaced_only_at_the_operators_risk() {
+    let installation = installation().await;
+    installation.tenant("alice");
+    let before = user(&installation, "alice");
+    let refused = installation.run(&["credential", "rotate-key", "alice", "--replace"], "");
+    assert_eq!(refused.code, Some(69), "{refused:?}");
+    assert!(refused.err.contains("--unrecoverable"), "{refused:?}");
+    assert_eq!(installation.panel.count("POST", "/users"), 0);
+    assert_eq!(user(&installation, "alice").api_key, before.api_key);
+
+    let line = "credential rotate-key alice --replace --unrecoverable";
+    assert_eq!(installation.json(line, "")["generation"], 2);
+    let after = user(&installation, "alice");
+    assert_ne!(after.api_key, before.api_key);
+    installation.json("credential test alice", "");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_wait_while_a_key_is_replaced_and_none_is_refused() {
+    let installation = installation().await;
+    let token = installation.tenant("alice");
+    administrator(&installation);
+    let before = user(&installation, "alice");
+    let server = installation.serve();
+    let load = Load::on(&server, &token);
+    let gate = installation.panel.hold(REPLACE, Stage::BeforeReply, 1);
+    let command = installation.start(&["credential", "rotate-key", "alice", "--replace"], "");
+    gate.arrived().await.expect("it asks");
+    // The old key is dead, and nobody knows the new one.
+    assert_eq!(status_of(&installation, &before.email, &before.api_key).await, 401);
+    let mut waiting = 0.0;
+    for _ in 0..200 {
+        let page = admin_at(server.admin, "/metrics").await;
+        waiting = sum_of(&page, "tollgate_key_requests_waiting");
+        if waiting > 0.0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(waiting > 0.0, "nobody waits");
+    gate.release();
+    let out = tokio::task::spawn_blocking(move || command.end_within(Duration::from_secs(20)));
+    out.await.expect("no panic").good();
+    server.answers(&token, 200, "").await;
+    assert!(load.end().await > 0);
+    assert_eq!(status_of(&installation, &before.email, &before.api_key).await, 401);
+    assert_eq!(ends(&installation), [("done".to_owned(), None)]);
+    assert_eq!(server.terminate().code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_wait_no_longer_and_no_more_of_them_than_the_configuration_says() {
+    let sections = format!("{QUICK}max_wait = \"200ms\"\nmax_waiting = 1\n");
+    let installation = Installation::with(Default::default(), &sections).await;
+    let token = installation.tenant("alice");
+    administrator(&installation);
+    let server = installation.serve();
+    server.answers(&token, 200, "").await;
+    let gate = installation.panel.hold(REPLACE, Stage::BeforeAction, 1);
+    let command = installation.start(&["credential", "rotate-key", "alice", "--replace"], "");
+    gate.arrived().await.expect("it asks");
+    let held = server.ask(&token, "PUT /virtual_machines/1.json", "").await;
+    assert_eq!((held.status, held.code()), (503, "key_rotation"), "{held:?}");
+    assert!(!held.header("retry-after").is_empty());
+    let asked = installation.panel.count("PUT", "/virtual_machines/1");
+    assert_eq!(asked, 0, "it was not sent");
+    gate.release();
+    let out = tokio::task::spawn_blocking(move || command.end_within(Duration::from_secs(20)));
+    out.await.expect("no panic").good();
+    server.answers(&token, 200, "").await;
+    assert_eq!(server.terminate().code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_whose_answer_was_lost_is_read_by_the_administrator() {
+    let installation = installation().await;
+    installation.tenant("alice");
+    administrator(&installation);
+    installation.panel.fault(REPLACE, 1, Fault::ResetBeforeHead { applied: true });
+    let rotated = installation.json("credential rotate-key alice --replace", "");
+    assert_eq!(rotated["generation"], 2, "{rotated}");
+    assert_eq!(installation.panel.count("POST", "/users/1/make_new_api_key"), 1);
+    installation.json("credential test alice", "");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_that_dies_with_the_answer_on_its_way_loses_no_key() {
+    let installation = installation().await;
+    let token = installation.tenant("alice");
+    administrator(&installation);
+    let gate = installation.panel.hold(REPLACE, Stage::BeforeReply, 1);
+    let command = installation.start(&["credential", "rotate-key", "alice", "--replace"], "");
+    gate.arrived().await.expect("it asks");
+    command.signal(Signal::KILL);
+    assert_eq!(command.end_within(Duration::from_secs(10)).code, None);
+    gate.release();
+    let server = installation.serve();
+    let load = Load::on(&server, &token);
+    assert_eq!(ended(&installation).await, ("done".to_owned(), None));
+    assert!(load.end().await > 0);
+    assert_eq!(generation(&installation, "alice"), 2);
+    installation.json("credential test alice", "");
+    assert_eq!(server.terminate().code, Some(0));
+}
