@@ -204,6 +204,16 @@ pub fn of_reply(headers: &HeaderMap) -> Option<Format> {
     of_media_type(headers.get(CONTENT_TYPE)?.to_str().ok()?)
 }
 
+/// Whether a reply is text of no format that has fields: a page, or a table.
+pub fn is_page(headers: &HeaderMap) -> bool {
+    let value = headers.get(CONTENT_TYPE).map(|value| value.as_bytes().to_ascii_lowercase());
+    let essence = value.unwrap_or_default();
+    let essence = essence.split(|byte| *byte == b';').next().unwrap_or_default();
+    let text = std::str::from_utf8(essence).unwrap_or_default().trim();
+    let has_fields = ["json", "javascript", "xml"].iter().any(|format| text.contains(format));
+    text.starts_with("text/") && !has_fields
+}
+
 /// The format by whose rules a reply is searched; none for what is no text. What does not say what
 /// it is, or says something unheard of, is searched as what was asked for.
 pub fn to_search(headers: &HeaderMap, asked: Option<Format>) -> Option<Format> {

@@ -39,7 +39,10 @@ use self::{
 };
 use super::Answer;
 use crate::{
-    api::{format::to_search, routes::RouteTable},
+    api::{
+        format::{is_page, to_search},
+        routes::RouteTable,
+    },
     body::{Body, UpstreamBody},
     cache::{
         cause::Cause,
@@ -61,7 +64,7 @@ use crate::{
     rejection::Rejection,
     site::Site,
     tenants::{directory::Directory, snapshot::Credential},
-    vocabulary::{InvalidationCause, Revalidation, UpstreamCause},
+    vocabulary::{InvalidationCause, Revalidation, Secrecy, UpstreamCause},
 };
 
 /// The service at the end of the request path.
@@ -236,7 +239,8 @@ impl Sites {
         let cause = counted_as.unwrap_or(cause);
         let (masked, format) = (self.is_masked(&exchange), exchange.format);
         let secrecy = exchange.call.caller.secrecy();
-        let request = forward_request(exchange, &credential);
+        let may_hide = masked && secrecy == Secrecy::Hidden;
+        let request = forward_request(exchange, &credential, may_hide);
         let sent = || {
             if let Some(touch) = &touch {
                 touch.sent();
@@ -251,6 +255,10 @@ impl Sites {
             }
             self.refusal(&error)
         })?;
+        if may_hide && !is_write && reply.status().is_success() && is_page(reply.headers()) {
+            // No document whose fields are known: what is to be hidden could stand anywhere.
+            return Err(Rejection::SecretsHidden);
+        }
         let search = masked.then(|| Search { format: to_search(reply.headers(), format), secrecy });
         let hides = search.as_ref().is_some_and(Search::hides);
         let mut answer = self.receive(site, &credential, &method, reply, search).await?;
@@ -275,7 +283,9 @@ impl Sites {
         }
         let length = parts.headers.get(CONTENT_LENGTH).cloned();
         self.clean(site, &mut parts.headers);
-        if let Some(length) = length.filter(|_| *method == Method::HEAD) {
+        // Of the whole: where something is hidden it says how long that is.
+        let hides = search.as_ref().is_some_and(Search::hides);
+        if let Some(length) = length.filter(|_| *method == Method::HEAD && !hides) {
             parts.headers.insert(CONTENT_LENGTH, length);
         }
         let Some(Search { format, secrecy }) = search else {

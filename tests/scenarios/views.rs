@@ -269,3 +269,28 @@ async fn an_operator_names_further_fields_and_a_key_is_nobodys() {
     };
     assert_eq!((shown("a").await, shown("knows").await), (user(MASKED), user("phrase")));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_is_for_those_who_may_read_all_of_it() {
+    let w = world("gateway.unlisted_reads_harmless = true").await;
+    let page = || Reply::new(200).header("Content-Type", "text/html").body("value=\"Kx7pQ2vT\"");
+    let edit = "/backup_servers/3/edit";
+    w.get(edit).as_("a").origin(page()).expect_refusal(403, "secrets_hidden").await;
+    w.get(edit).as_("knows").origin(page()).expect_status(200).await;
+    // What a write is answered says what became of it.
+    w.put(VM).as_("a").origin(page()).expect_status(200).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_tells_what_is_hidden_by_its_tag_or_its_length() {
+    let w = world("gateway.unlisted_reads_harmless = true").await;
+    let unlisted = "/backup_servers/3.json";
+    let asked = |name| w.get(unlisted).as_(name).header("if-none-match", "\"a-guess\"");
+    let origin = || json(machine(SECRET));
+    let unasked = asked("a").origin(origin());
+    unasked.sees(|seen| assert_eq!(seen.header("if-none-match"), None)).await;
+    let passed = asked("knows").origin(origin());
+    passed.sees(|seen| assert_eq!(seen.header("if-none-match"), Some("\"a-guess\""))).await;
+    let head = w.head(unlisted).as_("a").origin(json("").header("Content-Length", "222")).await;
+    assert_eq!((head.status, head.header("content-length")), (200, ""));
+}

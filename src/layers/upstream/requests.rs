@@ -22,6 +22,10 @@ static PASSED_ON: [HeaderName; 6] = [
     USER_AGENT, // an operator of the panel looks for it in its log
 ];
 
+/// Those that ask about a state.
+static CONDITIONS: [HeaderName; 4] =
+    [header::IF_MATCH, IF_NONE_MATCH, header::IF_MODIFIED_SINCE, header::IF_UNMODIFIED_SINCE];
+
 const TOLLGATE: HeaderValue =
     HeaderValue::from_static(concat!("tollgate/", env!("CARGO_PKG_VERSION")));
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
@@ -50,8 +54,13 @@ pub(super) fn fill_request(
     request
 }
 
-/// A request that is passed on.
-pub(super) fn forward_request(exchange: Exchange, credential: &Credential) -> Request<ClientBody> {
+/// A request that is passed on. Where something may be hidden of its reply, its conditions are not:
+/// whoever may ask whether the whole has this tag can guess what was hidden.
+pub(super) fn forward_request(
+    exchange: Exchange,
+    credential: &Credential,
+    hides: bool,
+) -> Request<ClientBody> {
     let Exchange { call, ask, format, .. } = exchange;
     let mut client = call.request;
     // The body was judged by its type: that one goes on, and no other, whatever `Connection` names.
@@ -63,7 +72,7 @@ pub(super) fn forward_request(exchange: Exchange, credential: &Credential) -> Re
     *request.method_mut() = client.method;
     *request.uri_mut() = Uri::from(ask);
     let mut headers = HeaderMap::with_capacity(PASSED_ON.len() + 7);
-    for name in &PASSED_ON {
+    for name in PASSED_ON.iter().filter(|name| !(hides && CONDITIONS.contains(name))) {
         for value in client.headers.get_all(name) {
             headers.append(name, value.clone());
         }
