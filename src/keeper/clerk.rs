@@ -58,19 +58,35 @@ pub(super) struct Clerk {
     store: Option<Store>,
     /// The store failed; until then it is not asked, so that those who wait are told at once.
     rests: Option<Instant>,
+    /// Ends that could not be written, and that nobody waits for.
+    unwritten: Vec<(i64, End)>,
 }
+
+/// More are ended by their lease.
+const UNWRITTEN_MAX: usize = 1024;
 
 /// How long a store rests that has failed.
 const REST: Duration = Duration::from_secs(1);
 
 impl Clerk {
     pub(super) fn new(config: Config, jobs: mpsc::Receiver<Job>) -> Self {
-        Self { config, jobs, store: None, rests: None }
+        Self { config, jobs, store: None, rests: None, unwritten: Vec::new() }
+    }
+
+    /// Writes what could not be written before.
+    fn catch_up(&mut self) {
+        while let Some((row, end)) = self.unwritten.pop() {
+            if self.ask(|store| store.end_key(row, &end)).is_err() {
+                self.unwritten.push((row, end));
+                return;
+            }
+        }
     }
 
     /// Asks until nobody can have another question.
     pub(super) fn run(mut self) {
         while let Some(job) = self.jobs.blocking_recv() {
+            self.catch_up();
             match job {
                 Job::Claim { keeper, slot, wish, answer } => {
                     // Nobody waits for it any more, and nothing was written.
@@ -88,9 +104,14 @@ impl Clerk {
                 }
                 Job::End { row, end, answer } => {
                     let ended = self.ask(|store| store.end_key(row, &end)).map(drop);
-                    if let Some(answer) = answer {
+                    match answer {
                         // Who does not wait knows no more than who was told.
-                        let _ = answer.send(ended);
+                        Some(answer) => drop(answer.send(ended)),
+                        // Nobody else would end it before its lease does.
+                        None if ended.is_err() && self.unwritten.len() < UNWRITTEN_MAX => {
+                            self.unwritten.push((row, end));
+                        }
+                        None => {}
                     }
                 }
                 Job::Prune { now, answer } => {

@@ -31,7 +31,7 @@ use std::future::Ready;
 
 use futures_util::future::Either;
 use http::{
-    HeaderMap, HeaderValue, Method, Response, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
     header::{AGE, CONTENT_LENGTH},
 };
 
@@ -77,6 +77,9 @@ fn charge(
         Rejection::Limited { limiter, limited, status, shown }
     })
 }
+
+/// Says that an answer is that of an earlier request.
+static REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// `Age`, `Cache-Status`, `X-Request-Id`, `RateLimit` and `RateLimit-Policy`.
 const ADDED: usize = 5;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::Method;
 use smallvec::SmallVec;
 
-use super::Answer;
+use super::{Answer, REPLAYED};
 use crate::{
     api::routes::RouteTable,
     call::Aimed,
@@ -98,11 +98,14 @@ pub(super) struct Taken {
 impl Taken {
     /// What the call below answers; if that says that nothing was sent, nothing was taken.
     pub(super) fn settle(&self, answered: Result<Answer, Rejection>) -> Result<Answer, Rejection> {
-        answered.inspect_err(|rejection| {
-            if never_sent(rejection) {
-                self.grant.allowance.give_back(self.policy, self.at);
-            }
-        })
+        let unsent = match &answered {
+            Ok(answer) => answer.headers().contains_key(&REPLAYED),
+            Err(rejection) => never_sent(rejection),
+        };
+        if unsent {
+            self.grant.allowance.give_back(self.policy, self.at);
+        }
+        answered
     }
 }
 
@@ -112,6 +115,7 @@ fn never_sent(rejection: &Rejection) -> bool {
         rejection,
         Rejection::Format(_)
             | Rejection::Body(_)
+            | Rejection::Idempotency(_)
             | Rejection::Overloaded
             | Rejection::NoUpstream
             | Rejection::UpstreamSaturated

@@ -197,7 +197,8 @@ impl Rotor {
             tokio::time::sleep(BETWEEN_WRITES).await;
         }
         tracing::error!(pending = row, "a new key could not be kept, and is lost");
-        Err(Uncaught::Away)
+        // It was made: nobody may take it for something that never happened.
+        Err(Uncaught::Silent)
     }
 }
 

@@ -76,6 +76,10 @@ impl Edit<'_> {
         let update = query("UPDATE credentials SET kind = $2, generation = $3 WHERE row = $1");
         let update = update.bind(row).bind(secret.kind().as_str()).bind(generation + 1);
         self.session.execute(update)?;
+        // What the one before was answered is not for whoever this is by now.
+        let forget = "UPDATE idempotency SET state = 'unkept', reply = NULL
+             WHERE credential = $1 AND state = 'answered'";
+        self.session.execute(query(forget).bind(row))?;
         self.did(Action::CredentialRotate, name);
         Ok(generation + 1)
     }
