@@ -1,6 +1,7 @@
 //! `tollgate apply` and `tollgate export`: the store as a file declares it, and such a file.
 
 use std::{
+    collections::HashSet,
     fs::{self, OpenOptions},
     io::{self, Read as _, Write},
     os::unix::fs::OpenOptionsExt,
@@ -18,6 +19,7 @@ use crate::{
     tenants::{
         declared::{self, Declaration, Known, NotCarriedOut, Plan, SecretPlace, carry_out},
         record::Records,
+        store::{Store, StoreError},
     },
 };
 
@@ -113,8 +115,10 @@ pub fn run(
     asks: Option<&mut dyn Write>,
 ) -> Result<(), Failure> {
     let declared = read(args, desk)?;
-    let (revision, records) = desk.at_store()?.0.read()?;
-    let plan = plan(args, desk, declared, &records)?;
+    let store = desk.at_store()?.0;
+    let (revision, records) = store.read()?;
+    let rotated = rotated(store)?;
+    let plan = plan(args, desk, declared, &records, &rotated)?;
     let asks = asks.filter(|_| !args.yes && !desk.output.is_json() && !is_stdin(&args.file));
     let applies = !args.dry_run && !plan.is_empty();
     if !desk.output.is_json() {
@@ -143,9 +147,17 @@ pub fn run(
 pub fn export(desk: &mut Desk<'_>) -> Result<(), Failure> {
     let (store, means) = desk.at_store()?;
     let records = store.records()?;
-    let known = Known { records: &records, vault: means.vault, scope: means.scope };
+    let rotated = HashSet::new();
+    let (vault, scope) = (means.vault, means.scope);
+    let known = Known { records: &records, rotated: &rotated, vault, scope };
     let text = declared::export(&known, desk.now);
     desk.output.one(&text, text.trim_end())
+}
+
+/// The credentials that have been given another key since somebody wrote theirs down.
+fn rotated(store: &mut Store) -> Result<HashSet<String>, Failure> {
+    let switched = store.rotations()?.into_iter().filter(|r| r.now_generation > r.generation);
+    Ok(switched.map(|rotation| rotation.name).collect())
 }
 
 fn read(args: &ApplyArgs, desk: &mut Desk<'_>) -> Result<(Declaration, Problems), Failure> {
@@ -181,9 +193,10 @@ fn plan(
     desk: &mut Desk<'_>,
     (declaration, mut problems): (Declaration, Problems),
     records: &Records,
+    rotated: &HashSet<String>,
 ) -> Result<Plan, Failure> {
     let (_, means) = desk.at_store()?;
-    let known = Known { records, vault: means.vault, scope: means.scope };
+    let known = Known { records, rotated, vault: means.vault, scope: means.scope };
     let plan = Plan::make(declaration, &known, args.prune, &mut problems);
     let problems: Vec<Problem> = problems.iter().cloned().collect();
     let path = args.file.clone();
@@ -218,7 +231,11 @@ fn apply(args: &ApplyArgs, desk: &mut Desk<'_>, plan: &Plan, revision: i64) -> R
         Ok(None) => Err(ApplyError::Moved),
         Err(error) => Err(error.into()),
     };
-    if let (Err(_), Some(path)) = (&applied, file) {
+    let unsettled = matches!(
+        applied,
+        Err(ApplyError::NotCarriedOut(NotCarriedOut::Store(StoreError::Unsettled(_))))
+    );
+    if let (Err(_), false, Some(path)) = (&applied, unsettled, file) {
         // What is in it is good for nothing; what has failed says more than that this failed, too.
         let _ = fs::remove_file(path);
     }

@@ -4,7 +4,8 @@
 //! declared, and [`carry_out`] does it. [`export`] writes a declaration of what the store has.
 //!
 //! 1. A file says all of what it declares: a key that is left out has its default. Only what a secret
-//!    is made of (login or e-mail, and the secret) may be left out, and then stays as it is stored.
+//!    is made of (login or e-mail, and the secret), and when a token ends, may be left out, and then
+//!    stays as it is stored.
 //! 2. No secret stands in a file, only the name of a file or variable that holds it.
 //! 3. Tenants and credentials are the same by their names. A token is the same by its public id if
 //!    that is declared, else by tenant and label, else by its key where the client made it. A label
@@ -14,7 +15,7 @@
 //! 5. What cannot be done as declared is a problem, with its line and key, and all problems are found
 //!    at once. No message repeats a secret.
 
-use std::path::PathBuf;
+use std::{collections::HashSet, path::PathBuf};
 
 use zeroize::Zeroizing;
 
@@ -46,6 +47,8 @@ mod tests;
 pub struct Known<'a> {
     /// What the store has.
     pub records: &'a Records,
+    /// The credentials that have another key by now than whoever declares them may know.
+    pub rotated: &'a HashSet<String>,
     /// Opens the secrets of credentials, and knows the keys of tokens.
     pub vault: Vault<'a>,
     /// The bit of a route class or a family.

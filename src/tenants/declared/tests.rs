@@ -1,6 +1,6 @@
 //! What a plan finds, what an apply leaves behind, and that an export says what is there.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::*;
 use crate::{
@@ -120,7 +120,7 @@ fn secret(place: &SecretPlace) -> Result<Zeroizing<String>, String> {
 fn plan(fixture: &mut Fixture, text: &str, prune: bool) -> Result<(i64, Plan), String> {
     let (revision, records) = fixture.store.read().expect("read");
     let vault = Vault { keyring: &fixture.keyring, origin: &origin };
-    let known = Known { records: &records, vault, scope: &scope };
+    let known = Known { records: &records, rotated: &HashSet::new(), vault, scope: &scope };
     let mut problems = Problems::default();
     let declaration = Declaration::read(text, &mut secret, &mut problems);
     let plan = Plan::make(declaration, &known, prune, &mut problems);
@@ -148,7 +148,7 @@ fn apply(fixture: &mut Fixture, text: &str, prune: bool) -> Plan {
 fn exported(fixture: &mut Fixture) -> String {
     let records = fixture.store.records().expect("read");
     let vault = Vault { keyring: &fixture.keyring, origin: &origin };
-    export(&Known { records: &records, vault, scope: &scope }, NOW)
+    export(&Known { records: &records, rotated: &HashSet::new(), vault, scope: &scope }, NOW)
 }
 
 /// The steps in a line each.
@@ -320,4 +320,38 @@ fn no_secret_is_in_what_is_shown_or_written() {
         assert!(!shown.contains(planted), "{shown}");
     }
     assert!(shown.contains("root@example.com"), "a login is no secret");
+}
+
+#[test]
+fn the_end_of_a_rotated_token_is_not_taken_back() {
+    let mut fixture = Fixture::new();
+    let id = fixture.add("acme", KEY);
+    let declared = format!("[[tokens]]\nid = \"{id}\"\ntenant = \"acme\"\ncredential = \"acme\"\n");
+    let mac = fixture.keyring.mac(b"the next one");
+    let key_id = fixture.keyring.id();
+    let next = Successor { id: "next", mac, key_id, expires: None };
+    fixture.store.edit(NOW, |edit| edit.rotate_token(&id, &next, NOW + 60)).expect("rotated");
+    apply(&mut fixture, &declared, false);
+    let tokens = fixture.store.records().expect("read").tokens;
+    let old = tokens.iter().find(|token| token.id == id).expect("still there");
+    assert_eq!(old.terms.expires, Some(NOW + 60));
+}
+
+#[test]
+fn a_key_that_was_rotated_since_is_not_put_back() {
+    let mut fixture = Fixture::new();
+    fixture.add("acme", KEY);
+    let declared =
+        "[credentials.acme]\nupstream = \"main\"\nlogin = \"joe\"\nsecret_file = \"another\"\n";
+    let (_, records) = fixture.store.read().expect("read");
+    let vault = Vault { keyring: &fixture.keyring, origin: &origin };
+    for (rotated, refused) in [(HashSet::new(), false), (HashSet::from(["acme".to_owned()]), true)]
+    {
+        let known = Known { records: &records, rotated: &rotated, vault, scope: &scope };
+        let mut problems = Problems::default();
+        let declaration = Declaration::read(declared, &mut secret, &mut problems);
+        let plan = Plan::make(declaration, &known, false, &mut problems);
+        let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!((plan.is_empty(), said.len()), (refused, usize::from(refused)), "{said:?}");
+    }
 }

@@ -181,6 +181,11 @@ impl Edit<'_> {
         terms: &TokenTerms,
     ) -> Result<(), StoreError> {
         require_good(terms)?;
+        let old = self.require_token(id)?;
+        let has_ended = old.terms.expires.is_some_and(|end| end <= self.now);
+        if old.revoked.is_some() || (has_ended && old.terms.expires != terms.expires) {
+            return Err(StoreError::Ended { id: old.id });
+        }
         let row = self.require_credential(credential)?.row;
         let update = query(
             "UPDATE tokens SET credential = $2, access = $3, allow = $4, deny = $5,

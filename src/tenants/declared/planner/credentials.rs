@@ -130,6 +130,12 @@ impl Planner<'_, '_> {
         if stored.as_ref() == Ok(&pair) {
             return None;
         }
+        if self.known.rotated.contains(&there.name) {
+            let why = "the key was rotated since, and what stands there is not good any more: leave \
+                       it out, or give the credential another secret with `tollgate credential rotate`";
+            written.complain("secret_file", why, self.problems);
+            return None;
+        }
         let old = facts::of_pair(stored_login, Some(STORED));
         changes.extend(Change::between(&old, &facts::of_pair(Some(login), Some(ANOTHER))));
         Some(pair)

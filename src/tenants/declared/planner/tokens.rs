@@ -84,6 +84,8 @@ impl Planner<'_, '_> {
         terms: TokenTerms,
         there: &TokenRecord,
     ) {
+        // An end that the file does not name may be that of a rotation.
+        let terms = TokenTerms { expires: terms.expires.or(there.terms.expires), ..terms };
         let name = Name::token(tenant, &terms.label, Some(&there.id));
         let stood_for = self.stood_for.get(&there.credential).copied().unwrap_or_default();
         let old = facts::of_token(stood_for, &there.terms);
