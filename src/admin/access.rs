@@ -64,6 +64,14 @@ impl Caller {
         Self { name: None, role: Role::Owner }
     }
 
+    /// Refuses what takes an owner, if it does.
+    pub(super) fn require_owner(&self, takes: bool) -> Result<(), Refusal> {
+        if takes && !self.role.covers(Role::Owner) {
+            return Err(Refusal::Role { needed: Role::Owner, has: self.role });
+        }
+        Ok(())
+    }
+
     /// As the audit log calls them.
     pub(super) fn actor(&self) -> Actor {
         let kind = ActorKind::AdminToken;

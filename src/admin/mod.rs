@@ -104,6 +104,8 @@ pub struct Admin {
     pub formats: Arc<Book>,
     /// Takes what was done, for the audit log.
     pub auditor: Arc<Auditor>,
+    /// Held by whoever follows the audit log to its end.
+    pub verifying: Arc<Mutex<()>>,
     /// Held by the soft purge that runs.
     pub softening: Arc<Mutex<()>>,
 }

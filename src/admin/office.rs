@@ -138,7 +138,7 @@ impl Office {
         work: impl FnOnce(&mut Store, &Means<'_>, i64) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
         let Parts { directory, routes, origins, environment, .. } = &self.parts;
-        let keyring = directory.keyring();
+        let keyring = &*directory.sealing_keyring();
         let mut store = self.open()?.audited(actor, keyring);
         let means = Means {
             vault: Vault { keyring, origin: &|name| origins.get(name).cloned() },

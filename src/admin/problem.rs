@@ -165,6 +165,9 @@ pub enum Refusal {
     /// Maps that are none.
     #[error(transparent)]
     Maps(#[from] formats::ImportError),
+    /// One at a time.
+    #[error("somebody else has the audit log verified now")]
+    Verifying,
     /// The store did not answer in time, or others wait for it.
     #[error("the store did not answer in time; what was asked for may still be done")]
     Late,
@@ -254,7 +257,7 @@ impl Refusal {
             Self::Import(import::ImportError::Store(error)) => of_store(error),
             Self::DryRun(DryRunError::NoToken(_)) => Kind::NotFound,
             Self::Import(_) | Self::Selectors(_) | Self::DryRun(_) | Self::Maps(_) => Kind::Invalid,
-            Self::Late => Kind::Unavailable,
+            Self::Late | Self::Verifying => Kind::Unavailable,
         }
     }
 

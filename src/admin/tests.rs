@@ -90,6 +90,7 @@ async fn start_with(config: Config, refresh: Refresh, token: Option<&str>) -> Se
         }),
         explain: Arc::new(Nothing),
         formats: Arc::new(Book::new(&crate::formats::Config::default(), routes)),
+        verifying: Arc::default(),
         softening: Arc::default(),
     };
     let (stop, stopped) = oneshot::channel();

@@ -209,6 +209,9 @@ pub enum Failure {
         /// What it said.
         why: String,
     },
+    /// The token would be heard.
+    #[error("{0} would send the admin token in clear; use https, or ask on the machine itself")]
+    InClear(String),
     /// `--server` with something else than a server.
     #[error("{0:?} is no server: expected https://HOST:PORT")]
     BadServer(String),
@@ -255,6 +258,7 @@ impl Failure {
             | Self::NothingToSet
             | Self::NoPolicies
             | Self::StoreAlone
+            | Self::InClear(_)
             | Self::BadServer(_) => Exit::Usage,
             Self::Random(_) => Exit::Software,
             Self::Unreadable { source, .. } => of_file(source, Exit::NoInput),

@@ -246,11 +246,20 @@ fn named(url: &str, ca: Option<&Path>) -> Result<(String, Option<Trust>), Failur
     if !https && uri.scheme() != Some(&Scheme::HTTP) {
         return Err(wrong());
     }
+    if !https && (ca.is_some() || !is_here(host)) {
+        return Err(Failure::InClear(url.to_owned()));
+    }
     let port = uri.port_u16().unwrap_or(if https { 443 } else { 80 });
     let place = format!("{host}:{port}");
     let trust =
         https.then(|| Trust::authorities(ca, host)).transpose().map_err(untrusted(&place))?;
     Ok((place, trust))
+}
+
+/// Whether nobody on a network hears what is said to it.
+fn is_here(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse();
+    host == "localhost" || address.is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 /// The server of the configuration is known by its certificate, whatever that says its name is.

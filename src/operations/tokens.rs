@@ -8,12 +8,12 @@ use utoipa::ToSchema;
 
 use super::{
     Listed, Means, OperationError, Page,
-    words::{AddressRange, moment},
+    words::{AddressRange, moment, not_null, object},
 };
 use crate::{
     auth::{
         keyring::random,
-        scopes::{Access, Permission, ScopeNames},
+        scopes::{Access, Permission, PermissionSet, ScopeNames},
         token::Token as Minted,
     },
     policy::{document::PolicyDocument, policies::Policies},
@@ -71,10 +71,12 @@ pub struct NewToken {
 #[serde(deny_unknown_fields)]
 pub struct TokenChange {
     /// What few tokens may.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "not_null")]
+    #[schema(value_type = Vec<Permission>, required = false)]
     pub permissions: Option<Vec<Permission>>,
     /// What it may not, all of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "object")]
+    #[schema(value_type = PolicyDocument, required = false)]
     pub policies: Option<PolicyDocument>,
 }
 
@@ -186,6 +188,18 @@ pub const LABEL_MAX: usize = 100;
 
 /// How long the old one stays good if nobody says.
 pub const OVERLAP: Duration = Duration::from_secs(86_400);
+
+/// Whether only an owner gives these: with them a token reads secrets, or changes credentials.
+pub fn takes_an_owner(permissions: PermissionSet) -> bool {
+    [Permission::ReadSecrets, Permission::ManageCredentials]
+        .iter()
+        .any(|permission| permissions.contains(*permission))
+}
+
+/// The permissions of a token.
+pub fn permissions(view: &View<'_>, id: &str) -> Result<PermissionSet, OperationError> {
+    Ok(view.require_token(id)?.terms.permissions)
+}
 
 /// Creates a token.
 pub fn create(

@@ -36,6 +36,7 @@ impl Process {
             purge: Arc::new(move |asked| purge::run(asked, &directory.snapshot(), &purged)),
             formats: Arc::clone(&self.shared.book),
             auditor: Arc::clone(&self.shared.observer.auditor),
+            verifying: Arc::default(),
             softening: Arc::default(),
             explain: Arc::new(Explanations {
                 shared: self.shared.clone(),

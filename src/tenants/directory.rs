@@ -43,6 +43,8 @@ use crate::{
 pub struct Directory {
     current: ArcSwap<Snapshot>,
     keyring: Arc<Keyring>,
+    /// The same keys, as the master key that was read last opens them.
+    sealing: ArcSwap<Keyring>,
     surroundings: Surroundings,
     metrics: Arc<Metrics>,
     config: Config,
@@ -103,6 +105,7 @@ impl Directory {
         let store = Some(audited(store, &keyring));
         let directory = Self {
             current: ArcSwap::default(),
+            sealing: ArcSwap::from(Arc::clone(&keyring)),
             keyring,
             surroundings,
             metrics,
@@ -122,6 +125,11 @@ impl Directory {
     /// The keys by which tokens are recognized.
     pub fn keyring(&self) -> &Arc<Keyring> {
         &self.keyring
+    }
+
+    /// The keys, for whoever seals: what is wrapped anew is opened by the master key in force alone.
+    pub fn sealing_keyring(&self) -> Arc<Keyring> {
+        self.sealing.load_full()
     }
 
     /// The snapshot in force.
@@ -156,6 +164,7 @@ impl Directory {
         let mut store = Store::open(&self.config)?;
         let keyring = Arc::new(store.unlock(master, unix(SystemTime::now()))?);
         self.reader().rewrapped = Some(Arc::clone(&keyring));
+        self.sealing.store(Arc::clone(&keyring));
         Ok(keyring)
     }
 

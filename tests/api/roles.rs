@@ -85,6 +85,29 @@ async fn a_role_may_what_it_is_for_and_no_more() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_reads_secrets_or_makes_keys_only_an_owner_gives_away() {
+    let house = House::new().await;
+    let plain = house.furnish("alice").await;
+    let operator = house.operator("bob", "operator").await;
+    for permission in ["secrets:read", "credentials:manage"] {
+        let change = json!({"permissions": [permission]});
+        let mut new = json!({"tenant": "alice", "credential": "alice"});
+        new["permissions"] = json!([permission]);
+        let as_operator =
+            async |line: &str, body: &Value| house.ask_as(&operator, line, body, &[]).await.status;
+        assert_eq!(as_operator("POST /v1/tokens", &new).await, 403);
+        assert_eq!(as_operator(&format!("PATCH /v1/tokens/{plain}"), &change).await, 403);
+        let made = value(&house.ask("POST /v1/tokens", &new).await);
+        let id = made["id"].as_str().expect("an id");
+        // The successor would be shown to whoever asks for it.
+        assert_eq!(as_operator(&format!("POST /v1/tokens/{id}/rotate"), &json!({})).await, 403);
+        let less = json!({"permissions": ["explain"]});
+        assert_eq!(as_operator(&format!("PATCH /v1/tokens/{id}"), &less).await, 200);
+        assert_eq!(as_operator(&format!("POST /v1/tokens/{id}/rotate"), &json!({})).await, 201);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_did_and_who_may_not_is_written_down_by_name() {
     let house = House::new().await;
     let bob = house.operator("bob", "operator").await;

@@ -123,6 +123,13 @@ async fn a_server_elsewhere_is_named_with_its_authority() {
         crate::program::Program::start(command, "").end_within(crate::program::PATIENCE)
     };
     assert_eq!(run(&["--json", "--ca", &authority]).good(), "[]\n");
+    // Nobody on the way is told the token.
+    for clear in ["http://192.0.2.1:9145", "http://localhost.example.com"] {
+        let args = ["tenant", "list", "--server", clear];
+        let refused = place.run(&args);
+        assert_eq!(refused.code, Some(64), "{refused:?}");
+        assert!(refused.err.contains("in clear"), "{refused:?}");
+    }
     let untrusted = run(&[]);
     assert_eq!(untrusted.code, Some(69), "{untrusted:?}");
     assert!(untrusted.err.contains("certificate"), "{untrusted:?}");

@@ -1,5 +1,7 @@
 //! `/v1/audit`: who did what, and whether the log is whole.
 
+use std::sync::Arc;
+
 use axum::{extract::State, http::StatusCode, response::Response};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -54,7 +56,10 @@ async fn verify_audit_log(
     Asking(query): Asking<VerifyQuery>,
 ) -> Result<Response, Refusal> {
     let kept = query.place()?;
+    // It may take long, and others have to do in the meantime.
+    let turn = Arc::clone(&admin.verifying).try_lock_owned().map_err(|_| Refusal::Verifying)?;
     let verify = move |store: &mut Store, means: &Means<'_>, _| {
+        let _turn = turn;
         Ok(audit::verify(store, means.vault.keyring, kept)?)
     };
     Ok(json(StatusCode::OK, &admin.office.work(caller.actor(), verify).await?))

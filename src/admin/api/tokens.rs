@@ -67,6 +67,8 @@ async fn create_token(
     key: IdempotencyKey,
     Json { value, raw }: Json<NewToken>,
 ) -> Result<Response, Refusal> {
+    let given = value.permissions.iter().copied().collect();
+    caller.require_owner(tokens::takes_an_owner(given))?;
     let asked = Create { key, path: PATH, raw };
     let make = move |edit: &Edit<'_>, means: &Means<'_>| tokens::create(edit, means, &value);
     let made = create(&admin, &caller, asked, make).await?;
@@ -110,6 +112,10 @@ async fn change_token(
     Json { value, .. }: Json<TokenChange>,
 ) -> Result<Response, Refusal> {
     value.policies.as_ref().map_or(Ok(()), tokens::require_policies)?;
+    if let Some(permissions) = &value.permissions {
+        let given = permissions.iter().copied().collect();
+        caller.require_owner(tokens::takes_an_owner(given))?;
+    }
     let change = move |edit: &Edit<'_>, _: &Means<'_>| {
         meant.require(&tag_of(&tokens::describe(edit, &id)?))?;
         Ok(tokens::set(edit, &id, &value)?)
@@ -181,6 +187,10 @@ async fn rotate_token(
     key: IdempotencyKey,
     Json { value, raw }: Json<Rotation>,
 ) -> Result<Response, Refusal> {
+    // The new one is shown, and may what the old one may.
+    let old = id.clone();
+    let has = admin.office.view(move |view| Ok(tokens::permissions(view, &old)?)).await?;
+    caller.require_owner(tokens::takes_an_owner(has))?;
     // Which token it is belongs to what is asked.
     let raw = [id.as_bytes(), b"\0", &raw[..]].concat().into();
     let asked = Create { key, path: "/v1/tokens/{id}/rotate", raw };
