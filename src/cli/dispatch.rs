@@ -10,9 +10,7 @@ use zeroize::Zeroizing;
 use super::{
     Admit, Cli, Command, Counter, CredentialCommand, Desk, UpstreamCommand, apply,
     audit::{self, AuditCommand},
-    check,
-    credential::{self, StoredCommand},
-    explain,
+    check, credential, explain,
     failure::Failure,
     formats, import,
     input::Input,
@@ -20,7 +18,8 @@ use super::{
     output::Output,
     probe, purge,
     remote::Remote,
-    rotate_key, serve, tenant, token, upstream, vault,
+    rotate_key, serve, tenant, token, upstream,
+    vault::{self, VaultCommand},
 };
 use crate::{
     admin::{self, AdminToken},
@@ -66,16 +65,14 @@ pub fn run(
         Command::Formats(command) => formats::run(&Remote::of(cli)?, command, output),
         Command::Explain(args) => explain::run(&Remote::of(cli)?, args, output),
         // Where the keys and the files are.
-        Command::Vault(_)
+        Command::Vault(VaultCommand::Rewrap(_))
         | Command::Apply(_)
         | Command::Export
-        | Command::Audit(AuditCommand::Accept)
-        | Command::Credential(CredentialCommand::Stored(
-            StoredCommand::Rotations | StoredCommand::Pending | StoredCommand::Claim(_),
-        )) => at_store(cli, stdin, stdout),
+        | Command::Audit(AuditCommand::Accept) => at_store(cli, stdin, stdout),
         Command::Tenant(_)
         | Command::Credential(CredentialCommand::Stored(_))
         | Command::Token(_)
+        | Command::Vault(_)
         | Command::AdminToken(_)
         | Command::Audit(_)
         | Command::Import(_) => {

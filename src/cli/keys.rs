@@ -1,19 +1,16 @@
 //! `tollgate credential rotations`, `pending` and `claim`: what became of keys that were made.
 
 use clap::Args;
-use serde::Serialize;
 
 use super::{
-    Desk,
+    Counter, Desk,
     failure::Failure,
     output::{Column, time},
+    remote::{Call, path},
 };
-use crate::{
-    tenants::{
-        course::Note,
-        record::{PendingRecord, RotationRecord},
-    },
-    vocabulary::Closed as _,
+use crate::operations::{
+    Listed,
+    keys::{self, KeyClaim, KeyRotation, PendingKey},
 };
 
 /// A pending key, and who gets it.
@@ -25,43 +22,16 @@ pub struct ClaimKey {
     pub name: String,
 }
 
-#[derive(Serialize)]
-struct RotationShown {
-    credential: String,
-    way: &'static str,
-    step: &'static str,
-    note: Option<&'static str>,
-    begun: i64,
-    ended: Option<i64>,
-}
-
-#[derive(Serialize)]
-struct PendingShown {
-    id: i64,
-    upstream: String,
-    user: i64,
-    login: String,
-    token: String,
-    kept: bool,
-    asked: i64,
-}
-
-#[derive(Serialize)]
-struct Claimed<'a> {
-    credential: &'a str,
-    generation: i64,
-}
-
-const ROTATIONS: [Column<RotationShown>; 6] = [
+const ROTATIONS: [Column<KeyRotation>; 6] = [
     ("CREDENTIAL", |r| r.credential.clone()),
-    ("WAY", |r| r.way.to_owned()),
-    ("STEP", |r| r.step.to_owned()),
-    ("NOTE", |r| r.note.unwrap_or("-").to_owned()),
+    ("WAY", |r| r.way.clone()),
+    ("STEP", |r| r.step.clone()),
+    ("NOTE", |r| r.note.clone().unwrap_or_else(|| "-".to_owned())),
     ("BEGUN", |r| time(Some(r.begun))),
     ("ENDED", |r| time(r.ended)),
 ];
 
-const PENDING: [Column<PendingShown>; 7] = [
+const PENDING: [Column<PendingKey>; 7] = [
     ("ID", |p| p.id.to_string()),
     ("UPSTREAM", |p| p.upstream.clone()),
     ("USER", |p| p.user.to_string()),
@@ -73,46 +43,30 @@ const PENDING: [Column<PendingShown>; 7] = [
 
 /// Lists the rotations, the latest first.
 pub fn rotations(desk: &mut Desk<'_>) -> Result<(), Failure> {
-    let rotations = desk.at_store()?.0.rotations()?;
-    let shown: Vec<_> = rotations.into_iter().map(RotationShown::from).collect();
+    let shown: Vec<KeyRotation> = match &mut desk.counter {
+        Counter::Store { store, .. } => keys::rotations(store)?,
+        Counter::Server(server) => server.ask::<Listed<_>>(Call::get("/v1/key-rotations"))?.items,
+    };
     desk.output.list(&shown, &ROTATIONS)
 }
 
 /// Lists the keys that wait for an owner.
 pub fn pending(desk: &mut Desk<'_>) -> Result<(), Failure> {
-    let pending = desk.at_store()?.0.pending()?;
-    let shown: Vec<_> = pending.into_iter().map(PendingShown::from).collect();
+    let shown: Vec<PendingKey> = match &mut desk.counter {
+        Counter::Store { store, .. } => keys::pending(store)?,
+        Counter::Server(server) => server.ask::<Listed<_>>(Call::get(PENDING_KEYS))?.items,
+    };
     desk.output.list(&shown, &PENDING)
 }
 
 /// Gives one of them to a credential.
-pub fn claim(claim: &ClaimKey, desk: &mut Desk<'_>) -> Result<(), Failure> {
-    let ClaimKey { id, name } = claim;
-    let now = desk.now;
-    let (store, means) = desk.at_store()?;
-    let generation = store.edit(now, |edit| edit.claim_key(&means.vault, *id, name))?;
+pub fn claim(ClaimKey { id, name }: &ClaimKey, desk: &mut Desk<'_>) -> Result<(), Failure> {
+    let claim = KeyClaim { credential: name.clone() };
+    let call = Call::post(path(&[PENDING_KEYS, &id.to_string(), "claim"]), &claim);
+    let claimed = desk.edit(call, |edit, means| keys::claim(edit, means, *id, &claim))?;
+    let generation = claimed.generation;
     let text = format!("credential {name} has the key, generation {generation}");
-    desk.output.one(&Claimed { credential: name, generation }, &text)
+    desk.output.one(&claimed, &text)
 }
 
-impl From<RotationRecord> for RotationShown {
-    fn from(record: RotationRecord) -> Self {
-        let RotationRecord { name, course, created, ended, .. } = record;
-        Self {
-            credential: name,
-            way: course.way.as_str(),
-            step: course.step.as_str(),
-            note: course.note.map(Note::as_str),
-            begun: created,
-            ended,
-        }
-    }
-}
-
-impl From<PendingRecord> for PendingShown {
-    fn from(record: PendingRecord) -> Self {
-        let PendingRecord { row, upstream, user, login, token, sealed, created } = record;
-        let kept = !sealed.bytes.is_empty();
-        Self { id: row, upstream, user, login, token, kept, asked: created }
-    }
-}
+const PENDING_KEYS: &str = "/v1/pending-keys";

@@ -48,9 +48,10 @@ pub fn run(config: &Config) -> Result<(), Failure> {
             listener.local_addr().map_err(failed)
         };
         let (data, admin) = (bound(&listeners.data)?, bound(&listeners.admin)?);
-        tracing::info!(%data, %admin, "serving");
         let shutdown = CancellationToken::new();
+        // Before anybody is told that it serves: a SIGTERM that comes at once has to drain, too.
         follow_signals(Arc::clone(&process), shutdown.clone())?;
+        tracing::info!(%data, %admin, "serving");
         process.run(listeners, shutdown).await;
         tracing::info!("ended");
         Ok(())

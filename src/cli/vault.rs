@@ -6,17 +6,17 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::{
-    Desk,
+    Counter, Desk,
     failure::Failure,
     output::{Column, time},
+    remote::Call,
 };
 use crate::{
-    tenants::{
-        master_key,
-        rotation::{Rotated, Rotation},
-        store::{KeyUse, StoreError},
+    operations::{
+        Listed,
+        vault::{self, RotatedVault, VaultKey},
     },
-    vocabulary::Closed as _,
+    tenants::{master_key, store::StoreError},
 };
 
 /// What can be done with the keys of the store.
@@ -39,31 +39,13 @@ pub struct RewrapArgs {
 }
 
 #[derive(Serialize)]
-struct Shown {
-    purpose: &'static str,
-    id: String,
-    used_by: Option<i64>,
-    created: i64,
-    retired: Option<i64>,
-    master_key: String,
-}
-
-#[derive(Serialize)]
-struct Done<'a> {
-    key: &'a str,
-    resealed: u64,
-    discarded: u64,
-    left: Vec<String>,
-}
-
-#[derive(Serialize)]
 struct Rewrapped<'a> {
     keys: u64,
     master_key: &'a str,
 }
 
-const COLUMNS: [Column<Shown>; 6] = [
-    ("PURPOSE", |key| key.purpose.to_owned()),
+const COLUMNS: [Column<VaultKey>; 6] = [
+    ("PURPOSE", |key| key.purpose.clone()),
     ("KEY", |key| key.id.clone()),
     ("USED BY", |key| key.used_by.map_or_else(|| "-".to_owned(), |uses| uses.to_string())),
     ("CREATED", |key| time(Some(key.created))),
@@ -75,31 +57,34 @@ const COLUMNS: [Column<Shown>; 6] = [
 pub fn run(command: &VaultCommand, desk: &mut Desk<'_>) -> Result<(), Failure> {
     match command {
         VaultCommand::Status => {
-            let uses = desk.at_store()?.0.key_uses()?;
-            let shown: Vec<Shown> = uses.into_iter().map(Shown::from).collect();
+            let shown: Vec<VaultKey> = match &mut desk.counter {
+                Counter::Store { store, .. } => vault::keys(store)?,
+                Counter::Server(server) => {
+                    server.ask::<Listed<_>>(Call::get("/v1/vault/keys"))?.items
+                }
+            };
             desk.output.list(&shown, &COLUMNS)
         }
         VaultCommand::Rotate => {
             let now = desk.now;
-            let (store, means) = desk.at_store()?;
-            let rotated = Rotation::default().run(store, &means.vault, now)?;
+            let rotated: RotatedVault = match &mut desk.counter {
+                Counter::Store { store, means } => vault::rotate(store, means, now)?,
+                Counter::Server(server) => server.ask(Call::post_nothing("/v1/vault/rotate"))?,
+            };
             report(desk, &rotated)
         }
         VaultCommand::Rewrap(args) => rewrap(args, desk),
     }
 }
 
-fn report(desk: &mut Desk<'_>, rotated: &Rotated) -> Result<(), Failure> {
-    let Rotated { key, resealed, discarded, left } = rotated;
-    let left: Vec<String> = left.iter().map(ToString::to_string).collect();
+fn report(desk: &mut Desk<'_>, rotated: &RotatedVault) -> Result<(), Failure> {
+    let RotatedVault { key, resealed, discarded, left } = rotated;
     let text = format!(
-        "the data key is {key} now; sealed anew with it: {resealed} secrets; old keys \
-         deleted: {discarded}"
+        "the data key is {key} now; sealed anew with it: {resealed} secrets; old keys deleted: \
+         {discarded}"
     );
-    let complaint = complaint(&left);
-    let (resealed, discarded) = (*resealed, *discarded);
-    desk.output.one(&Done { key, resealed, discarded, left }, &text)?;
-    complaint.map_or(Ok(()), |complaint| Err(Failure::NotDone(complaint)))
+    desk.output.one(rotated, &text)?;
+    complaint(left).map_or(Ok(()), |complaint| Err(Failure::NotDone(complaint)))
 }
 
 /// What does not open is no less there than before, but somebody must look at it.
@@ -128,17 +113,4 @@ fn rewrap(args: &RewrapArgs, desk: &mut Desk<'_>) -> Result<(), Failure> {
          servers go on as they are, and read it at SIGHUP"
     );
     desk.output.one(&Rewrapped { keys, master_key }, &text)
-}
-
-impl From<KeyUse> for Shown {
-    fn from(key: KeyUse) -> Self {
-        Self {
-            purpose: key.purpose.as_str(),
-            id: key.id,
-            used_by: key.used_by,
-            created: key.created,
-            retired: key.retired,
-            master_key: key.wrapped_by,
-        }
-    }
 }

@@ -24,10 +24,12 @@ use crate::{
 pub mod admin_tokens;
 pub mod audit;
 pub mod credentials;
+pub mod keys;
 pub mod plain;
 pub mod tenants;
 pub mod tokens;
 pub mod upstreams;
+pub mod vault;
 pub mod words;
 
 /// What operations work with, besides the store.

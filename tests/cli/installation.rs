@@ -137,7 +137,7 @@ impl Installation {
 
     /// Starts a command; one that edits the store does so itself, and through no server.
     pub fn start(&self, args: &[&str], input: &str) -> Program {
-        let edits = ["tenant", "credential", "token", "admin-token", "import", "audit"];
+        let edits = ["tenant", "credential", "token", "admin-token", "import", "audit", "vault"];
         let offline = args.first().is_some_and(|first| edits.contains(first));
         let offline: &[&str] = if offline { &["--offline"] } else { &[] };
         self.start_online(&[offline, args].concat(), input)

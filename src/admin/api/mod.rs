@@ -29,6 +29,7 @@ mod import;
 mod tenants;
 mod tokens;
 mod upstreams;
+mod vault;
 
 /// Where the document is.
 const DOCUMENT: &str = "/v1/openapi.json";
@@ -50,6 +51,7 @@ fn documented() -> OpenApiRouter<Admin> {
         tokens::router(),
         admin_tokens::router(),
         upstreams::router(),
+        vault::router(),
         audit::router(),
         import::router(),
         cache::router(),

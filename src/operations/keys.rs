@@ -1,0 +1,102 @@
+//! Keys of upstreams: what became of their rotations, and those that wait for an owner.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Means, OperationError, credentials::RotatedCredential};
+use crate::{
+    tenants::{
+        course::Note,
+        record::{PendingRecord, RotationRecord},
+        store::{Edit, Store},
+    },
+    vocabulary::Closed as _,
+};
+
+/// The rotation of a credential's key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct KeyRotation {
+    /// The credential.
+    pub credential: String,
+    /// Whether a key is added, or replaces the one that there is.
+    pub way: String,
+    /// How far it is.
+    pub step: String,
+    /// What is to be said of it.
+    pub note: Option<String>,
+    /// When it began, as a Unix time.
+    pub begun: i64,
+    /// When it ended, as a Unix time.
+    pub ended: Option<i64>,
+}
+
+/// A key that a client had the upstream make, for a user who is behind no credential.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PendingKey {
+    /// Its number.
+    pub id: i64,
+    /// The upstream that it is for.
+    pub upstream: String,
+    /// The number of its user there.
+    pub user: i64,
+    /// The e-mail address of that user.
+    pub login: String,
+    /// The public id of the token that asked for it.
+    pub token: String,
+    /// Whether the upstream's answer came, and the key is kept.
+    pub kept: bool,
+    /// When it was asked for, as a Unix time.
+    pub asked: i64,
+}
+
+/// Who gets a pending key.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeyClaim {
+    /// The credential that gets it; it is added if there is none.
+    #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9._@][A-Za-z0-9._@-]*$")]
+    pub credential: String,
+}
+
+/// The rotations, the latest first.
+pub fn rotations(store: &mut Store) -> Result<Vec<KeyRotation>, OperationError> {
+    Ok(store.rotations()?.into_iter().map(KeyRotation::from).collect())
+}
+
+/// The keys that wait for an owner.
+pub fn pending(store: &mut Store) -> Result<Vec<PendingKey>, OperationError> {
+    Ok(store.pending()?.into_iter().map(PendingKey::from).collect())
+}
+
+/// Gives one of them to a credential.
+pub fn claim(
+    edit: &Edit<'_>,
+    means: &Means<'_>,
+    id: i64,
+    claim: &KeyClaim,
+) -> Result<RotatedCredential, OperationError> {
+    let generation = edit.claim_key(&means.vault, id, &claim.credential)?;
+    Ok(RotatedCredential { credential: claim.credential.clone(), generation })
+}
+
+impl From<RotationRecord> for KeyRotation {
+    fn from(record: RotationRecord) -> Self {
+        let RotationRecord { name, course, created, ended, .. } = record;
+        Self {
+            credential: name,
+            way: course.way.as_str().to_owned(),
+            step: course.step.as_str().to_owned(),
+            note: course.note.map(|note| Note::as_str(note).to_owned()),
+            begun: created,
+            ended,
+        }
+    }
+}
+
+impl From<PendingRecord> for PendingKey {
+    fn from(record: PendingRecord) -> Self {
+        let PendingRecord { row, upstream, user, login, token, sealed, created } = record;
+        let kept = !sealed.bytes.is_empty();
+        Self { id: row, upstream, user, login, token, kept, asked: created }
+    }
+}
