@@ -161,10 +161,12 @@ impl Rotor {
     }
 
     pub(super) async fn remove_old(self: &Arc<Self>, task: &Task) -> Result<Came, StoreError> {
-        if self.others(task).await?.shared {
+        let stored = self.stored(task).await?;
+        // It may have been given the old key again, by whatever has written the store.
+        if stored.pair().1 == task.old.pair().1 || self.others(task).await?.shared {
             return Ok(Outcome::Left);
         }
-        let who = self.stored(task).await?;
+        let who = stored.authorization();
         let user = task.stage.course.facts.user;
         Ok(match task.stage.course.facts.place {
             Place::Unknown => Outcome::Left,
@@ -189,7 +191,7 @@ impl Rotor {
 
     pub(super) async fn remove_new(self: &Arc<Self>, task: &Task) -> Result<Came, StoreError> {
         let Some(new) = &task.stage.course.new else { return Ok(Outcome::Removed) };
-        let who = self.stored(task).await?;
+        let who = self.stored(task).await?.authorization();
         let user = task.stage.course.facts.user;
         let listed = match task.panel.keys(user, &who).await {
             Ok(reply) if reply.is_good() => reply.listed(),

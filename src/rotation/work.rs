@@ -5,8 +5,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::HeaderValue;
-
 use super::{Config, Panel, Rotor, acts::probed, lease_of, millis, now_in_millis};
 use crate::{
     error_chain::error_chain,
@@ -246,15 +244,17 @@ impl Rotor {
     }
 
     /// What the credential has now.
-    pub(super) async fn stored(self: &Arc<Self>, task: &Task) -> Result<HeaderValue, StoreError> {
+    pub(super) async fn stored(
+        self: &Arc<Self>,
+        task: &Task,
+    ) -> Result<UpstreamSecret, StoreError> {
         let row = task.record.credential;
         self.with_store(move |store, vault| {
             let all = store.credentials()?;
             let own = all.iter().find(|credential| credential.row == row);
             let own = own.ok_or_else(|| missing(row))?;
             let opened = vault.open(own);
-            let secret = opened.map_err(|why| StoreError::Vault { name: own.name.clone(), why })?;
-            Ok(secret.authorization())
+            opened.map_err(|why| StoreError::Vault { name: own.name.clone(), why })
         })
         .await
     }

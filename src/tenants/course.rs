@@ -19,6 +19,7 @@
 
 use serde::{Deserialize, Serialize};
 
+mod hand;
 mod places;
 mod words;
 
@@ -26,6 +27,7 @@ mod words;
 mod model;
 
 pub use self::{
+    hand::ByHand,
     places::{Listed, Place, Sought},
     words::{Note, Step, Way},
 };

@@ -64,17 +64,29 @@ impl Edit<'_> {
         Ok(row)
     }
 
-    /// Gives a credential another secret, in its next generation, whose number it returns.
+    /// Gives a credential another secret by hand, in its next generation, whose number it returns.
     pub fn rotate_credential(
         &self,
         vault: &Vault<'_>,
         name: &str,
         secret: &UpstreamSecret,
     ) -> Result<i64, StoreError> {
-        let CredentialRecord { row, upstream, generation, .. } = self.require_credential(name)?;
-        self.put_secret(vault, row, name, &upstream, secret)?;
+        let credential = self.require_credential(name)?;
+        self.make_way(&credential)?;
+        self.give_secret(vault, &credential, secret)
+    }
+
+    /// The same, whatever rotation there is of it.
+    pub(super) fn give_secret(
+        &self,
+        vault: &Vault<'_>,
+        credential: &CredentialRecord,
+        secret: &UpstreamSecret,
+    ) -> Result<i64, StoreError> {
+        let CredentialRecord { row, name, upstream, generation, .. } = credential;
+        self.put_secret(vault, *row, name, upstream, secret)?;
         let update = query("UPDATE credentials SET kind = $2, generation = $3 WHERE row = $1");
-        let update = update.bind(row).bind(secret.kind().as_str()).bind(generation + 1);
+        let update = update.bind(*row).bind(secret.kind().as_str()).bind(generation + 1);
         self.session.execute(update)?;
         // What the one before was answered is not for whoever this is by now.
         let forget = "UPDATE idempotency SET state = 'unkept', reply = NULL

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     audit::event::Action,
     tenants::{
-        course::{Course, Facts, Note, Step, Way},
+        course::{ByHand, Course, Facts, Note, Step, Way},
         record::{CredentialRecord, RotationRecord, SecretKind},
         secret::{UpstreamSecret, Vault},
     },
@@ -32,6 +32,12 @@ pub enum RotationRefusal {
     /// One at a time.
     #[error("a rotation of the credential \"{0}\" is under way")]
     UnderWay(String),
+    /// The old key is removed, or the new one is not known yet.
+    #[error(
+        "the key of the credential \"{0}\" is being rotated; set its secret when that has ended \
+         (`tollgate credential rotations` shows how far it is)"
+    )]
+    Switching(String),
     /// What the panel was asked for might be lost.
     #[error("a rotation of the credential \"{0}\" is under way; remove it when that has ended")]
     Needed(String),
@@ -250,7 +256,29 @@ impl Edit<'_> {
         if (row, generation) != (rotation.credential, rotation.generation) {
             return Ok(None);
         }
-        self.rotate_credential(vault, &rotation.name, secret).map(Some)
+        self.give_secret(vault, &credential, secret).map(Some)
+    }
+
+    /// Has the rotation of a credential that has not ended make way for a secret that is set by hand, if
+    /// it can.
+    pub(super) fn make_way(&self, credential: &CredentialRecord) -> Result<(), StoreError> {
+        let select = concat!(select!(), " WHERE credentials.row = $1 AND rotations.ended IS NULL");
+        let open = self.session.first(query(select).bind(credential.row), record)?;
+        let Some(RotationRecord { row, course, .. }) = open else { return Ok(()) };
+        match course.by_hand() {
+            ByHand::Noticed => Ok(()),
+            ByHand::Refused => Err(RotationRefusal::Switching(credential.name.clone()).into()),
+            ByHand::Ends => {
+                let Course { step, note, .. } = course.handed();
+                let end = query(
+                    "UPDATE rotations SET step = $2, note = $3, ended = $4, leased = 0 WHERE row = $1",
+                );
+                let end = end.bind(row).bind(step.as_str()).bind(note.map(Note::as_str));
+                self.session.execute(end.bind(self.now))?;
+                self.did(Action::KeyRotationUndone, &credential.name);
+                Ok(())
+            }
+        }
     }
 
     /// A rotation.
@@ -310,3 +338,6 @@ fn record(row: &AnyRow) -> Result<RotationRecord, StoreError> {
 fn json(facts: &Facts) -> String {
     serde_json::to_string(facts).expect("numbers and words always serialize")
 }
+
+#[cfg(test)]
+mod tests;

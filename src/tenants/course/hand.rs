@@ -1,0 +1,49 @@
+//! An operator gives the credential another secret by hand, while its key is rotated.
+
+use super::{Course, Note, Step, Way};
+
+/// What that is to the rotation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ByHand {
+    /// It finds that at its switch, and takes back what it made.
+    Noticed,
+    /// It ends at once: requests are held back for it, and need not be any more.
+    Ends,
+    /// It is refused: the secret might be the key that is replaced or removed at this moment.
+    Refused,
+}
+
+impl<S> Course<S> {
+    /// What a secret that is set by hand now is. What may last as long as a panel does not answer does
+    /// not keep an operator from it.
+    pub fn by_hand(&self) -> ByHand {
+        match (self.step, self.way) {
+            (Step::Draining | Step::Removing, _)
+            | (Step::Holding | Step::Minting | Step::Probed, Way::Replace) => ByHand::Refused,
+            (Step::Doubting | Step::Minted, Way::Replace) => ByHand::Ends,
+            (
+                Step::Planned
+                | Step::Holding
+                | Step::Minting
+                | Step::Doubting
+                | Step::Minted
+                | Step::Probed
+                | Step::Undoing
+                | Step::Done
+                | Step::Undone
+                | Step::Lost,
+                Way::Add | Way::Replace,
+            ) => ByHand::Noticed,
+        }
+    }
+
+    /// The same after its credential was given another secret by hand, if that ends it. A new key that it
+    /// has stays in the journal: it is what the panel has.
+    #[must_use]
+    pub fn handed(self) -> Self {
+        match self.by_hand() {
+            ByHand::Ends => self.end(Step::Undone, Note::Overtaken),
+            ByHand::Noticed | ByHand::Refused => self,
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The journal beside an operator's hand, other workers, and the time after the end.
+
+use super::*;
+use crate::tenants::{
+    fixture::{Fixture, NOW, origin},
+    record::Standing,
+};
+
+const LEASE: Lease<'static> = Lease { holder: "one", until: i64::MAX };
+
+/// A credential, and the row of a rotation of its key that somebody works on.
+struct Journal {
+    fixture: Fixture,
+    row: i64,
+}
+
+fn key(text: &str) -> UpstreamSecret {
+    UpstreamSecret::new(SecretKind::Key, "joe", text).expect("a good key")
+}
+
+impl Journal {
+    fn new(way: Way, facts: &Facts) -> Self {
+        let mut fixture = Fixture::new();
+        let Fixture { store, keyring, .. } = &mut fixture;
+        let vault = Vault { keyring, origin: &origin };
+        let row = store.edit::<_, StoreError>(NOW, |edit| {
+            let standing = Standing::default();
+            edit.add_credential(&vault, "acme", "main", &key("planted-old-key"), &standing)?;
+            let row = edit.plan_rotation("acme", way, facts)?;
+            edit.claim_rotation(row, LEASE, 0)?.expect("nobody else has it");
+            Ok(row)
+        });
+        Self { row: row.expect("planned"), fixture }
+    }
+
+    fn advance(&mut self, course: &Course<Arc<UpstreamSecret>>) -> bool {
+        let Fixture { store, keyring, .. } = &mut self.fixture;
+        let vault = Vault { keyring, origin: &origin };
+        let entry = Entry { row: self.row, course, due: 0, since: 0 };
+        let advanced = store.edit(NOW, |edit| edit.advance_rotation(&vault, &entry, LEASE));
+        advanced.expect("written")
+    }
+
+    fn set_by_hand(&mut self, text: &str) -> Result<i64, StoreError> {
+        let Fixture { store, keyring, .. } = &mut self.fixture;
+        let vault = Vault { keyring, origin: &origin };
+        store.edit(NOW, |edit| edit.rotate_credential(&vault, "acme", &key(text)))
+    }
+
+    fn record(&mut self) -> RotationRecord {
+        let mut all = self.fixture.store.rotations().expect("read").into_iter();
+        all.find(|rotation| rotation.row == self.row).expect("it is there")
+    }
+}
+
+/// A rotation that has a new key, at a step.
+fn at(way: Way, step: Step) -> Course<Arc<UpstreamSecret>> {
+    let new = Some(Arc::new(key("planted-new-key")));
+    Course { step, new, ..Course::planned(way, Facts::default()) }
+}
+
+#[test]
+fn no_secret_is_set_by_hand_while_the_old_key_is_removed() {
+    for step in [Step::Draining, Step::Removing] {
+        let mut journal = Journal::new(Way::Add, &Facts::default());
+        assert!(journal.advance(&at(Way::Add, step)));
+        let refused = journal.set_by_hand("planted-old-key").expect_err("it would be removed");
+        assert!(refused.to_string().contains("credential rotations"), "{refused}");
+        assert_eq!(journal.record().now_generation, 1);
+        assert!(journal.advance(&at(Way::Add, Step::Done)));
+        assert_eq!(journal.set_by_hand("planted-old-key").expect("it has ended"), 2);
+    }
+}
+
+#[test]
+fn a_panel_that_does_not_answer_keeps_no_operator_from_setting_a_secret() {
+    for step in [Step::Planned, Step::Minting, Step::Doubting, Step::Minted, Step::Undoing] {
+        let mut journal = Journal::new(Way::Add, &Facts::default());
+        assert!(journal.advance(&at(Way::Add, step)));
+        assert_eq!(journal.set_by_hand("planted-own-key").expect("set"), 2);
+        assert_eq!(journal.record().ended, None, "it takes back what it made");
+    }
+}
+
+#[test]
+fn a_secret_set_by_hand_ends_a_replacement_that_does_not_go_on() {
+    for step in [Step::Doubting, Step::Minted] {
+        let mut journal = Journal::new(Way::Replace, &Facts::default());
+        assert!(journal.advance(&at(Way::Replace, step)));
+        assert_eq!(journal.set_by_hand("planted-own-key").expect("set"), 2);
+        let RotationRecord { course, ended, .. } = journal.record();
+        assert_eq!((course.step, course.note), (Step::Undone, Some(Note::Overtaken)));
+        assert_eq!(ended, Some(NOW));
+        assert!(course.new.is_some(), "it is what the panel has");
+        // Whoever works on it finds that it is no longer his.
+        assert!(!journal.advance(&at(Way::Replace, Step::Probed)));
+    }
+    for step in [Step::Holding, Step::Minting, Step::Probed] {
+        let mut journal = Journal::new(Way::Replace, &Facts::default());
+        assert!(journal.advance(&at(Way::Replace, step)));
+        journal.set_by_hand("planted-own-key").expect_err("it might be what dies");
+    }
+}
