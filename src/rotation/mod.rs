@@ -16,7 +16,10 @@ mod work;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -76,8 +79,11 @@ pub struct Rotor {
     actor: Actor,
     panels: HashMap<String, Panel>,
     metrics: Arc<Metrics>,
-    /// By which its leases are known.
+    /// By which the leases of this process are known.
     holder: String,
+    /// How often it has begun to work: each time with a lease of its own, so that of a server's own look
+    /// and a client's request one works.
+    works: AtomicU64,
     /// None until it is needed, and after a failure.
     store: Mutex<Option<Store>>,
 }
@@ -130,6 +136,7 @@ impl Rotor {
             panels,
             metrics,
             holder,
+            works: AtomicU64::new(0),
             store: Mutex::default(),
         })
     }
@@ -270,9 +277,14 @@ impl Rotor {
         asked
     }
 
-    fn lease(&self) -> (String, i64) {
+    fn new_holder(&self) -> String {
+        let work = self.works.fetch_add(1, Ordering::Relaxed);
+        format!("{}-{work}", self.holder)
+    }
+
+    fn lease(&self, holder: &str) -> (String, i64) {
         let until = now_in_millis().saturating_add(millis(self.config.lease));
-        (self.holder.clone(), until)
+        (holder.to_owned(), until)
     }
 }
 

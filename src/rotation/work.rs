@@ -37,6 +37,8 @@ pub(super) type Came = Outcome<Arc<UpstreamSecret>>;
 /// A rotation that this process works on.
 pub(super) struct Task {
     pub(super) record: RotationRecord,
+    /// By which this work's lease is known.
+    holder: String,
     pub(super) panel: Panel,
     /// What the credential had when it began.
     pub(super) old: UpstreamSecret,
@@ -69,18 +71,19 @@ impl Rotor {
         row: i64,
         mut progress: impl FnMut(Step) + Send,
     ) -> Result<Worked, StoreError> {
-        let lease = self.lease();
+        let holder = self.new_holder();
+        let lease = self.lease(&holder);
         let claimed =
             self.edit(move |edit, _| edit.claim_rotation(row, lease_of(&lease), now_in_millis()));
         let Some(record) = claimed.await? else {
             let ended = self.look(row).await?.is_none_or(|rotation| rotation.ended.is_some());
             return Ok(if ended { Worked::Ended } else { Worked::Elsewhere });
         };
-        let mut task = self.take_up(record)?;
+        let mut task = self.take_up(record, holder)?;
         while let Some(act) = task.stage.course.act() {
             let wait = task.stage.due.saturating_sub(now_in_millis());
             if wait > millis(self.config.lease / 2) {
-                self.release(row).await?;
+                self.release(&task).await?;
                 return Ok(Worked::Later(task.stage.due));
             }
             tokio::time::sleep(Duration::from_millis(u64::try_from(wait).unwrap_or(0))).await;
@@ -107,7 +110,7 @@ impl Rotor {
         Ok(Worked::Ended)
     }
 
-    fn take_up(&self, record: RotationRecord) -> Result<Task, StoreError> {
+    fn take_up(&self, record: RotationRecord, holder: String) -> Result<Task, StoreError> {
         let origin = |name: &str| self.panels.get(name).map(Panel::origin);
         let vault = Vault { keyring: &self.keyring.load_full(), origin: &origin };
         let open = |sealed: &SealedSecret| {
@@ -123,11 +126,11 @@ impl Rotor {
             unreachable!("the vault knows the upstreams that there are")
         };
         let stage = Stage { course, due: record.due, since: record.since };
-        Ok(Task { record, panel, old, stage, renewed: Instant::now() })
+        Ok(Task { record, holder, panel, old, stage, renewed: Instant::now() })
     }
 
-    async fn release(self: &Arc<Self>, row: i64) -> Result<(), StoreError> {
-        let holder = self.holder.clone();
+    async fn release(self: &Arc<Self>, task: &Task) -> Result<(), StoreError> {
+        let (row, holder) = (task.record.row, task.holder.clone());
         self.edit(move |edit, _| edit.release_rotation(row, &holder)).await
     }
 
@@ -136,7 +139,7 @@ impl Rotor {
     async fn write(self: &Arc<Self>, task: &mut Task) -> Result<bool, StoreError> {
         let mut tries = 0;
         loop {
-            let (lease, row) = (self.lease(), task.record.row);
+            let (lease, row) = (self.lease(&task.holder), task.record.row);
             let (course, due, since) = task.stage.written();
             task.renewed = Instant::now();
             let written = self.edit(move |edit, vault| {
@@ -167,7 +170,7 @@ impl Rotor {
         let switched = task.stage.after(Outcome::Switched, &self.config);
         let overtaken = task.stage.after(Outcome::Overtaken, &self.config);
         let entries = [switched.written(), overtaken.written()];
-        let (lease, record) = (self.lease(), task.record.clone());
+        let (lease, record) = (self.lease(&task.holder), task.record.clone());
         task.renewed = Instant::now();
         let edited = self.edit(move |edit, vault| {
             let done = edit.switch_key(vault, &record, &new)?.is_some();
@@ -226,15 +229,15 @@ impl Rotor {
         tokio::select! {
             outcome = doing => outcome,
             // Of a request for a key nobody knows then what came of it, which the course understands.
-            () = self.keep_lease(task.record.row) => Ok(Outcome::NoAnswer),
+            () = self.keep_lease(task) => Ok(Outcome::NoAnswer),
         }
     }
 
     /// Ends when the lease is somebody else's.
-    async fn keep_lease(self: &Arc<Self>, row: i64) {
+    async fn keep_lease(self: &Arc<Self>, task: &Task) {
         loop {
             tokio::time::sleep(self.config.lease / 3).await;
-            let lease = self.lease();
+            let (row, lease) = (task.record.row, self.lease(&task.holder));
             let renewed = self.edit(move |edit, _| edit.renew_rotation(row, lease_of(&lease)));
             // A store that is away may be back before the lease is over.
             if matches!(renewed.await, Ok(false)) {

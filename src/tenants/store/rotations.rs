@@ -141,8 +141,8 @@ impl Edit<'_> {
         Ok(open.is_some())
     }
 
-    /// Takes the lease of a rotation that has not ended, if nobody else has it at this moment (a Unix
-    /// time in milliseconds).
+    /// Takes the lease of a rotation that has not ended, if nobody has it at this moment (a Unix time in
+    /// milliseconds). Who has it does not get it twice: of one process, too, one works on it.
     ///
     /// While one of an upstream may be making a key, no other begins to: of two keys that are new in a
     /// list, nobody could say whose is which.
@@ -157,8 +157,7 @@ impl Edit<'_> {
         };
         let others = query(concat!(select!(), " WHERE rotations.ended IS NULL"));
         let in_the_way = |other: &RotationRecord| {
-            let working = other.leased > now && other.holder != lease.holder;
-            let asks = other.course.step == Step::Planned && working;
+            let asks = other.course.step == Step::Planned && other.leased > now;
             other.row != row
                 && other.upstream == found.upstream
                 && (asks || other.course.step.mints())
@@ -169,7 +168,7 @@ impl Edit<'_> {
         }
         let claim = query(
             "UPDATE rotations SET holder = $2, leased = $3
-             WHERE row = $1 AND ended IS NULL AND (leased <= $4 OR holder = $2)",
+             WHERE row = $1 AND ended IS NULL AND leased <= $4",
         );
         let claim = claim.bind(row).bind(lease.holder).bind(lease.until).bind(now);
         Ok((self.session.execute(claim)? == 1).then_some(found))

@@ -101,3 +101,29 @@ fn a_secret_set_by_hand_ends_a_replacement_that_does_not_go_on() {
         journal.set_by_hand("planted-own-key").expect_err("it might be what dies");
     }
 }
+
+#[test]
+fn who_has_a_lease_does_not_get_it_twice() {
+    let mut journal = Journal::new(Way::Add, &Facts::default());
+    let (row, now) = (journal.row, 0);
+    let claim = |journal: &mut Journal, now| {
+        let claimed = journal.fixture.store.edit(NOW, |edit| edit.claim_rotation(row, LEASE, now));
+        claimed.expect("asked").is_some()
+    };
+    assert!(!claim(&mut journal, now), "two of one process would ask for a key each");
+    assert!(claim(&mut journal, i64::MAX), "it is over");
+}
+
+#[test]
+fn a_rotation_of_the_same_holder_is_in_the_way_as_any_other() {
+    let mut journal = Journal::new(Way::Add, &Facts::default());
+    let Fixture { store, keyring, .. } = &mut journal.fixture;
+    let vault = Vault { keyring, origin: &origin };
+    let claimed = store.edit::<_, StoreError>(NOW, |edit| {
+        let standing = Standing::default();
+        edit.add_credential(&vault, "other", "main", &key("planted-other-key"), &standing)?;
+        let row = edit.plan_rotation("other", Way::Add, &Facts::default())?;
+        edit.claim_rotation(row, LEASE, 0)
+    });
+    assert_eq!(claimed.expect("asked"), None, "nobody could say whose key is whose");
+}
