@@ -232,6 +232,13 @@ impl<S> Course<S> {
         self.way == Way::Replace && may_be_dead
     }
 
+    /// Whether it has ended and the old key, which is no credential's by then, may still work: it is
+    /// searched for in replies as long as nobody knows better.
+    pub fn leaves_old(&self) -> bool {
+        let left = self.facts.keeps_old || self.note == Some(Note::OldLeft);
+        self.step == Step::Done && self.way == Way::Add && left
+    }
+
     /// What comes next. An outcome that is none of the step's is as good as no answer.
     #[must_use]
     pub fn after(self, outcome: Outcome<S>) -> Self {

@@ -71,7 +71,7 @@ pub struct Records {
     pub credentials: Vec<CredentialRecord>,
     /// The tokens, revoked ones included, by time of creation.
     pub tokens: Vec<TokenRecord>,
-    /// The rotations that have not ended, and those whose new key nothing else has.
+    /// The rotations that have not ended, and those that have a key which nothing else has.
     pub rotations: Vec<RotationRecord>,
     /// The keys that wait for an owner.
     pub pending: Vec<PendingRecord>,

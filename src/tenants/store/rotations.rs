@@ -184,6 +184,7 @@ impl Edit<'_> {
     ) -> Result<bool, StoreError> {
         let Entry { row, course, due, since } = *entry;
         let ended = course.step.is_end();
+        let forgets_old = ended && !course.leaves_old();
         let Some(rotation) = self.rotation(row)? else { return Ok(false) };
         let seal = |new: &Arc<UpstreamSecret>| {
             self.sealed(vault, &rotation.name, rotation.credential, &rotation.upstream, new)
@@ -192,7 +193,7 @@ impl Edit<'_> {
         if course.step == Step::Minting {
             self.sealing_key(vault.keyring)?;
         }
-        // What has ended needs the old key no more.
+        // What has ended needs the old key only if that still works: it is hidden from clients.
         let update = query(
             "UPDATE rotations SET step = $3, facts = $4, new_key = $5, note = $6, tries = $7, due = $8,
                  since = $9, leased = $10, ended = $11, new_key_id = $12,
@@ -213,7 +214,7 @@ impl Edit<'_> {
             .bind(lease.until)
             .bind(ended.then_some(self.now))
             .bind(new.key_id)
-            .bind(i64::from(ended))
+            .bind(i64::from(forgets_old))
             .bind(Vec::<u8>::new());
         if self.session.execute(update)? == 0 {
             return Ok(false);
@@ -299,8 +300,11 @@ impl Edit<'_> {
 
 /// What is open, and what has a key that nothing else has.
 pub(super) fn open(session: &Session<'_>) -> Result<Vec<RotationRecord>, StoreError> {
-    let select =
-        concat!(select!(), " WHERE rotations.ended IS NULL OR length(rotations.new_key) > 0");
+    let select = concat!(
+        select!(),
+        " WHERE rotations.ended IS NULL OR length(rotations.new_key) > 0
+             OR length(rotations.old_key) > 0"
+    );
     session.all(query(select), record)
 }
 

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::tenants::{
-    fixture::{Fixture, NOW, origin},
+    fixture::{Fixture, NOW, origin, surroundings},
     record::Standing,
+    snapshot::Snapshot,
 };
 
 const LEASE: Lease<'static> = Lease { holder: "one", until: i64::MAX };
@@ -126,4 +127,38 @@ fn a_rotation_of_the_same_holder_is_in_the_way_as_any_other() {
         edit.claim_rotation(row, LEASE, 0)
     });
     assert_eq!(claimed.expect("asked"), None, "nobody could say whose key is whose");
+}
+
+#[test]
+fn an_old_key_that_still_works_stays_hidden_after_the_end() {
+    let kept = Facts { keeps_old: true, ..Facts::default() };
+    let left = Some(Note::OldLeft);
+    for (way, step, facts, note, hidden) in [
+        (Way::Add, Step::Done, kept.clone(), None, true),
+        (Way::Add, Step::Done, Facts::default(), left, true),
+        (Way::Add, Step::Done, Facts::default(), None, false),
+        (Way::Add, Step::Undone, kept.clone(), Some(Note::MintRefused), false),
+        // What was replaced is dead.
+        (Way::Replace, Step::Done, kept, None, false),
+        (Way::Replace, Step::Lost, Facts::default(), Some(Note::NotRecovered), false),
+    ] {
+        let mut journal = Journal::new(way, &facts);
+        let course = Course { step: Step::Probed, facts, ..at(way, Step::Probed) };
+        assert!(journal.advance(&course));
+        let end = Course { step, note, new: None, ..course };
+        let Fixture { store, keyring, .. } = &mut journal.fixture;
+        let vault = Vault { keyring, origin: &origin };
+        let ended = store.edit::<_, StoreError>(NOW, |edit| {
+            let rotation = edit.rotation(journal.row)?.expect("it is there");
+            edit.switch_key(&vault, &rotation, &key("planted-new-key"))?;
+            let entry = Entry { row: journal.row, course: &end, due: 0, since: 0 };
+            edit.advance_rotation(&vault, &entry, LEASE)
+        });
+        assert!(ended.expect("written"));
+        let records = store.records().expect("read");
+        let snapshot = Snapshot::build(&records, keyring, &surroundings(), &Snapshot::default());
+        let mut secrets = snapshot.upstream_secrets("main").map(|(_, secret)| secret);
+        assert_eq!(secrets.any(|secret| secret == "planted-old-key"), hidden, "{end:?}");
+        assert_eq!(snapshot.rotating().open(), []);
+    }
 }
