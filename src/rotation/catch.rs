@@ -14,8 +14,8 @@ use crate::{
     error_chain::error_chain,
     tenants::{
         course::{Facts, Note, Step, Way},
-        record::SecretKind,
-        secret::UpstreamSecret,
+        record::{PendingRecord, Records, SecretKind},
+        secret::{SealedSecret, UpstreamSecret, Vault},
         snapshot::Credential,
         store::{StoreError, pending::NewPending, rotations::RotationRefusal},
     },
@@ -146,12 +146,8 @@ impl Rotor {
     ) -> Result<bool, Uncaught> {
         let (upstream, login) = (wish.credential.upstream.to_string(), login.to_owned());
         let asked = self.with_store(move |store, vault| {
-            let all = store.credentials()?;
-            let of_it = all.iter().filter(|c| c.upstream == upstream && c.kind == SecretKind::Key);
-            Ok(of_it.filter_map(|credential| vault.open(credential).ok()).any(|secret| {
-                let (own_login, key) = secret.pair();
-                main.as_deref().map_or(own_login == login, |main| main == key)
-            }))
+            let doomed = Doomed { upstream: &upstream, login: &login, main: main.as_deref() };
+            Ok(doomed.may_be_ours(&store.records()?, vault))
         });
         asked.await.map_err(|error| away(&error))
     }
@@ -199,6 +195,44 @@ impl Rotor {
         tracing::error!(pending = row, "a new key could not be kept, and is lost");
         // It was made: nobody may take it for something that never happened.
         Err(Uncaught::Silent)
+    }
+}
+
+/// A key of the profile that would be replaced.
+pub(super) struct Doomed<'a> {
+    pub(super) upstream: &'a str,
+    /// The login of its user.
+    pub(super) login: &'a str,
+    /// The key itself, if the panel shows it.
+    pub(super) main: Option<&'a str>,
+}
+
+impl Doomed<'_> {
+    /// Whether a credential has it, or what is pending or rotated. What cannot be opened may be it.
+    pub(super) fn may_be_ours(&self, records: &Records, vault: &Vault<'_>) -> bool {
+        let credentials = records.credentials.iter();
+        let mut credentials =
+            credentials.filter(|c| c.upstream == self.upstream && c.kind == SecretKind::Key);
+        let mut pending = records.pending.iter().filter(|p| p.upstream == self.upstream);
+        let mut rotated = records.rotations.iter().filter(|r| r.upstream == self.upstream);
+        let is_it = |row, sealed: &SealedSecret| {
+            !sealed.bytes.is_empty()
+                && self.may_be(vault.open_sealed(row, self.upstream, SecretKind::Key, sealed))
+        };
+        credentials.any(|credential| self.may_be(vault.open(credential)))
+            || pending.any(|p| is_it(PendingRecord::bound_to(p.row), &p.sealed))
+            || rotated.any(|r| {
+                // The old key of one that has ended is no credential's any more.
+                let old = r.ended.is_none().then_some(&r.old);
+                r.course.new.iter().chain(old).any(|sealed| is_it(r.credential, sealed))
+            })
+    }
+
+    fn may_be<E>(&self, opened: Result<UpstreamSecret, E>) -> bool {
+        opened.ok().is_none_or(|secret| {
+            let (login, key) = secret.pair();
+            self.main.map_or_else(|| login.eq_ignore_ascii_case(self.login), |main| main == key)
+        })
     }
 }
 

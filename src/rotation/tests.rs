@@ -1,10 +1,12 @@
-//! When the schedule says that a key is too old.
+//! When the schedule says that a key is too old, and which key a client must not replace.
 
-use super::*;
+use super::{catch::Doomed, *};
 use crate::tenants::{
     course::{Course, Step},
+    fixture::{Fixture, origin},
     record::Standing,
-    secret::SealedSecret,
+    secret::{SealedSecret, UpstreamSecret},
+    store::pending::NewPending,
 };
 
 const DAY: i64 = 86_400;
@@ -73,4 +75,57 @@ fn a_key_is_due_when_it_is_old_and_nobody_is_at_it() {
 #[test]
 fn a_password_is_never_due() {
     assert!(!due(SecretKind::Password, 0, &[]));
+}
+
+/// A store that has a key as credential, as old key of a rotation, and as pending key.
+fn keys_of_ours() -> Fixture {
+    let mut fixture = Fixture::new();
+    let Fixture { store, keyring, .. } = &mut fixture;
+    let vault = Vault { keyring, origin: &origin };
+    let key = |login: &str, text: &str| {
+        UpstreamSecret::new(SecretKind::Key, login, text).expect("a good key")
+    };
+    store
+        .edit::<_, StoreError>(NOW, |edit| {
+            let standing = Standing::default();
+            edit.add_credential(&vault, "acme", "main", &key("Joe@example.com", "old"), &standing)?;
+            edit.plan_rotation("acme", Way::Add, &Facts::default())?;
+            let by_hand = key("joe@example.com", "by-hand");
+            edit.rotate_credential(&vault, "acme", &by_hand)?;
+            let (upstream, login, token) = ("main", "ann@example.com", "t");
+            let pending = NewPending { upstream, user: 7, login, token };
+            let row = edit.expect_key(&vault, &pending)?;
+            edit.keep_key(&vault, row, upstream, &key(login, "pending"))
+        })
+        .expect("written");
+    fixture
+}
+
+fn may_be_ours(fixture: &mut Fixture, login: &str, main: Option<&str>) -> bool {
+    let records = fixture.store.records().expect("read");
+    let vault = Vault { keyring: &fixture.keyring, origin: &origin };
+    Doomed { upstream: "main", login, main }.may_be_ours(&records, &vault)
+}
+
+#[test]
+fn a_key_that_anything_of_ours_may_have_is_not_replaced() {
+    let mut fixture = keys_of_ours();
+    for (login, main, expected) in [
+        ("bob@example.com", Some("by-hand"), true),
+        ("bob@example.com", Some("old"), true),
+        ("bob@example.com", Some("pending"), true),
+        ("joe@example.com", Some("another"), false),
+        // The panel does not show it, and does not tell its users' addresses apart by their case.
+        ("JOE@Example.com", None, true),
+        ("Ann@example.com", None, true),
+        ("bob@example.com", None, false),
+    ] {
+        assert_eq!(may_be_ours(&mut fixture, login, main), expected, "{login} {main:?}");
+    }
+    fixture.store.script("UPDATE credentials SET sealed = x'00'");
+    assert!(may_be_ours(&mut fixture, "bob@example.com", Some("another")), "nobody knows");
+    let other = Doomed { upstream: "other", login: "bob@example.com", main: None };
+    let records = fixture.store.records().expect("read");
+    let vault = Vault { keyring: &fixture.keyring, origin: &origin };
+    assert!(!other.may_be_ours(&records, &vault));
 }
