@@ -162,6 +162,9 @@ pub struct Course<S> {
 /// So often is tried in vain what can still be left alone.
 pub const MOST_TRIES: u32 = 10;
 
+/// So often is the panel asked in vain for a key while requests are held back: for about an hour.
+pub const MOST_HELD: u32 = 64;
+
 impl Step {
     /// Whether there is nothing left to do.
     pub fn is_end(self) -> bool {
@@ -343,10 +346,15 @@ impl<S> Course<S> {
         Self { tries: self.tries + 1, step: Step::Planned, ..self }
     }
 
-    /// The same once more; what can still be left alone is, at some time.
+    /// The same once more; what can still be left alone is, at some time. So is what requests are held
+    /// back for: they are better refused for a reason that an operator can remove. A new key stays in the
+    /// journal.
     fn later(self) -> Self {
         if self.step == Step::Planned {
             return self.again();
+        }
+        if self.holds() && self.tries >= MOST_HELD {
+            return self.end(Step::Lost, Note::NotRecovered);
         }
         Self { tries: self.tries.saturating_add(1), ..self }
     }

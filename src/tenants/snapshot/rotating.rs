@@ -79,7 +79,9 @@ impl Rotating {
         for PendingRecord { row, upstream, sealed, .. } in &records.pending {
             hide(Slot::Pending(*row), PendingRecord::bound_to(*row), upstream, sealed);
         }
-        let held = records.rotations.iter().filter(|r| r.ended.is_none() && r.course.holds());
+        // A secret that was set since it began is not the one that is replaced.
+        let in_force = |r: &&RotationRecord| r.ended.is_none() && r.generation == r.now_generation;
+        let held = records.rotations.iter().filter(in_force).filter(|r| r.course.holds());
         let open = records.rotations.iter().filter(|rotation| rotation.ended.is_none());
         Self {
             held: held.map(|rotation| rotation.name.clone()).collect(),

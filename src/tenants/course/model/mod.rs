@@ -318,6 +318,22 @@ fn without_a_fault_each_way_comes_to_its_end() {
     }
 }
 
+#[test]
+fn requests_are_not_held_back_for_ever() {
+    for step in [Step::Doubting, Step::Minted] {
+        let planned = Course::planned(Way::Replace, Facts::default());
+        let mut course = Course { step, new: Some("key".to_owned()), ..planned };
+        let mut asked = 0;
+        while course.holds() {
+            course = course.after(Outcome::NoAnswer);
+            asked += 1;
+            assert!(asked <= MOST_HELD + 1, "it does not end: {course:?}");
+        }
+        assert_eq!((course.step, asked), (Step::Lost, MOST_HELD + 1));
+        assert!(course.new.is_some(), "it may be what the panel has");
+    }
+}
+
 fn any_fault() -> impl Strategy<Value = Fault> {
     prop_oneof![
         3 => Just(Fault::None),

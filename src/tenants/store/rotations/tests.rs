@@ -162,3 +162,23 @@ fn an_old_key_that_still_works_stays_hidden_after_the_end() {
         assert_eq!(snapshot.rotating().open(), []);
     }
 }
+
+#[test]
+fn requests_wait_only_for_the_secret_that_is_replaced() {
+    let mut journal = Journal::new(Way::Replace, &Facts::default());
+    assert!(journal.advance(&at(Way::Replace, Step::Minted)));
+    let held = |journal: &mut Journal| {
+        let Fixture { store, keyring, .. } = &mut journal.fixture;
+        let records = store.records().expect("read");
+        let snapshot = Snapshot::build(&records, keyring, &surroundings(), &Snapshot::default());
+        snapshot.rotating().holds("acme")
+    };
+    assert!(held(&mut journal));
+    // As another version of this program would set a secret, which does not look for rotations.
+    journal.fixture.store.script("UPDATE credentials SET generation = 2");
+    assert!(!held(&mut journal));
+    journal.fixture.store.script("UPDATE credentials SET generation = 1");
+    assert!(held(&mut journal));
+    journal.set_by_hand("planted-own-key").expect("set");
+    assert!(!held(&mut journal), "the operator's way out");
+}
