@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::StatusCode;
 
-use super::{Rotor, panel::Silence};
+use super::{LOOK, Rotor, panel::Silence, work::Worked};
 use crate::{
     error_chain::error_chain,
     tenants::{
@@ -86,7 +86,7 @@ impl Rotor {
         let facts = Facts { keeps_old: true, ..Facts::default() };
         let row = self.plan(name, wish.way, facts).await.map_err(|error| not_planned(&error))?;
         // What is not done by then is gone on with by the server, and not by this request.
-        let worked = tokio::time::timeout(self.config.lease * 2, self.work(row, |_| ())).await;
+        let worked = tokio::time::timeout(self.config.lease * 2, self.see_through(row)).await;
         let worked = worked.map_err(|_| Uncaught::Silent)?;
         worked.map_err(|error| {
             tracing::warn!(reason = error_chain(&error), "a rotation stands still");
@@ -99,6 +99,14 @@ impl Rotor {
             (Step::Undone | Step::Lost, Some(note)) => Err(Uncaught::No(note)),
             (_, _) => Err(Uncaught::Silent),
         }
+    }
+
+    /// Works on a rotation, or waits for whoever does: it may have been seen before it could be begun.
+    async fn see_through(self: &Arc<Self>, row: i64) -> Result<(), StoreError> {
+        while matches!(self.work(row, |_| ()).await?, Worked::Elsewhere) {
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
     }
 
     async fn keep_for_somebody(self: &Arc<Self>, wish: &Wish) -> Result<Caught, Uncaught> {

@@ -154,7 +154,7 @@ impl Rotor {
         facts: Facts,
     ) -> Result<i64, StoreError> {
         let name = name.to_owned();
-        self.edit(move |edit, _| edit.plan_rotation(&name, way, &facts)).await
+        self.edit(move |edit, vault| edit.plan_rotation(vault, &name, way, &facts)).await
     }
 
     /// How far a rotation is.
@@ -222,13 +222,13 @@ impl Rotor {
         if !any.await? {
             return Ok(());
         }
-        self.edit(move |edit, _| {
+        self.edit(move |edit, vault| {
             let rotations = edit.every_rotation()?;
             for credential in edit.every_credential()? {
                 if !is_due(&credential, &rotations, interval, unix_now()) {
                     continue;
                 }
-                match edit.plan_rotation(&credential.name, Way::Add, &Facts::default()) {
+                match edit.plan_rotation(vault, &credential.name, Way::Add, &Facts::default()) {
                     Ok(_) | Err(StoreError::Rotation(RotationRefusal::UnderWay(_))) => {}
                     Err(error) => return Err(error),
                 }

@@ -89,7 +89,7 @@ fn keys_of_ours() -> Fixture {
         .edit::<_, StoreError>(NOW, |edit| {
             let standing = Standing::default();
             edit.add_credential(&vault, "acme", "main", &key("Joe@example.com", "old"), &standing)?;
-            edit.plan_rotation("acme", Way::Add, &Facts::default())?;
+            edit.plan_rotation(&vault, "acme", Way::Add, &Facts::default())?;
             let by_hand = key("joe@example.com", "by-hand");
             edit.rotate_credential(&vault, "acme", &by_hand)?;
             let (upstream, login, token) = ("main", "ann@example.com", "t");

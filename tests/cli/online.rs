@@ -8,7 +8,7 @@ use super::{
 };
 
 /// What an operator does in a week, each line with its standard input; `ID` is the token's.
-const WEEK: [(&str, &str); 19] = [
+const WEEK: [(&str, &str); 22] = [
     ("tenant add acme --reads 10/20 --limit-status 403", ""),
     ("tenant set acme --reads unlimited --writes 5 --default-format xml", ""),
     ("tenant list", ""),
@@ -16,6 +16,9 @@ const WEEK: [(&str, &str); 19] = [
     ("credential set acme --reach own --account acme", ""),
     ("credential rotate acme --email a@example.com --no-test --secret-stdin", "a-key\n"),
     ("credential list", ""),
+    ("credential rotations", ""),
+    ("credential pending", ""),
+    ("vault status", ""),
     (
         "token create --tenant acme --credential acme --read-only --allow vms --address 192.0.2.1",
         "",

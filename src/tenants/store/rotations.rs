@@ -102,8 +102,16 @@ impl Store {
 }
 
 impl Edit<'_> {
-    /// Plans a rotation of a credential's key, and gives its row.
-    pub fn plan_rotation(&self, name: &str, way: Way, facts: &Facts) -> Result<i64, StoreError> {
+    /// Plans a rotation of a credential's key, and gives its row; none where a new key could not be
+    /// sealed.
+    pub fn plan_rotation(
+        &self,
+        vault: &Vault<'_>,
+        name: &str,
+        way: Way,
+        facts: &Facts,
+    ) -> Result<i64, StoreError> {
+        self.sealing_key(vault.keyring)?;
         let credential = self.require_credential(name)?;
         if credential.kind != SecretKind::Key {
             return Err(RotationRefusal::NotAKey(name.to_owned()).into());

@@ -10,11 +10,11 @@ use crate::{
     panel::admin_at,
 };
 
-const GENERATE: &str = "/users/1/user_api_keys/generate";
+pub(super) const GENERATE: &str = "/users/1/user_api_keys/generate";
 const REPLACE: &str = "/users/1/make_new_api_key";
 
 /// A token of a credential that may have keys made.
-fn manager(installation: &Installation, name: &str) -> String {
+pub(super) fn manager(installation: &Installation, name: &str) -> String {
     let line =
         format!("token create --tenant alice --credential {name} --permit credentials:manage");
     installation.json(&line, "")["token"].as_str().expect("a token").to_owned()

@@ -2,6 +2,7 @@
 
 mod catch;
 mod crash;
+mod neighbors;
 mod replace;
 
 use std::{

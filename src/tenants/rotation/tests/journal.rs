@@ -28,7 +28,7 @@ fn journal() -> Fixture {
         .edit::<_, StoreError>(NOW, |edit| {
             let standing = Standing::default();
             edit.add_credential(&vault, "acme", "main", &key("planted-old-key"), &standing)?;
-            let row = edit.plan_rotation("acme", Way::Add, &Facts::default())?;
+            let row = edit.plan_rotation(&vault, "acme", Way::Add, &Facts::default())?;
             edit.claim_rotation(row, LEASE, 0)?.expect("nobody else has it");
             let step = minted(Step::Minted);
             assert!(edit.advance_rotation(&vault, &at(row, &step), LEASE)?);

@@ -27,7 +27,7 @@ impl Journal {
         let row = store.edit::<_, StoreError>(NOW, |edit| {
             let standing = Standing::default();
             edit.add_credential(&vault, "acme", "main", &key("planted-old-key"), &standing)?;
-            let row = edit.plan_rotation("acme", way, facts)?;
+            let row = edit.plan_rotation(&vault, "acme", way, facts)?;
             edit.claim_rotation(row, LEASE, 0)?.expect("nobody else has it");
             Ok(row)
         });
@@ -123,7 +123,7 @@ fn a_rotation_of_the_same_holder_is_in_the_way_as_any_other() {
     let claimed = store.edit::<_, StoreError>(NOW, |edit| {
         let standing = Standing::default();
         edit.add_credential(&vault, "other", "main", &key("planted-other-key"), &standing)?;
-        let row = edit.plan_rotation("other", Way::Add, &Facts::default())?;
+        let row = edit.plan_rotation(&vault, "other", Way::Add, &Facts::default())?;
         edit.claim_rotation(row, LEASE, 0)
     });
     assert_eq!(claimed.expect("asked"), None, "nobody could say whose key is whose");

@@ -1,0 +1,89 @@
+//! Rotations of upstream keys beside what else is done with keys and answers.
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tollgate::demo::simulator::Stage;
+
+use super::{
+    catch::{GENERATE, manager},
+    generation, installation,
+};
+use crate::{
+    cli::{Installation, installation::Server},
+    panel::{basic, request},
+};
+
+async fn keyed(server: &Server, token: &str) -> (u16, String, Vec<u8>) {
+    let mut asked = request(&format!("POST {GENERATE}.json"), &basic("x", token), "");
+    asked.headers_mut().insert("idempotency-key", "once".parse().expect("a value"));
+    let mut client = server.connect().await.expect("a connection");
+    let answer = client.send(asked).await.expect("an answer");
+    (answer.status, answer.header("idempotency-replayed").to_owned(), answer.body.to_vec())
+}
+
+/// The data keys that seal secrets, and how many each.
+fn vault_keys(installation: &Installation) -> Vec<Value> {
+    let listed = installation.json("vault status", "");
+    let all = listed.as_array().expect("a list").iter();
+    all.filter(|key| key["purpose"] == "vault").cloned().collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_made_once_for_a_request_that_comes_again() {
+    let installation = installation().await;
+    installation.tenant("alice");
+    let manager = manager(&installation, "alice");
+    let server = installation.serve();
+    let (status, replayed, first) = keyed(&server, &manager).await;
+    assert_eq!((status, &*replayed), (200, ""));
+    let (status, replayed, second) = keyed(&server, &manager).await;
+    assert_eq!((status, &*replayed), (200, "true"));
+    assert_eq!(first, second);
+    assert_eq!(installation.panel.count("POST", GENERATE), 1);
+    assert_eq!(generation(&installation, "alice"), 2);
+    assert_eq!(server.terminate().code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_data_key_that_changes_while_a_key_is_made_loses_none() {
+    let installation = installation().await;
+    installation.tenant("alice");
+    let gate = installation.panel.hold(&format!("POST {GENERATE}"), Stage::BeforeReply, 1);
+    let command = installation.start(&["credential", "rotate-key", "alice"], "");
+    gate.arrived().await.expect("it asks");
+    let rotated = installation.json("vault rotate", "");
+    // The credential's, and what the journal has of it.
+    assert_eq!((&rotated["resealed"], &rotated["discarded"]), (&2.into(), &1.into()));
+    gate.release();
+    let ended = command.end_within(std::time::Duration::from_secs(20));
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(generation(&installation, "alice"), 2);
+    installation.json("credential test alice", "");
+    let keys = vault_keys(&installation);
+    assert_eq!((keys.len(), &keys[0]["id"]), (1, &rotated["key"]), "{keys:?}");
+    assert_eq!(keys[0]["used_by"], 1, "{keys:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_another_master_key_none_is_asked_for_until_it_is_read() {
+    let installation = installation().await;
+    installation.tenant("alice");
+    let manager = manager(&installation, "alice");
+    let server = installation.serve();
+    server.answers(&manager, 200, "").await;
+    let new = installation.path("new.key").display().to_string();
+    installation.run(&["master-key", &new], "").good();
+    installation.json(&format!("vault rewrap --new-master-key-file {new}"), "");
+    std::fs::rename(new, installation.path("master.key")).expect("in its place");
+    let answer = server.ask(&manager, &format!("POST {GENERATE}.json"), "").await;
+    assert_eq!((answer.status, answer.code()), (503, "vault_away"), "{answer:?}");
+    assert_eq!(installation.panel.count("POST", GENERATE), 0);
+    server.program.signal(Signal::HUP);
+    let begun = std::time::Instant::now();
+    while server.ask(&manager, &format!("POST {GENERATE}.json"), "").await.status != 200 {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(10), "it is not read");
+    }
+    assert_eq!(generation(&installation, "alice"), 2);
+    server.answers(&manager, 200, "").await;
+    assert_eq!(server.terminate().code, Some(0));
+}
