@@ -313,14 +313,21 @@ mod tests {
 
     #[test]
     fn a_server_is_named_by_scheme_host_and_port() {
-        for (url, want) in
-            [("http://a:1", "a:1"), ("http://a/", "a:80"), ("http://[::1]:9145", "[::1]:9145")]
-        {
+        for (url, want) in [
+            ("http://localhost:1", "localhost:1"),
+            ("http://127.0.0.1/", "127.0.0.1:80"),
+            ("http://[::1]:9145", "[::1]:9145"),
+        ] {
             let (place, trust) = named(url, None).unwrap_or_else(|e| panic!("{url}: {e}"));
             assert_eq!((&*place, trust.is_none()), (want, true), "{url}");
         }
         for url in ["a:1", "ftp://a:1", "http://a:1/v1", "http://a?b", "a b"] {
             assert!(matches!(named(url, None), Err(Failure::BadServer(_))), "{url}");
+        }
+        let ca = Some(Path::new("ca.pem"));
+        for (url, ca) in [("http://a:1", None), ("http://192.0.2.1", None), ("http://[::1]:1", ca)]
+        {
+            assert!(matches!(named(url, ca), Err(Failure::InClear(_))), "{url}");
         }
     }
 

@@ -5,9 +5,10 @@
 //! says whose it is. In either case the store knows that a key is asked for before it is, and has it
 //! sealed before the client hears of it.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use http::StatusCode;
+use tokio_util::sync::CancellationToken;
 
 use super::{LOOK, Rotor, panel::Silence, work::Worked};
 use crate::{
@@ -85,9 +86,17 @@ impl Rotor {
         let name = &wish.credential.name;
         let facts = Facts { keeps_old: true, ..Facts::default() };
         let row = self.plan(name, wish.way, facts).await.map_err(|error| not_planned(&error))?;
-        // What is not done by then is gone on with by the server, and not by this request.
-        let worked = tokio::time::timeout(self.config.lease * 2, self.see_through(row)).await;
-        let worked = worked.map_err(|_| Uncaught::Silent)?;
+        // What is not done by then is gone on with by the server, and not by this request; but not while a
+        // key is on its way.
+        let enough = CancellationToken::new();
+        let mut work = pin!(self.see_through(&enough, row));
+        let worked = match tokio::time::timeout(self.config.lease * 2, &mut work).await {
+            Ok(worked) => worked,
+            Err(_) => {
+                enough.cancel();
+                work.await
+            }
+        };
         worked.map_err(|error| {
             tracing::warn!(reason = error_chain(&error), "a rotation stands still");
             Uncaught::Silent
@@ -102,8 +111,14 @@ impl Rotor {
     }
 
     /// Works on a rotation, or waits for whoever does: it may have been seen before it could be begun.
-    async fn see_through(self: &Arc<Self>, row: i64) -> Result<(), StoreError> {
-        while matches!(self.work(row, |_| ()).await?, Worked::Elsewhere) {
+    async fn see_through(
+        self: &Arc<Self>,
+        enough: &CancellationToken,
+        row: i64,
+    ) -> Result<(), StoreError> {
+        while matches!(self.work_until(enough, row, |_| ()).await?, Worked::Elsewhere)
+            && !enough.is_cancelled()
+        {
             tokio::time::sleep(LOOK).await;
         }
         Ok(())

@@ -198,14 +198,11 @@ impl Rotor {
                 open.filter(|r| r.due <= now && r.leased <= now).map(|r| r.row).collect()
             };
             for row in open {
-                // A step is written down before it is taken, so it may be left at any await.
-                let worked = shutdown.run_until_cancelled(self.work(row, |_| ())).await;
-                match worked {
-                    Some(Ok(_)) => {}
-                    Some(Err(error)) => {
-                        tracing::warn!(reason = error_chain(&error), "a rotation stands still");
-                    }
-                    None => return,
+                if shutdown.is_cancelled() {
+                    return;
+                }
+                if let Err(error) = self.work_until(&shutdown, row, |_| ()).await {
+                    tracing::warn!(reason = error_chain(&error), "a rotation stands still");
                 }
             }
         }

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio_util::sync::CancellationToken;
+
 use super::{Config, Panel, Rotor, acts::probed, lease_of, millis, now_in_millis};
 use crate::{
     error_chain::error_chain,
@@ -69,6 +71,17 @@ impl Rotor {
     pub async fn work(
         self: &Arc<Self>,
         row: i64,
+        progress: impl FnMut(Step) + Send,
+    ) -> Result<Worked, StoreError> {
+        self.work_until(&CancellationToken::new(), row, progress).await
+    }
+
+    /// The same until it is to stop. A step is written down before it is taken, so what it asks may be left
+    /// unanswered; but a key that is on its way is waited for, and written down.
+    pub(super) async fn work_until(
+        self: &Arc<Self>,
+        stop: &CancellationToken,
+        row: i64,
         mut progress: impl FnMut(Step) + Send,
     ) -> Result<Worked, StoreError> {
         let holder = self.new_holder();
@@ -82,16 +95,19 @@ impl Rotor {
         let mut task = self.take_up(record, holder)?;
         while let Some(act) = task.stage.course.act() {
             let wait = task.stage.due.saturating_sub(now_in_millis());
-            if wait > millis(self.config.lease / 2) {
+            if wait > millis(self.config.lease / 2) || stop.is_cancelled() {
                 self.release(&task).await?;
                 return Ok(Worked::Later(task.stage.due));
             }
-            tokio::time::sleep(Duration::from_millis(u64::try_from(wait).unwrap_or(0))).await;
+            let wait = Duration::from_millis(u64::try_from(wait).unwrap_or(0));
+            if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+                continue;
+            }
             let step = task.stage.course.step;
             let kept = if act == Act::Switch {
                 self.switch(&mut task).await?
             } else {
-                let outcome = self.perform(&task, act).await?;
+                let Some(outcome) = self.perform(&task, act, stop).await? else { continue };
                 task.stage = task.stage.after(outcome, &self.config);
                 self.write(&mut task).await?
             };
@@ -210,8 +226,13 @@ impl Rotor {
         self.metrics.rotations.of(outcome).inc();
     }
 
-    /// Does what the course wants of the panel, and keeps the lease meanwhile.
-    async fn perform(self: &Arc<Self>, task: &Task, act: Act) -> Result<Came, StoreError> {
+    /// Does what the course wants of the panel, and keeps the lease meanwhile; none if it was left.
+    async fn perform(
+        self: &Arc<Self>,
+        task: &Task,
+        act: Act,
+        stop: &CancellationToken,
+    ) -> Result<Option<Came>, StoreError> {
         let doing = async {
             Ok(match act {
                 Act::Wait | Act::Switch => Outcome::Waited,
@@ -226,10 +247,18 @@ impl Rotor {
                 Act::RemoveNew => self.remove_new(task).await?,
             })
         };
+        let left = async {
+            // A key that comes is nowhere else.
+            if act == Act::Mint {
+                std::future::pending::<()>().await;
+            }
+            stop.cancelled().await;
+        };
         tokio::select! {
-            outcome = doing => outcome,
+            outcome = doing => outcome.map(Some),
             // Of a request for a key nobody knows then what came of it, which the course understands.
-            () = self.keep_lease(task) => Ok(Outcome::NoAnswer),
+            () = self.keep_lease(task) => Ok(Some(Outcome::NoAnswer)),
+            () = left => Ok(None),
         }
     }
 

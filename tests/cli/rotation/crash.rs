@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tollgate::demo::simulator::{Fault, Gate, Stage, User};
 
-use super::{Load, ended, generation, installation, status_of, user};
+use super::{Load, QUICK, ended, ends, generation, installation, status_of, user};
 use crate::{cli::Installation, program::Program};
 
 const GENERATE: &str = "POST /users/1/user_api_keys/generate";
@@ -100,4 +100,21 @@ async fn a_panel_that_is_away_for_a_while_is_waited_for() {
     let rotated = installation.json("credential rotate-key alice", "");
     assert_eq!(rotated["generation"], 2, "{rotated}");
     assert_eq!(installation.panel.further_keys("alice").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_ends_waits_for_a_key_that_is_on_its_way() {
+    let sections = format!("{QUICK}interval = \"1s\"\n");
+    let installation = Installation::with(Default::default(), &sections).await;
+    installation.tenant("alice");
+    let gate = installation.panel.hold(GENERATE, Stage::BeforeReply, 1);
+    let server = installation.serve();
+    gate.arrived().await.expect("it asks");
+    server.program.signal(Signal::TERM);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    gate.release();
+    let end = move || server.program.end_within(Duration::from_secs(10)).code;
+    assert_eq!(tokio::task::spawn_blocking(end).await.expect("no panic"), Some(0));
+    // It is in the journal, and nothing was done with it any more.
+    assert_eq!(ends(&installation), [("minted".to_owned(), None)]);
 }
