@@ -149,6 +149,7 @@ fn plain(value: Value) -> Value {
                 "id",
                 "token",
                 "created",
+                "master_key",
                 "expires",
                 "revoked",
                 "key_id",

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tollgate::{
     admin::{self, AdminToken},
     auth::keyring::{Keyring, MasterKey},
+    auth::scopes::Permission,
     metrics::Metrics,
     net::tls::Tls,
     purge::Purged,
@@ -235,6 +236,12 @@ impl World {
     /// Changes a tenant; a running server finds out by itself.
     pub fn set_tenant(&self, name: &str, settings: &TenantSettings) {
         self.registry.set_tenant(name, settings);
+    }
+
+    /// Adds a token like that of `a`, which may read secrets besides.
+    pub fn add_reader_of_secrets(&self, name: &str) {
+        let permissions = [Permission::ReadSecrets].into_iter().collect();
+        self.add_token(name, "a", "a", &TokenTerms { permissions, ..TokenTerms::default() });
     }
 
     /// Adds a token.

@@ -178,8 +178,9 @@ async fn a_write_is_asked_as_it_came() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unlisted_read_may_have_a_format_of_its_own() {
     let w = World::new().await;
+    w.add_reader_of_secrets("knows");
     let csv = Reply::new(200).header("Content-Type", "text/csv").body("a,b\n");
-    let step = w.get("/exports/report.csv").as_("a").accept("text/csv").origin(csv);
+    let step = w.get("/exports/report.csv").as_("knows").accept("text/csv").origin(csv);
     let step = step.sees(|seen| {
         assert_eq!(seen.line(), "GET /exports/report.csv");
         assert_eq!(seen.header("accept"), Some("text/csv"));

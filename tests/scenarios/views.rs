@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use tollgate::{auth::scopes::Permission, tenants::record::TokenTerms};
-
 use crate::harness::{Reply, World, json, status, until, within, xml};
 
 const VMS: &str = "/virtual_machines.json";
@@ -15,8 +13,7 @@ const DECRYPTED: &str = "/virtual_machines/7/with_decrypted_password.json?key=ab
 /// A world in which `knows` may read secrets, with the credential of `a`, who may not.
 async fn world(overrides: &str) -> World {
     let w = World::with(overrides).await;
-    let permissions = [Permission::ReadSecrets].into_iter().collect();
-    w.add_token("knows", "a", "a", &TokenTerms { permissions, ..TokenTerms::default() });
+    w.add_reader_of_secrets("knows");
     w
 }
 

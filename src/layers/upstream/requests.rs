@@ -54,8 +54,9 @@ pub(super) fn fill_request(
     request
 }
 
-/// A request that is passed on. Where something may be hidden of its reply, its conditions are not:
-/// whoever may ask whether the whole has this tag can guess what was hidden.
+/// A request that is passed on. Where something may be hidden of its reply, the conditions of a read are
+/// not: whoever may ask whether the whole has this tag can guess what was hidden. Those of a write are
+/// what it depends on.
 pub(super) fn forward_request(
     exchange: Exchange,
     credential: &Credential,
@@ -71,6 +72,7 @@ pub(super) fn forward_request(
     let mut request = Request::new(client.body);
     *request.method_mut() = client.method;
     *request.uri_mut() = Uri::from(ask);
+    let hides = hides && is_read(request.method());
     let mut headers = HeaderMap::with_capacity(PASSED_ON.len() + 7);
     for name in PASSED_ON.iter().filter(|name| !(hides && CONDITIONS.contains(name))) {
         for value in client.headers.get_all(name) {
