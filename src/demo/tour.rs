@@ -161,7 +161,7 @@ fn refusals(names: &Names) -> Vec<Stop> {
             "401, invalid_token",
         ),
         stop(
-            "A guarded route: no token mints keys of the panel.",
+            "A guarded route: this token may not have keys of the panel made.",
             format!("curl -sS -u $ALICE -X POST {url}/users/{user}/make_new_api_key.json; echo"),
             "{\"errors\":[\"this route handles credentials and is not served through the gateway\"]}",
         ),
