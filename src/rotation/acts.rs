@@ -11,8 +11,9 @@ use super::{
     work::{Came, Task},
 };
 use crate::tenants::{
-    course::{Outcome, Place, Sought, Survey, Way},
+    course::{Answered, Outcome, Place, Sought, Survey, Way},
     record::{CredentialRecord, Reach},
+    secret::UpstreamSecret,
     store::StoreError,
 };
 
@@ -161,16 +162,14 @@ impl Rotor {
     }
 
     pub(super) async fn remove_old(self: &Arc<Self>, task: &Task) -> Result<Came, StoreError> {
-        let stored = self.stored(task).await?;
-        // It may have been given the old key again, by whatever has written the store.
-        if stored.pair().1 == task.old.pair().1 || self.others(task).await?.shared {
-            return Ok(Outcome::Left);
+        if self.is_used(task, &task.old).await? {
+            return Ok(Outcome::InUse);
         }
-        let who = stored.authorization();
+        let who = self.stored(task).await?.authorization();
         let user = task.stage.course.facts.user;
         Ok(match task.stage.course.facts.place {
             Place::Unknown => Outcome::Left,
-            Place::Further(key) => removed(task.panel.remove(user, key, &who).await),
+            Place::Further(key) => removed(task, key, &who).await,
             Place::Main => {
                 let profile = match task.panel.profile(&who).await {
                     Ok(reply) if reply.is_good() => reply.shown_user(),
@@ -180,7 +179,7 @@ impl Rotor {
                 match profile.and_then(|profile| profile.main) {
                     // It cannot be deleted, but another one in its place is one that nobody knows.
                     Some(main) if main == task.old.pair().1 => {
-                        removed(task.panel.replace(user, &who).await)
+                        answered(&task.panel.replace(user, &who).await).of_the_main_key()
                     }
                     Some(_) => Outcome::Removed,
                     None => Outcome::Left,
@@ -191,6 +190,9 @@ impl Rotor {
 
     pub(super) async fn remove_new(self: &Arc<Self>, task: &Task) -> Result<Came, StoreError> {
         let Some(new) = &task.stage.course.new else { return Ok(Outcome::Removed) };
+        if self.is_used(task, new).await? {
+            return Ok(Outcome::InUse);
+        }
         let who = self.stored(task).await?.authorization();
         let user = task.stage.course.facts.user;
         let listed = match task.panel.keys(user, &who).await {
@@ -203,8 +205,25 @@ impl Rotor {
             Sought::Gone => Outcome::Removed,
             Sought::Unclear => Outcome::Left,
             Sought::At(key) => Outcome::Located(key),
-            Sought::Known(key) => removed(task.panel.remove(user, key, &who).await),
+            Sought::Known(key) => removed(task, key, &who).await,
         })
+    }
+
+    /// Whether a credential has a key, this one or another: whatever has written the store, an operator
+    /// may have read the key in the panel.
+    async fn is_used(
+        self: &Arc<Self>,
+        task: &Task,
+        key: &UpstreamSecret,
+    ) -> Result<bool, StoreError> {
+        let upstream = task.record.upstream.clone();
+        let key = Zeroizing::new(key.pair().1.to_owned());
+        self.with_store(move |store, vault| {
+            let all = store.credentials()?;
+            let mut of_it = all.iter().filter(|credential| credential.upstream == upstream);
+            Ok(of_it.any(|known| vault.open(known).is_ok_and(|secret| secret.pair().1 == *key)))
+        })
+        .await
     }
 }
 
@@ -217,11 +236,27 @@ pub(super) fn probed(answer: Result<Reply, Silence>) -> Came {
     }
 }
 
-/// What an answer to a removal says.
-fn removed(answer: Result<Reply, Silence>) -> Came {
-    match answer {
-        Ok(reply) if reply.is_good() || reply.status == StatusCode::NOT_FOUND => Outcome::Removed,
+/// Removes a further key; says whether it is gone.
+async fn removed(task: &Task, key: u64, who: &HeaderValue) -> Came {
+    let user = task.stage.course.facts.user;
+    let said = answered(&task.panel.remove(user, key, who).await).of_a_further_key();
+    if let Some(outcome) = said {
+        return outcome;
+    }
+    match task.panel.keys(user, who).await {
+        Ok(reply) if reply.is_good() => {
+            reply.listed().map_or(Outcome::NoAnswer, |listed| Answered::unless(&listed, key))
+        }
         Ok(reply) if reply.is_refused() => Outcome::Left,
         Ok(_) | Err(_) => Outcome::NoAnswer,
+    }
+}
+
+fn answered(answer: &Result<Reply, Silence>) -> Answered {
+    match answer {
+        Ok(reply) if reply.is_good() => Answered::Done,
+        Ok(reply) if reply.status == StatusCode::NOT_FOUND => Answered::NotFound,
+        Ok(reply) if reply.is_refused() => Answered::Refused,
+        Ok(_) | Err(_) => Answered::Nothing,
     }
 }

@@ -16,11 +16,14 @@
 //! 5. Where the panel replaces a key instead of adding one, the old one is dead before the new one is
 //!    known. Such a rotation begins only if the new one could be read by somebody else in case the answer
 //!    is lost, or if the operator takes that risk; meanwhile requests are held back ([`Course::holds`]).
+//! 6. No key is removed that a credential has, this one or another, and none counts as removed only
+//!    because the panel says that there is nothing to remove ([`Answered`]).
 
 use serde::{Deserialize, Serialize};
 
 mod hand;
 mod places;
+mod removal;
 mod words;
 
 #[cfg(test)]
@@ -29,6 +32,7 @@ mod model;
 pub use self::{
     hand::ByHand,
     places::{Listed, Place, Sought},
+    removal::Answered,
     words::{Note, Step, Way},
 };
 
@@ -127,6 +131,8 @@ pub enum Outcome<S> {
     Removed,
     /// It is there, or cannot be told from others.
     Left,
+    /// A credential has it, so that it stays.
+    InUse,
     /// The panel did not answer; it is asked again.
     NoAnswer,
 }
@@ -278,7 +284,7 @@ impl<S> Course<S> {
             (Step::Probed, Outcome::Overtaken) => self.overtaken(),
             (Step::Draining, Outcome::Waited) => self.to(Step::Removing),
             (Step::Removing, Outcome::Removed) => self.to(Step::Done),
-            (Step::Removing, Outcome::Left) => self.end(Step::Done, Note::OldLeft),
+            (Step::Removing, Outcome::Left | Outcome::InUse) => self.end(Step::Done, Note::OldLeft),
             (Step::Undoing, Outcome::Located(number)) => {
                 Self { facts: Facts { number: Some(number), ..self.facts.clone() }, ..self }
             }
@@ -292,6 +298,7 @@ impl<S> Course<S> {
         let Survey { user, further, place, recoverable, shared } = survey;
         let allowed = match self.way {
             Way::Add if further.is_none() => Err(Note::NoFurtherKeys),
+            (Step::Undoing, Outcome::InUse) => Self { new: None, ..self.to(Step::Undone) },
             Way::Replace if place != Place::Main => Err(Note::NotTheMainKey),
             Way::Replace if shared => Err(Note::Shared),
             Way::Replace if !recoverable && !self.facts.unrecoverable => Err(Note::NotRecoverable),

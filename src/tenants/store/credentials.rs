@@ -43,6 +43,7 @@ impl Edit<'_> {
         if self.credential(name)?.is_some() {
             return Err(StoreError::Exists { noun: Noun::Credential, name: name.to_owned() });
         }
+        self.require_kept(vault, upstream, secret)?;
         let insert = query(
             "INSERT INTO credentials (name, upstream, kind, sealed, key_id, generation, created,
                  reach, account)
@@ -73,6 +74,7 @@ impl Edit<'_> {
     ) -> Result<i64, StoreError> {
         let credential = self.require_credential(name)?;
         self.make_way(&credential)?;
+        self.require_kept(vault, &credential.upstream, secret)?;
         self.give_secret(vault, &credential, secret)
     }
 

@@ -289,6 +289,33 @@ impl Edit<'_> {
         }
     }
 
+    /// Refuses a secret that a rotation has the panel remove at this moment: who removes a key has looked
+    /// before that no credential has it.
+    pub(super) fn require_kept(
+        &self,
+        vault: &Vault<'_>,
+        upstream: &str,
+        secret: &UpstreamSecret,
+    ) -> Result<(), StoreError> {
+        let select = concat!(
+            select!(),
+            " WHERE rotations.ended IS NULL AND credentials.upstream = $1 AND rotations.step IN ($2, $3)"
+        );
+        let select = query(select).bind(upstream);
+        let select = select.bind(Step::Removing.as_str()).bind(Step::Undoing.as_str());
+        for RotationRecord { credential, name, course, old, .. } in
+            self.session.all(select, record)?
+        {
+            let removed = if course.step == Step::Removing { Some(old) } else { course.new };
+            let opens = |sealed| vault.open_sealed(credential, upstream, SecretKind::Key, &sealed);
+            let is_it = |removed: UpstreamSecret| removed.pair().1 == secret.pair().1;
+            if removed.and_then(|sealed| opens(sealed).ok()).is_some_and(is_it) {
+                return Err(RotationRefusal::Switching(name).into());
+            }
+        }
+        Ok(())
+    }
+
     /// A rotation.
     pub fn rotation(&self, row: i64) -> Result<Option<RotationRecord>, StoreError> {
         let select = query(concat!(select!(), " WHERE rotations.row = $1"));

@@ -2,6 +2,7 @@
 
 mod catch;
 mod crash;
+mod hand;
 mod neighbors;
 mod replace;
 

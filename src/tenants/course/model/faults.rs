@@ -15,23 +15,35 @@ pub(super) enum Fault {
     AnswerLost,
     /// The panel answers that it does not want to.
     Refused,
+    /// The panel answers that there is no such thing, as it does where it knows no such requests.
+    NotFound,
     /// Before it, somebody else makes a key of the same user.
     ForeignKey,
     /// Before it, an operator gives the credential another key that works.
     OtherSecret,
     /// Before it, the credential is given the old key again, which still works.
     OldSecret,
+    /// Before it, an operator gives the credential the very key that was made.
+    NewSecret,
+    /// Before it, another credential is given the key that was made.
+    NewElsewhere,
+    /// Before it, another credential is given the old key.
+    OldElsewhere,
 }
 
-pub(super) const FAULTS: [Fault; 8] = [
+pub(super) const FAULTS: [Fault; 12] = [
     Fault::CrashBefore,
     Fault::CrashAfter,
     Fault::RequestLost,
     Fault::AnswerLost,
     Fault::Refused,
+    Fault::NotFound,
     Fault::ForeignKey,
     Fault::OtherSecret,
     Fault::OldSecret,
+    Fault::NewSecret,
+    Fault::NewElsewhere,
+    Fault::OldElsewhere,
 ];
 
 /// A mistake of the driver.
@@ -62,9 +74,17 @@ pub(super) enum Mutation {
     HoldsNothing,
     /// The old key is removed although the credential has it again.
     RemovesOwn,
+    /// The old key is removed although another credential has it.
+    RemovesOthers,
+    /// The new key is removed although the credential was given it.
+    RemovesOwnNew,
+    /// The new key is removed although another credential was given it.
+    RemovesOthersNew,
+    /// What is not found is taken for removed.
+    TakesNotFound,
 }
 
-pub(super) const MUTATIONS: [Mutation; 12] = [
+pub(super) const MUTATIONS: [Mutation; 16] = [
     Mutation::IntentAfterMint,
     Mutation::SealedAtSwitch,
     Mutation::RemovedBeforeSwitch,
@@ -77,4 +97,8 @@ pub(super) const MUTATIONS: [Mutation; 12] = [
     Mutation::TakesTheRisk,
     Mutation::HoldsNothing,
     Mutation::RemovesOwn,
+    Mutation::RemovesOthers,
+    Mutation::RemovesOwnNew,
+    Mutation::RemovesOthersNew,
+    Mutation::TakesNotFound,
 ];

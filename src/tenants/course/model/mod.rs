@@ -1,201 +1,21 @@
 //! A panel, a stored credential and a journal, with a crash or a lost message at every step.
 //!
-//! The driver below does what `rotation/work.rs` does, in the same order; what it decides it asks the
-//! course. Each [`Mutation`] is a mistake that somebody could make in it, and a test shows that the
-//! properties would catch it.
+//! The driver does what `rotation/work.rs` does, in the same order; what it decides it asks the course.
+//! Each [`Mutation`] is a mistake that somebody could make in it, and a test shows that the properties
+//! would catch it.
 
+mod driver;
 mod faults;
 mod world;
 
 use proptest::prelude::*;
 
 use self::{
+    driver::Driver,
     faults::{FAULTS, Fault, MUTATIONS, Mutation},
     world::{Setting, World, settings},
 };
 use super::*;
-
-/// A process that works on the journal until it dies.
-struct Driver<'a> {
-    world: &'a mut World,
-    mutation: Mutation,
-    /// What it has in memory.
-    course: Course<String>,
-}
-
-/// It has died.
-struct Dead;
-
-impl<'a> Driver<'a> {
-    fn start(world: &'a mut World, mutation: Mutation) -> Self {
-        let mut course = world.journal.clone().resumed();
-        if mutation == Mutation::AskedAgain && course.step == Step::Doubting {
-            course.step = Step::Minting;
-        }
-        Self { world, mutation, course }
-    }
-
-    fn step(&mut self, act: Act, fault: Fault) -> Result<(), Dead> {
-        match fault {
-            Fault::CrashBefore => return Err(Dead),
-            Fault::ForeignKey => drop(self.world.foreign()),
-            Fault::OtherSecret => {
-                self.world.stored = self.world.foreign();
-                self.world.generation += 1;
-            }
-            // By hand, nobody replaces a key that dies by itself.
-            Fault::OldSecret
-                if self.course.way == Way::Add && self.world.works(&self.world.old) =>
-            {
-                self.world.stored.clone_from(&self.world.old);
-                self.world.generation += 1;
-            }
-            Fault::None
-            | Fault::CrashAfter
-            | Fault::RequestLost
-            | Fault::AnswerLost
-            | Fault::Refused
-            | Fault::OldSecret => {}
-        }
-        let outcome = self.perform(act, fault);
-        if fault == Fault::CrashAfter {
-            return Err(Dead);
-        }
-        self.course = self.course.clone().after(outcome);
-        self.write();
-        Ok(())
-    }
-
-    /// Writes the step, and what came of the last one with it.
-    fn write(&mut self) {
-        let written = self.course.clone();
-        self.world.journal = match self.mutation {
-            Mutation::IntentAfterMint if written.step == Step::Minting => return,
-            Mutation::SealedAtSwitch => Course { new: None, ..written },
-            _ => written,
-        };
-    }
-
-    fn perform(&mut self, act: Act, fault: Fault) -> Outcome<String> {
-        match fault {
-            // What is only in our own store is not on its way to anybody.
-            Fault::RequestLost if !matches!(act, Act::Switch | Act::Wait) => {
-                return if act == Act::Mint { Outcome::Unknown } else { Outcome::NoAnswer };
-            }
-            Fault::Refused if act == Act::Mint => return Outcome::Refused,
-            Fault::Refused if matches!(act, Act::RemoveOld | Act::RemoveNew) => {
-                return Outcome::Left;
-            }
-            _ => {}
-        }
-        let done = self.effect(act);
-        match (fault, act) {
-            (Fault::AnswerLost, Act::Switch | Act::Wait) => done,
-            (Fault::AnswerLost, Act::Mint) => Outcome::Unknown,
-            (Fault::AnswerLost, _) => Outcome::NoAnswer,
-            _ => done,
-        }
-    }
-
-    fn effect(&mut self, act: Act) -> Outcome<String> {
-        let world = &mut *self.world;
-        match act {
-            Act::Survey if !world.works(&world.old) => Outcome::Fails,
-            Act::Survey => Outcome::Surveyed(Survey {
-                user: 1,
-                further: Some(world.further.keys().copied().collect()),
-                place: Place::of(&world.old, Some(&world.main), &world.list()),
-                recoverable: world.setting.recoverable || self.mutation == Mutation::TakesTheRisk,
-                shared: false,
-            }),
-            Act::Wait => Outcome::Waited,
-            Act::Mint => Outcome::Minted(world.mint(self.course.way)),
-            Act::Look => self.look(),
-            Act::Probe => match &self.course.new {
-                Some(_) if self.mutation == Mutation::Unprobed => Outcome::Works,
-                Some(new) if world.works(new) => Outcome::Works,
-                Some(_) => Outcome::Fails,
-                None => Outcome::NoAnswer,
-            },
-            Act::Switch => self.switch(),
-            Act::RemoveOld
-                if world.stored == world.old && self.mutation != Mutation::RemovesOwn =>
-            {
-                Outcome::Left
-            }
-            Act::RemoveOld => self.remove_old(),
-            Act::RemoveNew => self.remove_new(),
-        }
-    }
-
-    fn look(&self) -> Outcome<String> {
-        let world = &*self.world;
-        match self.course.way {
-            Way::Add => self.course.facts.found(&world.list()),
-            Way::Replace if world.works(&world.old) => Outcome::FoundNone,
-            Way::Replace if world.setting.recoverable => Outcome::Found(world.main.clone()),
-            Way::Replace => Outcome::Gone,
-        }
-    }
-
-    /// One transaction: the credential and the journal.
-    fn switch(&mut self) -> Outcome<String> {
-        if self.mutation == Mutation::RemovedBeforeSwitch {
-            self.remove_old();
-            self.mutation = Mutation::None;
-            return Outcome::NoAnswer;
-        }
-        let world = &mut *self.world;
-        if world.generation != 1 && self.mutation != Mutation::Overwrites {
-            return Outcome::Overtaken;
-        }
-        let Some(new) = self.course.new.clone() else { return Outcome::NoAnswer };
-        world.had.insert(new.clone());
-        world.stored = new;
-        world.generation += 1;
-        self.course = self.course.clone().after(Outcome::Switched);
-        self.write();
-        // The step is taken already.
-        Outcome::NoAnswer
-    }
-
-    fn remove_old(&mut self) -> Outcome<String> {
-        let world = &mut *self.world;
-        match self.course.facts.place {
-            Place::Main if world.main == world.old => {
-                world.main = world.key();
-                Outcome::Removed
-            }
-            Place::Main => Outcome::Removed,
-            Place::Further(id) => {
-                world.further.remove(&id);
-                Outcome::Removed
-            }
-            Place::Unknown => Outcome::Left,
-        }
-    }
-
-    fn remove_new(&mut self) -> Outcome<String> {
-        if self.mutation == Mutation::NotUndone {
-            return Outcome::Removed;
-        }
-        if self.mutation == Mutation::RemovesAllNew {
-            let before = self.course.facts.before.clone();
-            self.world.further.retain(|id, _| before.contains(id));
-            return Outcome::Removed;
-        }
-        let Some(new) = &self.course.new else { return Outcome::Removed };
-        match self.course.facts.sought(new, &self.world.list()) {
-            Sought::Gone => Outcome::Removed,
-            Sought::Unclear => Outcome::Left,
-            Sought::At(id) if self.mutation != Mutation::Unnumbered => Outcome::Located(id),
-            Sought::At(id) | Sought::Known(id) => {
-                self.world.further.remove(&id);
-                Outcome::Removed
-            }
-        }
-    }
-}
 
 /// What holds at every moment.
 fn always(world: &World, mutation: Mutation) -> Result<(), String> {
@@ -211,7 +31,7 @@ fn always(world: &World, mutation: Mutation) -> Result<(), String> {
     if !stored && !has && !reads {
         return Err(format!("there is neither key: {world:?}"));
     }
-    if world.foreign.iter().any(|key| !world.works(key)) {
+    if world.foreign.iter().chain(&world.elsewhere).any(|key| !world.works(key)) {
         return Err(format!("somebody else's key was removed: {world:?}"));
     }
     Ok(())
@@ -241,7 +61,7 @@ fn at_the_end(world: &World) -> Result<(), String> {
     }
     // An operator's own choice stands.
     if world.generation > 2 || (world.generation == 2 && step == Step::Undone) {
-        let chosen = world.foreign.contains(&world.stored) || world.stored == world.old;
+        let chosen = world.chosen.as_ref() == Some(&world.stored);
         return if chosen { Ok(()) } else { Err(format!("a secret was overwritten: {world:?}")) };
     }
     Ok(())

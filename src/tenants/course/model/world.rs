@@ -33,6 +33,10 @@ pub(super) struct World {
     pub(super) next: u64,
     pub(super) stored: String,
     pub(super) generation: u64,
+    /// What an operator gave the credential last.
+    pub(super) chosen: Option<String>,
+    /// Keys that other credentials have.
+    pub(super) elsewhere: BTreeSet<String>,
     pub(super) old: String,
     pub(super) journal: Course<String>,
 }
@@ -51,6 +55,8 @@ impl World {
             next: 3,
             stored: old.clone(),
             generation: 1,
+            chosen: None,
+            elsewhere: BTreeSet::new(),
             old,
             journal: Course::planned(setting.way, Facts::default()),
         }
@@ -82,6 +88,20 @@ impl World {
             Way::Replace => self.main.clone_from(&key),
         }
         key
+    }
+
+    /// An operator gives the credential a key.
+    pub(super) fn choose(&mut self, key: String) {
+        self.had.insert(key.clone());
+        self.stored.clone_from(&key);
+        self.generation += 1;
+        self.chosen = Some(key);
+    }
+
+    /// An operator gives another credential a key.
+    pub(super) fn lend(&mut self, key: String) {
+        self.had.insert(key.clone());
+        self.elsewhere.insert(key);
     }
 
     pub(super) fn foreign(&mut self) -> String {

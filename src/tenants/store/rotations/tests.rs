@@ -104,6 +104,26 @@ fn a_secret_set_by_hand_ends_a_replacement_that_does_not_go_on() {
 }
 
 #[test]
+#[test]
+fn no_credential_is_given_a_key_that_is_removed_at_this_moment() {
+    for (step, going) in [(Step::Undoing, "planted-new-key"), (Step::Removing, "planted-old-key")] {
+        let mut journal = Journal::new(Way::Add, &Facts::default());
+        assert!(journal.advance(&at(Way::Add, step)));
+        journal.set_by_hand(going).expect_err("it would be removed");
+        let mut add = |name: &str, text: &str| {
+            let Fixture { store, keyring, .. } = &mut journal.fixture;
+            let vault = Vault { keyring, origin: &origin };
+            let standing = Standing::default();
+            store.edit(NOW, |edit| edit.add_credential(&vault, name, "main", &key(text), &standing))
+        };
+        let refused = add("other", going).expect_err("it would be removed");
+        assert!(refused.to_string().contains("\"acme\""), "{refused}");
+        add("another", "planted-own-key").expect("it stays");
+        assert!(journal.advance(&at(Way::Add, Step::Undone)));
+        assert_eq!(journal.set_by_hand(going).expect("it has ended"), 2);
+    }
+}
+
 fn who_has_a_lease_does_not_get_it_twice() {
     let mut journal = Journal::new(Way::Add, &Facts::default());
     let (row, now) = (journal.row, 0);
