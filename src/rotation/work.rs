@@ -104,13 +104,7 @@ impl Rotor {
                 continue;
             }
             let step = task.stage.course.step;
-            let kept = if act == Act::Switch {
-                self.switch(&mut task).await?
-            } else {
-                let Some(outcome) = self.perform(&task, act, stop).await? else { continue };
-                task.stage = task.stage.after(outcome, &self.config);
-                self.write(&mut task).await?
-            };
+            let Some(kept) = self.step(&mut task, act, stop).await? else { continue };
             if !kept {
                 tracing::warn!(
                     credential = task.record.name,
@@ -143,6 +137,31 @@ impl Rotor {
         };
         let stage = Stage { course, due: record.due, since: record.since };
         Ok(Task { record, holder, panel, old, stage, renewed: Instant::now() })
+    }
+
+    /// Takes a step, and writes it down; says whether the lease was still ours, and nothing if the step was
+    /// left.
+    async fn step(
+        self: &Arc<Self>,
+        task: &mut Task,
+        act: Act,
+        stop: &CancellationToken,
+    ) -> Result<Option<bool>, StoreError> {
+        if act == Act::Switch {
+            return self.switch(task).await.map(Some);
+        }
+        let Some(outcome) = self.perform(task, act, stop).await? else { return Ok(None) };
+        let before = task.stage.course.clone();
+        task.stage = task.stage.after(outcome, &self.config);
+        let Stage { course, .. } = &task.stage;
+        if before.holds() && !course.holds() && course.step == before.step {
+            tracing::error!(
+                credential = task.record.name,
+                "the panel has not answered for too long since it was to replace a key: requests are not \
+                 held back any more; give the credential another secret, or wait for the panel"
+            );
+        }
+        self.write(task).await.map(Some)
     }
 
     async fn release(self: &Arc<Self>, task: &Task) -> Result<(), StoreError> {
@@ -308,10 +327,14 @@ impl Stage {
         let pause = match course.pause() {
             Pause::Notice => config.notice,
             Pause::Drain => config.drain,
-            Pause::None if course.tries > self.course.tries => {
-                SOON * 2_u32.pow(course.tries.min(DOUBLINGS))
+            Pause::None => {
+                let vain = |of: fn(&Course<_>) -> u32| {
+                    let times = of(&course);
+                    (times > of(&self.course)).then(|| SOON * 2_u32.pow(times.min(DOUBLINGS)))
+                };
+                let longest = vain(|course| course.tries).max(vain(|course| course.facts.refusals));
+                longest.unwrap_or_default()
             }
-            Pause::None => Duration::ZERO,
         };
         Self { course, due: now.saturating_add(millis(pause)), since }
     }

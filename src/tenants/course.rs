@@ -18,6 +18,10 @@
 //!    is lost, or if the operator takes that risk; meanwhile requests are held back ([`Course::holds`]).
 //! 6. No key is removed that a credential has, this one or another, and none counts as removed only
 //!    because the panel says that there is nothing to remove ([`Answered`]).
+//! 7. A key is given up as lost only if the panel has shown that it is: by refusing it again and again, or
+//!    because nobody can read it. From a panel that does not answer nothing follows: requests are held back
+//!    for [`MOST_HELD`] questions at most, and it is asked on until it answers, or until an operator gives
+//!    the credential another secret.
 
 use serde::{Deserialize, Serialize};
 
@@ -168,7 +172,7 @@ pub struct Course<S> {
 /// So often is tried in vain what can still be left alone.
 pub const MOST_TRIES: u32 = 10;
 
-/// So often is the panel asked in vain for a key while requests are held back: for about an hour.
+/// For so many questions in vain are requests held back: for about an hour.
 pub const MOST_HELD: u32 = 64;
 
 impl Step {
@@ -235,8 +239,14 @@ impl<S> Course<S> {
         }
     }
 
-    /// Whether requests of the credential are held back: its key is dead, or will be at any moment.
+    /// Whether requests of the credential are held back, because this endangers its key. Not for ever: at
+    /// some time they are better refused, for a reason that an operator can remove.
     pub fn holds(&self) -> bool {
+        self.endangers() && self.tries < MOST_HELD
+    }
+
+    /// Whether the key that the credential has is dead, or will be at any moment.
+    pub fn endangers(&self) -> bool {
         let may_be_dead = matches!(self.step, Step::Minted | Step::Probed) || self.step.mints();
         self.way == Way::Replace && may_be_dead
     }
@@ -261,7 +271,7 @@ impl<S> Course<S> {
             (Step::Doubting, Outcome::Found(key)) => {
                 let adopted = self.way == Way::Add;
                 let facts = Facts { adopted, ..self.facts.clone() };
-                Self { new: Some(key), facts, ..self.to(Step::Minted) }
+                Self { new: Some(key), facts, ..self.keep_count(Step::Minted) }
             }
             (Step::Minting, Outcome::NotAsked) => self.again(),
             (Step::Minting, Outcome::Refused) => self.end(Step::Undone, Note::MintRefused),
@@ -273,6 +283,8 @@ impl<S> Course<S> {
             }
             (Step::Doubting, Outcome::FoundNone) => self.again(),
             (Step::Doubting, Outcome::FoundMany) => self.end(Step::Undone, Note::Ambiguous),
+            // What the panel said is all that anybody knows.
+            (Step::Doubting, Outcome::Gone) if self.new.is_some() => self.keep_count(Step::Minted),
             (Step::Doubting, Outcome::Gone) => self.end(Step::Lost, Note::NotRecovered),
             (Step::Minted, Outcome::Works) => self.to(Step::Probed),
             (Step::Minted, Outcome::Fails) => self.refused(),
@@ -290,6 +302,7 @@ impl<S> Course<S> {
             }
             (Step::Undoing, Outcome::Removed) => Self { new: None, ..self.to(Step::Undone) },
             (Step::Undoing, Outcome::Left) => self.end(Step::Undone, Note::NewLeft),
+            (Step::Undoing, Outcome::InUse) => Self { new: None, ..self.to(Step::Undone) },
             (_, _) => self.later(),
         }
     }
@@ -298,7 +311,6 @@ impl<S> Course<S> {
         let Survey { user, further, place, recoverable, shared } = survey;
         let allowed = match self.way {
             Way::Add if further.is_none() => Err(Note::NoFurtherKeys),
-            (Step::Undoing, Outcome::InUse) => Self { new: None, ..self.to(Step::Undone) },
             Way::Replace if place != Place::Main => Err(Note::NotTheMainKey),
             Way::Replace if shared => Err(Note::Shared),
             Way::Replace if !recoverable && !self.facts.unrecoverable => Err(Note::NotRecoverable),
@@ -316,7 +328,7 @@ impl<S> Course<S> {
     }
 
     /// The new key does not work. Where it was added it goes; where it replaced the old one, perhaps
-    /// what the panel said was not what it has.
+    /// what the panel said was not what it has, or not all of the panel has heard of it yet.
     fn refused(self) -> Self {
         let refusals = self.facts.refusals + 1;
         match self.way {
@@ -324,7 +336,7 @@ impl<S> Course<S> {
             Way::Replace if refusals > MOST_TRIES => self.end(Step::Lost, Note::NotRecovered),
             Way::Replace => {
                 let facts = Facts { refusals, ..self.facts.clone() };
-                Self { facts, ..self.to(Step::Doubting) }
+                Self { facts, ..self.keep_count(Step::Doubting) }
             }
         }
     }
@@ -353,15 +365,10 @@ impl<S> Course<S> {
         Self { tries: self.tries + 1, step: Step::Planned, ..self }
     }
 
-    /// The same once more; what can still be left alone is, at some time. So is what requests are held
-    /// back for: they are better refused for a reason that an operator can remove. A new key stays in the
-    /// journal.
+    /// The same once more; what can still be left alone is, at some time.
     fn later(self) -> Self {
         if self.step == Step::Planned {
             return self.again();
-        }
-        if self.holds() && self.tries >= MOST_HELD {
-            return self.end(Step::Lost, Note::NotRecovered);
         }
         Self { tries: self.tries.saturating_add(1), ..self }
     }
@@ -370,6 +377,7 @@ impl<S> Course<S> {
         Self { tries: 0, ..self.keep_count(step) }
     }
 
+    /// Likewise, but what was asked in vain counts on: requests may be held back for both steps.
     fn keep_count(self, step: Step) -> Self {
         Self { step, ..self }
     }

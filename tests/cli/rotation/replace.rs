@@ -6,7 +6,12 @@ use rustix::process::Signal;
 use tollgate::demo::simulator::{Fault, Stage, User};
 
 use super::{Load, QUICK, ended, ends, generation, installation, status_of, user};
-use crate::{cli::Installation, harness::sum_of, panel::admin_at};
+use crate::{
+    cli::{Installation, Server},
+    harness::{sum_of, within},
+    panel::admin_at,
+    program::Program,
+};
 
 const REPLACE: &str = "POST /users/1/make_new_api_key";
 
@@ -16,6 +21,25 @@ fn administrator(installation: &Installation) {
     let User { email, api_key, .. } = admin;
     let add = format!("credential add root --upstream main --email {email} --reach all");
     installation.json(&format!("{add} --secret-stdin"), &api_key);
+}
+
+/// Waits until a request waits for a key that is being replaced.
+async fn somebody_waits(server: &Server) {
+    let waiting = async || {
+        let page = admin_at(server.admin, "/metrics").await;
+        sum_of(&page, "tollgate_key_requests_waiting")
+    };
+    within("a request that waits", async {
+        while waiting().await == 0.0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+}
+
+async fn good(command: Program) {
+    let ended = tokio::task::spawn_blocking(move || command.end_within(Duration::from_secs(20)));
+    ended.await.expect("no panic").good();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -49,19 +73,9 @@ async fn requests_wait_while_a_key_is_replaced_and_none_is_refused() {
     gate.arrived().await.expect("it asks");
     // The old key is dead, and nobody knows the new one.
     assert_eq!(status_of(&installation, &before.email, &before.api_key).await, 401);
-    let mut waiting = 0.0;
-    for _ in 0..200 {
-        let page = admin_at(server.admin, "/metrics").await;
-        waiting = sum_of(&page, "tollgate_key_requests_waiting");
-        if waiting > 0.0 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    assert!(waiting > 0.0, "nobody waits");
+    somebody_waits(&server).await;
     gate.release();
-    let out = tokio::task::spawn_blocking(move || command.end_within(Duration::from_secs(20)));
-    out.await.expect("no panic").good();
+    good(command).await;
     server.answers(&token, 200, "").await;
     assert!(load.end().await > 0);
     assert_eq!(status_of(&installation, &before.email, &before.api_key).await, 401);
@@ -86,10 +100,34 @@ async fn requests_wait_no_longer_and_no_more_of_them_than_the_configuration_says
     let asked = installation.panel.count("PUT", "/virtual_machines/1");
     assert_eq!(asked, 0, "it was not sent");
     gate.release();
-    let out = tokio::task::spawn_blocking(move || command.end_within(Duration::from_secs(20)));
-    out.await.expect("no panic").good();
+    good(command).await;
     server.answers(&token, 200, "").await;
     assert_eq!(server.terminate().code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_key_that_the_panel_takes_a_while_later_is_not_lost() {
+    for unrecoverable in [false, true] {
+        let installation = installation().await;
+        installation.tenant("alice");
+        let mut line = vec!["credential", "rotate-key", "alice", "--replace"];
+        if unrecoverable {
+            line.push("--unrecoverable");
+        } else {
+            administrator(&installation);
+        }
+        let gate = installation.panel.hold(REPLACE, Stage::BeforeReply, 1);
+        let command = installation.start(&line, "");
+        gate.arrived().await.expect("it asks");
+        let unheard_of = Fault::Status { status: 401, applied: false };
+        installation.panel.fault("GET /profile", usize::MAX, unheard_of);
+        gate.release();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        installation.panel.clear_rules();
+        good(command).await;
+        assert_eq!(generation(&installation, "alice"), 2);
+        installation.json("credential test alice", "");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

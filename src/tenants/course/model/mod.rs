@@ -138,19 +138,63 @@ fn without_a_fault_each_way_comes_to_its_end() {
     }
 }
 
+/// A replacement that has made a key.
+fn replacing(step: Step) -> Course<String> {
+    let planned = Course::planned(Way::Replace, Facts::default());
+    Course { step, new: Some("key".to_owned()), ..planned }
+}
+
 #[test]
-fn requests_are_not_held_back_for_ever() {
+fn requests_are_not_held_back_for_ever_and_the_key_is_used_all_the_same() {
     for step in [Step::Doubting, Step::Minted] {
-        let planned = Course::planned(Way::Replace, Facts::default());
-        let mut course = Course { step, new: Some("key".to_owned()), ..planned };
-        let mut asked = 0;
-        while course.holds() {
+        let mut course = replacing(step);
+        for _ in 0..MOST_HELD {
+            assert!(course.holds());
             course = course.after(Outcome::NoAnswer);
-            asked += 1;
-            assert!(asked <= MOST_HELD + 1, "it does not end: {course:?}");
         }
-        assert_eq!((course.step, asked), (Step::Lost, MOST_HELD + 1));
-        assert!(course.new.is_some(), "it may be what the panel has");
+        for _ in 0..MOST_HELD * 24 {
+            assert_eq!((course.holds(), course.step), (false, step));
+            assert_eq!(course.by_hand(), ByHand::Ends, "an operator's way out");
+            course = course.after(Outcome::NoAnswer);
+        }
+        if step == Step::Doubting {
+            course = course.after(Outcome::Found("key".to_owned()));
+            assert!(!course.holds());
+        }
+        course = course.after(Outcome::Works);
+        assert!(course.holds(), "the switch is a matter of a moment");
+        assert_eq!(course.after(Outcome::Switched).step, Step::Done);
+    }
+}
+
+#[test]
+fn a_panel_that_answers_now_and_then_does_not_prolong_the_wait() {
+    let mut course = replacing(Step::Minted);
+    let mut asked = 0;
+    while course.holds() {
+        course = course.after(Outcome::NoAnswer);
+        asked += 1;
+        if asked % 10 == 0 {
+            course = course.after(Outcome::Fails).after(Outcome::Found("key".to_owned()));
+        }
+        assert!(asked <= MOST_HELD, "{course:?}");
+    }
+    assert_eq!(course.step, Step::Minted);
+}
+
+#[test]
+fn a_key_that_is_refused_again_and_again_is_lost_and_only_then() {
+    for found in [Outcome::Found("key".to_owned()), Outcome::Gone] {
+        let mut course = replacing(Step::Minted);
+        for _ in 0..MOST_TRIES {
+            course = course.after(Outcome::Fails);
+            assert_eq!(course.step, Step::Doubting);
+            course = course.after(found.clone());
+            assert_eq!((course.step, course.new.is_some()), (Step::Minted, true));
+        }
+        assert_eq!(course.clone().after(Outcome::Works).step, Step::Probed);
+        let lost = course.after(Outcome::Fails);
+        assert_eq!((lost.step, lost.new.is_some()), (Step::Lost, true));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::tenants::{
+    course::MOST_HELD,
     fixture::{Fixture, NOW, origin, surroundings},
     record::Standing,
     snapshot::Snapshot,
@@ -104,7 +105,6 @@ fn a_secret_set_by_hand_ends_a_replacement_that_does_not_go_on() {
 }
 
 #[test]
-#[test]
 fn no_credential_is_given_a_key_that_is_removed_at_this_moment() {
     for (step, going) in [(Step::Undoing, "planted-new-key"), (Step::Removing, "planted-old-key")] {
         let mut journal = Journal::new(Way::Add, &Facts::default());
@@ -124,6 +124,7 @@ fn no_credential_is_given_a_key_that_is_removed_at_this_moment() {
     }
 }
 
+#[test]
 fn who_has_a_lease_does_not_get_it_twice() {
     let mut journal = Journal::new(Way::Add, &Facts::default());
     let (row, now) = (journal.row, 0);
@@ -198,6 +199,13 @@ fn requests_wait_only_for_the_secret_that_is_replaced() {
     journal.fixture.store.script("UPDATE credentials SET generation = 2");
     assert!(!held(&mut journal));
     journal.fixture.store.script("UPDATE credentials SET generation = 1");
+    assert!(held(&mut journal));
+    // The panel has not answered for so long that they are better refused; it is asked on.
+    let asked_in_vain = Course { tries: MOST_HELD, ..at(Way::Replace, Step::Minted) };
+    assert!(journal.advance(&asked_in_vain));
+    assert!(!held(&mut journal));
+    assert_eq!(journal.record().ended, None);
+    assert!(journal.advance(&at(Way::Replace, Step::Minted)));
     assert!(held(&mut journal));
     journal.set_by_hand("planted-own-key").expect("set");
     assert!(!held(&mut journal), "the operator's way out");
