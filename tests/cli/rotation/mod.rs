@@ -3,6 +3,7 @@
 mod catch;
 mod crash;
 mod hand;
+mod leases;
 mod neighbors;
 mod replace;
 
