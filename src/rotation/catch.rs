@@ -10,7 +10,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 use http::StatusCode;
 use tokio_util::sync::CancellationToken;
 
-use super::{LOOK, Rotor, panel::Silence, work::Worked};
+use super::{LOOK, Rotor, panel::Silence, until, work::Worked};
 use crate::{
     error_chain::error_chain,
     tenants::{
@@ -110,18 +110,23 @@ impl Rotor {
         }
     }
 
-    /// Works on a rotation, or waits for whoever does: it may have been seen before it could be begun.
+    /// Works on a rotation until it has ended, or waits for whoever does: it may have been seen before it
+    /// could be begun.
     async fn see_through(
         self: &Arc<Self>,
         enough: &CancellationToken,
         row: i64,
     ) -> Result<(), StoreError> {
-        while matches!(self.work_until(enough, row, |_| ()).await?, Worked::Elsewhere)
-            && !enough.is_cancelled()
-        {
-            tokio::time::sleep(LOOK).await;
+        loop {
+            let wait = match self.work_until(enough, row, |_| ()).await? {
+                Worked::Ended => return Ok(()),
+                Worked::Later(due) => until(due),
+                Worked::Elsewhere => LOOK,
+            };
+            if enough.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     async fn keep_for_somebody(self: &Arc<Self>, wish: &Wish) -> Result<Caught, Uncaught> {

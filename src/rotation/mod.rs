@@ -5,9 +5,22 @@
 //! works on it: the command that began it, or any server that finds it due. A command therefore needs no
 //! server, and what it leaves unfinished a server finishes; of several servers one does.
 //!
-//! What the lease cannot do: a process that is stopped for longer than its lease between writing that it
-//! asks for a key and asking for it (a suspended machine) may ask when another has looked and found none.
-//! It then finds its lease gone, and the key that it made is left in the panel.
+//! A server has two loops for each upstream, one of them for what requests are held back for alone: a
+//! panel that does not answer holds up nobody else's rotations, and of one panel that does, no other
+//! rotation those that are waited for.
+//!
+//! Its limits:
+//!
+//! - A process that is stopped for longer than its lease between writing that it asks for a key and asking
+//!   for it (a suspended machine) may ask when another has looked and found none. It then finds its lease
+//!   gone, and the key that it made is left in the panel.
+//! - A lease ends by the wall clock of whoever looks at it. Where the clocks of two servers are apart by
+//!   more than `lease`, one takes what the other still works on: the other finds its lease gone with the
+//!   next step that it writes, but what both have asked of the panel until then was asked twice.
+//! - A server that cannot read the store for longer than `drain` goes on sending the key that was replaced
+//!   meanwhile, and that whoever rotated it has removed by then: its requests are refused until it reads
+//!   again. `tollgate_store_up` says so; `drain` is to be longer than the outage of a store that is to go
+//!   unnoticed, and than the slowest request that was sent with the old key.
 
 mod acts;
 mod catch;
@@ -24,6 +37,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use futures_util::future::{join, join_all};
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
@@ -178,30 +192,45 @@ impl Rotor {
 
     /// Works on whatever is due, and on what the schedule says, until the end of the process.
     pub async fn keep(self: Arc<Self>, directory: Arc<Directory>, shutdown: CancellationToken) {
-        let mut ticks = tokio::time::interval(LOOK);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let every = self.config.interval.map(|interval| (interval / 10).min(RETRY));
-        let mut scheduled = tokio::time::Instant::now();
+        let loops = self.panels.keys().flat_map(|upstream| {
+            [true, false].map(|held| self.keep_up(upstream, held, &directory, &shutdown))
+        });
+        join(join_all(loops), self.keep_schedule(&shutdown)).await;
+    }
+
+    async fn keep_schedule(self: &Arc<Self>, shutdown: &CancellationToken) {
+        let Some(interval) = self.config.interval else { return };
+        let mut ticks = ticks((interval / 10).clamp(LOOK, RETRY));
         while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-            if let Some(every) = every
-                && scheduled <= tokio::time::Instant::now()
-            {
-                scheduled += every;
-                if let Err(error) = self.schedule().await {
-                    tracing::warn!(reason = error_chain(&error), "keys are not rotated");
-                }
+            if let Err(error) = self.schedule().await {
+                tracing::warn!(reason = error_chain(&error), "keys are not rotated");
             }
+        }
+    }
+
+    /// Works on what is due of an upstream, one after the other: on what requests are held back for, or on
+    /// the rest.
+    async fn keep_up(
+        self: &Arc<Self>,
+        upstream: &str,
+        held: bool,
+        directory: &Directory,
+        shutdown: &CancellationToken,
+    ) {
+        let mut ticks = ticks(LOOK);
+        while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
             let now = now_in_millis();
             let open: Vec<i64> = {
                 let snapshot = directory.snapshot();
                 let open = snapshot.rotating().open().iter();
-                open.filter(|r| r.due <= now && r.leased <= now).map(|r| r.row).collect()
+                let own = open.filter(|r| r.upstream == upstream && r.held == held);
+                own.filter(|r| r.due <= now && r.leased <= now).map(|r| r.row).collect()
             };
             for row in open {
                 if shutdown.is_cancelled() {
                     return;
                 }
-                if let Err(error) = self.work_until(&shutdown, row, |_| ()).await {
+                if let Err(error) = self.work_until(shutdown, row, |_| ()).await {
                     tracing::warn!(reason = error_chain(&error), "a rotation stands still");
                 }
             }
@@ -303,6 +332,13 @@ fn is_due(
         && own().all(|tried| tried.ended.is_some_and(|end| older(end, interval.min(RETRY))))
 }
 
+/// Looks this often, and later where one has taken long.
+fn ticks(every: Duration) -> tokio::time::Interval {
+    let mut ticks = tokio::time::interval(every);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    ticks
+}
+
 fn lease_of((holder, until): &(String, i64)) -> Lease<'_> {
     Lease { holder, until: *until }
 }
@@ -314,6 +350,12 @@ fn unix_now() -> i64 {
 /// The Unix time in milliseconds.
 pub fn now_in_millis() -> i64 {
     millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+/// How long it is until a Unix time in milliseconds.
+fn until(time: i64) -> Duration {
+    let left = time.saturating_sub(now_in_millis());
+    Duration::from_millis(u64::try_from(left).unwrap_or(0))
 }
 
 fn millis(duration: Duration) -> i64 {

@@ -7,7 +7,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Config, Panel, Rotor, acts::probed, lease_of, millis, now_in_millis};
+use super::{Config, Panel, Rotor, acts::probed, lease_of, millis, now_in_millis, until};
 use crate::{
     error_chain::error_chain,
     tenants::{
@@ -94,12 +94,12 @@ impl Rotor {
         };
         let mut task = self.take_up(record, holder)?;
         while let Some(act) = task.stage.course.act() {
-            let wait = task.stage.due.saturating_sub(now_in_millis());
-            if wait > millis(self.config.lease / 2) || stop.is_cancelled() {
+            let wait = until(task.stage.due);
+            let long = wait > self.config.lease / 2 || task.stage.waits_for_the_panel();
+            if (long && !wait.is_zero()) || stop.is_cancelled() {
                 self.release(&task).await?;
                 return Ok(Worked::Later(task.stage.due));
             }
-            let wait = Duration::from_millis(u64::try_from(wait).unwrap_or(0));
             if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
                 continue;
             }
@@ -337,6 +337,12 @@ impl Stage {
             }
         };
         Self { course, due: now.saturating_add(millis(pause)), since }
+    }
+
+    /// Whether it was asked in vain: whoever waits until the panel has come to itself keeps nobody from
+    /// working on what else there is.
+    fn waits_for_the_panel(&self) -> bool {
+        self.course.tries > 0 || self.course.facts.refusals > 0
     }
 
     fn written(&self) -> (Course<Arc<UpstreamSecret>>, i64, i64) {

@@ -18,10 +18,14 @@ pub struct Rotating {
 }
 
 /// A rotation that has not ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Open {
     /// Its row.
     pub row: i64,
+    /// The name of its upstream.
+    pub upstream: String,
+    /// Whether requests are held back for it, or were for as long as they may be.
+    pub held: bool,
     /// When there is something to do, as a Unix time in milliseconds.
     pub due: i64,
     /// Until when somebody works on it, likewise.
@@ -86,7 +90,7 @@ impl Rotating {
         Self {
             held: held.map(|rotation| rotation.name.clone()).collect(),
             hidden,
-            open: open.map(|r| Open { row: r.row, due: r.due, leased: r.leased }).collect(),
+            open: open.map(Open::of).collect(),
         }
     }
 
@@ -103,6 +107,14 @@ impl Rotating {
     /// The keys that no credential has, each with the name of its upstream.
     pub(super) fn hidden(&self) -> impl Iterator<Item = (&str, &UpstreamSecret)> {
         self.hidden.iter().map(|hidden| (&*hidden.upstream, &*hidden.secret))
+    }
+}
+
+impl Open {
+    fn of(rotation: &RotationRecord) -> Self {
+        let RotationRecord { row, upstream, course, due, leased, .. } = rotation;
+        let (row, due, leased) = (*row, *due, *leased);
+        Self { row, upstream: upstream.clone(), held: course.endangers(), due, leased }
     }
 }
 

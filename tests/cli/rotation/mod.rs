@@ -6,6 +6,7 @@ mod hand;
 mod leases;
 mod neighbors;
 mod replace;
+mod turns;
 
 use std::{
     sync::{
