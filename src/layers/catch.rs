@@ -23,7 +23,7 @@ use crate::{
     body::Body,
     call::{Exchange, Outbound},
     rejection::Rejection,
-    rotation::{Caught, Rotor, Uncaught, Wish},
+    rotation::{Caught, Patience, Rotor, Uncaught, Wish},
     tenants::course::Way,
     transcode::errors::content_type,
     vocabulary::Format,
@@ -40,6 +40,8 @@ pub struct Catch<S> {
 pub struct Catcher {
     /// Has them made.
     pub rotor: Arc<Rotor>,
+    /// Waits for a key that is being replaced.
+    pub patience: Arc<Patience>,
     /// Which routes make one.
     pub routes: Arc<RouteTable>,
     /// Who hears that one was made.
@@ -94,12 +96,26 @@ impl Catcher {
 
     async fn keep(&self, exchange: Exchange, wish: Wish) -> Result<Answer, Rejection> {
         let format = exchange.format.unwrap_or(Format::Json);
+        let credential = self.patience.current(&wish.credential).await;
+        let wish = Wish { credential: credential.ok_or(Rejection::KeyHeld)?, ..wish };
         if let Some(touch) = &exchange.touch {
             touch.sent();
         }
-        let caught = self.rotor.catch(wish).await.map_err(refusal)?;
+        let caught = self.catch(wish).await.map_err(refusal)?;
         self.auditor.allowed(&exchange.call.request.record, &self.routes);
         Ok(confirmation(&caught, format))
+    }
+
+    /// Who is refused because his key was replaced meanwhile asks once more: no key was made.
+    async fn catch(&self, wish: Wish) -> Result<Caught, Uncaught> {
+        let caught = self.rotor.catch(wish.clone()).await;
+        if !matches!(caught, Err(Uncaught::Refused)) {
+            return caught;
+        }
+        match self.patience.replaced(&wish.credential).await {
+            Some(credential) => self.rotor.catch(Wish { credential, ..wish }).await,
+            None => caught,
+        }
     }
 }
 

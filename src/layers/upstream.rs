@@ -12,11 +12,10 @@
 //!    route of theirs that it holds no secrets. What is passed on loses the upstream's tag if anything
 //!    may have been hidden in it: that is a hash of what is hidden, and a short password is guessed.
 
-mod held;
 mod requests;
 mod search;
 
-pub use self::{held::Patience, search::Views};
+pub use self::search::Views;
 
 use std::{
     collections::HashMap,
@@ -62,6 +61,7 @@ use crate::{
         upstream::{LeaseError, UpstreamError, never},
     },
     rejection::Rejection,
+    rotation::Patience,
     site::Site,
     tenants::{directory::Directory, snapshot::Credential},
     vocabulary::{InvalidationCause, Revalidation, Secrecy, UpstreamCause},
@@ -92,7 +92,7 @@ pub struct Sites {
     /// The largest body of a request, for the refusal that names it.
     pub max_request_body: u64,
     /// How long requests wait for a key that is being replaced.
-    pub patience: Patience,
+    pub patience: Arc<Patience>,
     /// The series.
     pub metrics: Arc<Metrics>,
 }
@@ -189,7 +189,7 @@ impl Sites {
             let sent = site.pool().exchange(cause, make(), || (), || Some(make())).await;
             sent.map_err(|error| self.refusal(&error))
         };
-        let credential = self.current(credential).await?;
+        let credential = self.patience.current(credential).await.ok_or(Rejection::KeyHeld)?;
         let reply = ask(&credential).await?;
         if reply.status() != StatusCode::UNAUTHORIZED {
             return Ok(reply);
@@ -197,7 +197,7 @@ impl Sites {
         // Its slot may be what the new key waits for.
         drop(reply);
         // A read changes nothing, so it may be sent again with the key that works.
-        match self.replaced(&credential).await {
+        match self.patience.replaced(&credential).await {
             Some(next) => ask(&next).await,
             None => Err(self.refused(&credential)),
         }
@@ -230,7 +230,8 @@ impl Sites {
         exchange: Exchange,
         counted_as: Option<UpstreamCause>,
     ) -> Result<Answer, Rejection> {
-        let credential = self.current(exchange.call.caller.credential()).await?;
+        let credential = self.patience.current(exchange.call.caller.credential()).await;
+        let credential = credential.ok_or(Rejection::KeyHeld)?;
         let site = self.site(&credential)?;
         let touch = exchange.touch.clone();
         let method = exchange.call.request.method.clone();

@@ -24,6 +24,7 @@
 
 mod acts;
 mod catch;
+mod held;
 mod panel;
 mod work;
 
@@ -42,6 +43,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::{
     catch::{Caught, Uncaught, Wish},
+    held::Patience,
     panel::Panel,
     work::Worked,
 };

@@ -24,10 +24,10 @@ use crate::{
         invalidate::Rules,
         negotiate,
         observe::Observer,
-        upstream::{Patience, Sites, Views},
+        upstream::{Sites, Views},
     },
     metrics::Metrics,
-    rotation::Rotor,
+    rotation::{Patience, Rotor},
     sampler::Sampler,
     site::Site,
     telemetry::AccessLog,
@@ -64,7 +64,7 @@ impl Base {
     }
 
     /// The end of the request path.
-    fn leaf(&self, config: &Config) -> Sites {
+    fn leaf(&self, config: &Config, patience: Arc<Patience>) -> Sites {
         Sites {
             by_name: self.sites.clone(),
             directory: Arc::clone(&self.directory),
@@ -73,7 +73,7 @@ impl Base {
             fields: Views::new(&config.gateway.secret_fields),
             max_masked_token: config.gateway.max_masked_text.get(),
             max_request_body: config.gateway.max_body.0,
-            patience: Patience::new(config.rotation.max_waiting, config.rotation.max_wait),
+            patience,
             metrics: Arc::clone(&self.metrics),
         }
     }
@@ -109,6 +109,8 @@ impl Base {
             tasks.clone(),
             config.gateway.fetch_timeout,
         );
+        let patience = Patience::new(&config.rotation, Arc::clone(directory), Arc::clone(metrics));
+        let patience = Arc::new(patience);
         Ok(Shared {
             config: config.gateway.clone(),
             seed: u64::from_ne_bytes(*keyring::random::<8>()?),
@@ -132,6 +134,7 @@ impl Base {
             }),
             catcher: Arc::new(Catcher {
                 rotor: Arc::clone(rotor),
+                patience: Arc::clone(&patience),
                 routes: Arc::clone(routes),
                 auditor,
             }),
@@ -142,7 +145,7 @@ impl Base {
             book,
             sampler: Arc::new(sampler),
             shelf,
-            sites: Arc::new(self.leaf(config)),
+            sites: Arc::new(self.leaf(config, patience)),
             counted_as: None,
             routes: Arc::clone(routes),
         })

@@ -121,18 +121,23 @@ fn retire(watches: &Watches, id: u64, watch: &Watch, refused: bool) -> bool {
 async fn look(watches: &Watches, watch: &Watch) -> Look {
     let Some(credential) = &watch.credential else { return Look::Refused };
     let Some(site) = watches.sites.get(&*credential.upstream) else { return Look::Refused };
+    let Some(sender) = sender(watches, credential) else { return Look::NotNow };
     let budget = watches.budgets.get(&*credential.upstream);
     if budget.is_some_and(|budget| budget.check().is_err()) {
         return Look::NotNow;
     }
     let begun = watches.clock.now();
     let from = watch.ledger().from();
-    let looked = timeout(watches.config.timeout, read(watches, site, credential, from)).await;
+    let looked = timeout(watches.config.timeout, read(watches, site, &sender, from)).await;
     let (rows, whole) = match looked {
         Ok(Looked::Rows(rows, whole)) => (rows, whole),
         Ok(Looked::Failed) | Err(_) => return Look::Quiet,
         Ok(Looked::Refused(status)) => {
             if status == StatusCode::UNAUTHORIZED {
+                let now = self::sender(watches, &sender);
+                if now.is_none_or(|now| now.generation > sender.generation) {
+                    return Look::NotNow;
+                }
                 forget(watches, credential);
             }
             let credential = &credential.name;
@@ -157,6 +162,14 @@ async fn look(watches: &Watches, watch: &Watch) -> Look {
     }
     release(watches, seen.settled, Settled::Seen);
     if news { Look::News } else { Look::Quiet }
+}
+
+/// The credential to look with, which is another generation of the same one where its key was rotated
+/// meanwhile; none while its key is being replaced.
+fn sender(watches: &Watches, credential: &Arc<Credential>) -> Option<Arc<Credential>> {
+    let snapshot = watches.directory.snapshot();
+    let held = snapshot.rotating().holds(&credential.name);
+    (!held).then(|| Arc::clone(snapshot.successor(credential).unwrap_or(credential)))
 }
 
 /// What a credential was shown is no longer its to see when the panel does not know it any more.

@@ -18,6 +18,8 @@ use tollgate::{
     },
 };
 
+mod keys;
+
 /// Somebody with a token.
 #[derive(Clone, Debug)]
 pub struct Person {

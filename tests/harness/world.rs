@@ -42,7 +42,7 @@ pub struct World {
     pub process: Arc<Process>,
     data: SocketAddr,
     admin: SocketAddr,
-    registry: Registry,
+    pub(super) registry: Registry,
     trusted: Mutex<Vec<CertificateDer<'static>>>,
     shutdown: CancellationToken,
     running: Mutex<Option<JoinHandle<()>>>,

@@ -224,6 +224,33 @@ async fn a_panel_that_fails_is_looked_at_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn looks_wait_for_a_key_that_is_replaced_and_go_on_with_the_new_one() {
+    let panel = Panel::new(WATCHED).await;
+    panel.w.declare("a", Reach::Own, "ann");
+    panel.w.give_key("a", "upstream-key-that-is-replaced");
+    panel.missed(2).await;
+    panel.show(&[row(7, "running", 1)]);
+    panel.startup().await;
+    panel.looked_at(3).await;
+    panel.w.begin_replacement("a", "upstream-key-that-comes-after");
+    // The panel has replaced it by now.
+    panel.refuse(401);
+    // One may have been on its way.
+    let looks = panel.looks() + 1;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(panel.looks() <= looks, "it is looked with a key that is dead");
+    panel.w.end_replacement("a", "upstream-key-that-comes-after");
+    panel.refuse(200);
+    panel.looked_at(2).await;
+    let look = panel.shown.lock().expect("no panic before").looks.last().cloned();
+    assert_eq!(look.expect("a look").login(), "a:upstream-key-that-comes-after");
+    panel.show(&[row(7, "complete", 1)]);
+    panel.ended("seen").await;
+    let refused = "tollgate_credential_rejections_total{credential=\"a\"}";
+    assert_eq!(panel.w.metric(refused).await, 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transaction_that_never_ends_is_overdue() {
     let panel = Panel::new(&WATCHED.replace("enabled", "max_wait = \"100ms\", enabled")).await;
     panel.show(&[row(7, "running", 1)]);

@@ -5,7 +5,11 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tollgate::demo::simulator::{Fault, Stage, User};
 
-use super::{Load, QUICK, ended, ends, generation, installation, status_of, user};
+use super::{
+    Load, QUICK,
+    catch::{GENERATE, manager},
+    ended, ends, generation, installation, status_of, user,
+};
 use crate::{
     cli::{Installation, Server},
     harness::{sum_of, within},
@@ -102,6 +106,28 @@ async fn requests_wait_no_longer_and_no_more_of_them_than_the_configuration_says
     gate.release();
     good(command).await;
     server.answers(&token, 200, "").await;
+    assert_eq!(server.terminate().code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_has_a_key_made_waits_while_it_is_replaced() {
+    let installation = installation().await;
+    installation.tenant("alice");
+    let manager = manager(&installation, "alice");
+    administrator(&installation);
+    let server = installation.serve();
+    server.answers(&manager, 200, "").await;
+    let gate = installation.panel.hold(REPLACE, Stage::BeforeReply, 1);
+    let command = installation.start(&["credential", "rotate-key", "alice", "--replace"], "");
+    gate.arrived().await.expect("it asks");
+    let door = server.door();
+    let line = format!("POST {GENERATE}.json");
+    let wish = tokio::spawn(async move { door.ask(&manager, &line, "").await });
+    somebody_waits(&server).await;
+    gate.release();
+    good(command).await;
+    let kept = wish.await.expect("no panic");
+    assert_eq!(kept.text(), "{\"key\":{\"credential\":\"alice\",\"generation\":3}}", "{kept:?}");
     assert_eq!(server.terminate().code, Some(0));
 }
 

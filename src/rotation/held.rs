@@ -8,52 +8,51 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
 
-use super::Sites;
+use super::Config;
 use crate::{
-    limit::in_flight::Gate, metrics::Metrics, rejection::Rejection, tenants::snapshot::Credential,
+    limit::in_flight::Gate,
+    metrics::Metrics,
+    tenants::{directory::Directory, snapshot::Credential},
 };
 
 /// How patient requests are with a key that is being replaced.
-#[derive(Clone, Debug)]
 pub struct Patience {
     places: Gate,
     longest: Duration,
+    directory: Arc<Directory>,
+    metrics: Arc<Metrics>,
 }
 
 impl Patience {
-    /// So many wait for so long.
-    pub fn new(most: usize, longest: Duration) -> Self {
-        Self { places: Gate::new(most), longest }
+    /// As the configuration says, for the credentials of a directory.
+    pub fn new(config: &Config, directory: Arc<Directory>, metrics: Arc<Metrics>) -> Self {
+        let Config { max_waiting, max_wait, .. } = *config;
+        Self { places: Gate::new(max_waiting), longest: max_wait, directory, metrics }
     }
-}
 
-impl Sites {
     /// The credential to send with, which is another generation of the same one where its key was
-    /// replaced meanwhile.
-    pub(super) async fn current(
-        &self,
-        credential: &Arc<Credential>,
-    ) -> Result<Arc<Credential>, Rejection> {
+    /// replaced meanwhile; none where it was waited for in vain, or where too many wait already.
+    pub async fn current(&self, credential: &Arc<Credential>) -> Option<Arc<Credential>> {
         if !self.is_held(credential) {
-            return Ok(Arc::clone(credential));
+            return Some(Arc::clone(credential));
         }
-        let _place = self.patience.places.enter().ok_or(Rejection::KeyHeld)?;
+        let _place = self.places.enter()?;
         let _waiting = Metrics::raise(&self.metrics.held_requests);
-        let end = Instant::now() + self.patience.longest;
+        let end = Instant::now() + self.longest;
         loop {
             // Before the look, so that no change falls between the two.
             let changed = self.directory.changed();
             if !self.is_held(credential) {
-                return Ok(self.successor(credential).unwrap_or_else(|| Arc::clone(credential)));
+                return Some(self.successor(credential).unwrap_or_else(|| Arc::clone(credential)));
             }
-            timeout_at(end, changed).await.map_err(|_| Rejection::KeyHeld)?;
+            timeout_at(end, changed).await.ok()?;
         }
     }
 
     /// What to ask once more with, after the upstream refused a credential whose key was replaced while
     /// the request was on its way; none if it was not.
-    pub(super) async fn replaced(&self, refused: &Arc<Credential>) -> Option<Arc<Credential>> {
-        let current = self.current(refused).await.ok()?;
+    pub async fn replaced(&self, refused: &Arc<Credential>) -> Option<Arc<Credential>> {
+        let current = self.current(refused).await?;
         let next = if Arc::ptr_eq(&current, refused) { self.successor(refused)? } else { current };
         (next.generation > refused.generation).then_some(next)
     }
