@@ -26,11 +26,13 @@ use crate::{
     panel::{admin_at, basic, direct, request},
 };
 
-/// Waits that a test can wait for.
+/// Waits that a test can wait for. While the old key drains, a server has to see the switch, for which it
+/// looks every quarter of a second, and every request that it has sent before has to be answered: on a
+/// busy machine that takes a while.
 const QUICK: &str = "
 [rotation]
-drain = \"300ms\"
-notice = \"600ms\"
+drain = \"2s\"
+notice = \"1s\"
 settle = \"500ms\"
 lease = \"2s\"
 ";
@@ -57,6 +59,8 @@ impl Load {
                     assert_eq!(answer.code(), "", "{line}: {answer:?}");
                 }
                 counts.fetch_add(2, Ordering::Relaxed);
+                // Others have work to do, too.
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
         });
         Self { ended, answered, task }
