@@ -73,8 +73,12 @@ pub enum Rejection {
     /// A route that mints, changes or shows credentials.
     #[error("this route handles credentials and is not served through the gateway")]
     Guarded,
-    /// A route that exists to show a secret, with a token that may not read those.
-    #[error("this route shows a secret of a machine, and this token may not read secrets")]
+    /// A route that exists to show a secret, or a page that may hold one, with a token that may not read
+    /// those.
+    #[error(
+        "this shows a secret of a machine, or is a page or table that may hold some, and this token \
+         may not read secrets"
+    )]
     SecretsHidden,
     /// A policy of the token.
     #[error("this token may not do that, by its policy \"{}\"", .0.as_str())]

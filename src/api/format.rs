@@ -204,15 +204,22 @@ pub fn of_reply(headers: &HeaderMap) -> Option<Format> {
     of_media_type(headers.get(CONTENT_TYPE)?.to_str().ok()?)
 }
 
-/// Whether a reply is text of no format that has fields: a page, or a table.
+/// Whether a reply is text of no format that has fields: a page or a table, whatever opens it.
+///
+/// What holds no text is none: an image, an archive, or bytes of which nothing is said
+/// (`application/octet-stream`). Such a download is handed on whole, and only the upstream's own keys are
+/// looked for in it.
 pub fn is_page(headers: &HeaderMap) -> bool {
     let value = headers.get(CONTENT_TYPE).map(|value| value.as_bytes().to_ascii_lowercase());
     let essence = value.unwrap_or_default();
     let essence = essence.split(|byte| *byte == b';').next().unwrap_or_default();
     let text = std::str::from_utf8(essence).unwrap_or_default().trim();
-    let has_fields = ["json", "javascript", "xml"].iter().any(|format| text.contains(format));
-    text.starts_with("text/") && !has_fields
+    let names = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    names(&WITHOUT_FIELDS) || (text.starts_with("text/") && !names(&["json", "javascript", "xml"]))
 }
+
+/// Words in the media types of pages and tables, of which some name XML besides.
+const WITHOUT_FIELDS: [&str; 5] = ["html", "csv", "excel", "spreadsheet", "yaml"];
 
 /// The format by whose rules a reply is searched; none for what is no text. What does not say what
 /// it is, or says something unheard of, is searched as what was asked for.

@@ -217,6 +217,8 @@ pub fn settlement_of(rejection: &Rejection) -> Settlement {
         | Rejection::BodyBroken
         | Rejection::DeadlineExceeded
         | Rejection::Unmaskable
+        // Either before it was sent, or a page that a GET with an effect was answered with.
+        | Rejection::SecretsHidden
         | Rejection::Unconvertible
         | Rejection::NoKey(_)
         | Rejection::Panicked => Settlement::Open(Unrest::Unknown),
@@ -235,7 +237,6 @@ pub fn settlement_of(rejection: &Rejection) -> Settlement {
         | Rejection::Policy(_)
         | Rejection::UsedUp { .. }
         | Rejection::Guarded
-        | Rejection::SecretsHidden
         | Rejection::Format(_)
         | Rejection::Body(_)
         | Rejection::NotCached

@@ -11,6 +11,7 @@
 //! 5. Every reply that may be text is masked by the caller's view, unless the operator says of a
 //!    route of theirs that it holds no secrets. What is passed on loses the upstream's tag if anything
 //!    may have been hidden in it: that is a hash of what is hidden, and a short password is guessed.
+//!    A page or a table has no fields that are known, and is for those alone who may read all of it.
 
 mod requests;
 mod search;
@@ -40,6 +41,7 @@ use super::Answer;
 use crate::{
     api::{
         format::{is_page, to_search},
+        method::is_read,
         routes::RouteTable,
     },
     body::{Body, UpstreamBody},
@@ -164,6 +166,7 @@ impl Sites {
             tracing::warn!(upstream = site.origin(), "the upstream answers 304 unasked");
             return Err(Rejection::UpstreamBroken);
         }
+        refuse_page(&reply, masked && key.secrecy() == Secrecy::Hidden)?;
         // Before the secrets are looked for, which are then those of this version or later ones.
         let vault = self.vault();
         let search = masked.then(|| Search {
@@ -235,8 +238,8 @@ impl Sites {
         let site = self.site(&credential)?;
         let touch = exchange.touch.clone();
         let method = exchange.call.request.method.clone();
-        let is_write = exchange.call.request.effect.is_write();
-        let cause = if is_write { UpstreamCause::Write } else { UpstreamCause::Pass };
+        let counts_as_write = exchange.call.request.effect.is_write();
+        let cause = if counts_as_write { UpstreamCause::Write } else { UpstreamCause::Pass };
         let cause = counted_as.unwrap_or(cause);
         let (masked, format) = (self.is_masked(&exchange), exchange.format);
         let secrecy = exchange.call.caller.secrecy();
@@ -256,10 +259,8 @@ impl Sites {
             }
             self.refusal(&error)
         })?;
-        if may_hide && !is_write && reply.status().is_success() && is_page(reply.headers()) {
-            // No document whose fields are known: what is to be hidden could stand anywhere.
-            return Err(Rejection::SecretsHidden);
-        }
+        // What a write is answered says what became of it. A GET that counts as one shows what it reads.
+        refuse_page(&reply, may_hide && is_read(&method))?;
         let search = masked.then(|| Search { format: to_search(reply.headers(), format), secrecy });
         let hides = search.as_ref().is_some_and(Search::hides);
         let mut answer = self.receive(site, &credential, &method, reply, search).await?;
@@ -381,4 +382,13 @@ impl Sites {
             Some(ClientBodyError::Broken(_)) | None => Rejection::BodyBroken,
         }
     }
+}
+
+/// Refuses what is no document whose fields are known, where something is to be hidden: that could stand
+/// anywhere in it.
+fn refuse_page(reply: &Response<UpstreamBody>, hides: bool) -> Result<(), Rejection> {
+    if hides && reply.status().is_success() && is_page(reply.headers()) {
+        return Err(Rejection::SecretsHidden);
+    }
+    Ok(())
 }

@@ -24,6 +24,42 @@ fn what_may_be_text_is_searched() {
     assert_eq!(search(Some("application/octet-stream")), None);
 }
 
+#[test]
+fn a_page_is_what_has_no_fields() {
+    let page = |value: &str| {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, value.parse().expect("a header value"));
+        is_page(&headers)
+    };
+    for kind in [
+        "text/html; charset=utf-8",
+        "Text/CSV",
+        "text/plain",
+        "application/xhtml+xml",
+        "application/csv",
+        "Application/X-CSV; header=present",
+        "application/vnd.ms-excel",
+        "application/x-msexcel",
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        "application/vnd.oasis.opendocument.spreadsheet",
+        "application/x-yaml",
+    ] {
+        assert!(page(kind), "{kind}");
+    }
+    for kind in [
+        "application/json",
+        "text/javascript",
+        "text/xml; charset=utf-8",
+        "application/atom+xml",
+        "application/octet-stream",
+        "image/png",
+        "application/zip",
+    ] {
+        assert!(!page(kind), "{kind}");
+    }
+    assert!(!is_page(&HeaderMap::new()), "nothing is said of what is not there");
+}
+
 /// Every combination of what may be said: suffix, `?format=`, Accept; and what is answered, in a
 /// lenient and in a strict way.
 const TABLE: &str = include_str!("table.txt");
