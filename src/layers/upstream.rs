@@ -283,6 +283,11 @@ impl Sites {
         if parts.status == StatusCode::UNAUTHORIZED {
             return Err(self.refused(credential));
         }
+        if *method != Method::HEAD && hop_by_hop::is_encoded(&parts.headers) {
+            // Nobody asked for it, and it can be neither searched nor handed on without the header.
+            let searched = search.is_some();
+            return Err(if searched { Rejection::Unmaskable } else { Rejection::UpstreamBroken });
+        }
         let length = parts.headers.get(CONTENT_LENGTH).cloned();
         self.clean(site, &mut parts.headers);
         // Of the whole: where something is hidden it says how long that is.

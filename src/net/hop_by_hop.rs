@@ -44,6 +44,17 @@ pub fn strip(headers: &mut HeaderMap) {
     }
 }
 
+/// Whether a message is encoded on its way by more than chunks, which hyper alone undoes. Once the header
+/// is gone, nothing says so.
+pub fn is_encoded(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(TRANSFER_ENCODING).iter();
+    let mut codings = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    codings.any(|coding| {
+        let coding = coding.trim_ascii();
+        !coding.is_empty() && !coding.eq_ignore_ascii_case(b"chunked")
+    })
+}
+
 /// The names in all values of `Connection`. Its options `close` and `keep-alive` name no header
 /// that would have to be looked for here, and what is no token is skipped.
 fn listed(headers: &HeaderMap) -> SmallVec<[HeaderName; 4]> {
@@ -89,6 +100,23 @@ mod tests {
             ("accept", "*/*"),
         ]);
         assert_eq!(left, ["accept"]);
+    }
+
+    #[test]
+    fn chunks_are_no_encoding_and_all_else_is() {
+        let encoded = |values: &[&str]| {
+            let mut map = HeaderMap::new();
+            for value in values {
+                map.append(TRANSFER_ENCODING, value.parse().expect("a header value"));
+            }
+            is_encoded(&map)
+        };
+        for plain in [&[][..], &["chunked"], &["Chunked"], &[" ,chunked, "]] {
+            assert!(!encoded(plain), "{plain:?}");
+        }
+        for other in [&["gzip, chunked"][..], &["gzip"], &["gzip", "chunked"], &["chunked;q=1"]] {
+            assert!(encoded(other), "{other:?}");
+        }
     }
 
     #[test]

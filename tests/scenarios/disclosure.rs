@@ -69,3 +69,30 @@ async fn what_cannot_be_read_is_not_shown() {
     let reply = raw("compressed".to_owned()).header("Content-Encoding", "gzip");
     w.get("/downloads/1").as_("a").origin(reply).expect_refusal(502, "unmaskable").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_encoded_on_its_way_is_not_shown_either() {
+    let route = "{ pattern = \"/images\", families = [\"vms\"], masked = false }";
+    let w = World::with(&format!("routes = [{route}]\nupstreams.main.breaker_failures = 0")).await;
+    for coding in ["gzip, chunked", "gzip", "gzip\r\nTransfer-Encoding: chunked"] {
+        let reply = || {
+            Reply::raw(format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\
+                 Transfer-Encoding: {coding}\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n"
+            ))
+            .then_close()
+        };
+        let refused = [
+            ("GET", VM, "unmaskable"),
+            ("GET", "/downloads/1", "unmaskable"),
+            ("PUT", VM, "unmaskable"),
+            ("GET", "/images.json", "upstream_broken"),
+        ];
+        for (method, target, code) in refused {
+            let step = w.ask(method, target).as_("a").origin(reply());
+            step.expect_refusal(502, code).await;
+        }
+        // There is no body.
+        w.head("/downloads/1").as_("a").origin(reply()).expect_status(200).await;
+    }
+}
