@@ -121,6 +121,8 @@ fn never_sent(rejection: &Rejection) -> bool {
             | Rejection::UpstreamSaturated
             | Rejection::UpstreamDown(_)
             | Rejection::UpstreamUnreachable
+            | Rejection::KeyHeld
+            | Rejection::VaultAway
     )
 }
 

@@ -93,6 +93,8 @@ async fn requests_wait_no_longer_and_no_more_of_them_than_the_configuration_says
     let installation = Installation::with(Default::default(), &sections).await;
     let token = installation.tenant("alice");
     administrator(&installation);
+    let capped = "token create --tenant alice --credential alice --deletes 1/1h";
+    let capped = installation.json(capped, "")["token"].as_str().expect("a token").to_owned();
     let server = installation.serve();
     server.answers(&token, 200, "").await;
     let gate = installation.panel.hold(REPLACE, Stage::BeforeAction, 1);
@@ -103,9 +105,15 @@ async fn requests_wait_no_longer_and_no_more_of_them_than_the_configuration_says
     assert!(!held.header("retry-after").is_empty());
     let asked = installation.panel.count("PUT", "/virtual_machines/1");
     assert_eq!(asked, 0, "it was not sent");
+    let remove = async || server.ask(&capped, "DELETE /virtual_machines/1.json", "").await;
+    let held = remove().await;
+    assert_eq!((held.status, held.code()), (503, "key_rotation"), "{held:?}");
     gate.release();
     good(command).await;
     server.answers(&token, 200, "").await;
+    // What was not sent was not counted.
+    assert_eq!(remove().await.code(), "");
+    assert_eq!(remove().await.code(), "used_up");
     assert_eq!(server.terminate().code, Some(0));
 }
 
