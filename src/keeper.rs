@@ -79,8 +79,8 @@ pub struct Claim {
 enum Stage {
     /// Nothing has been sent: the key is freed.
     Unsent,
-    /// The request may have been sent: its outcome is unknown.
-    Sent,
+    /// The request may have been sent, with a credential in this generation: its outcome is unknown.
+    Sent { generation: i64 },
     /// The line has been ended.
     Ended,
 }
@@ -180,15 +180,17 @@ impl Claim {
         Self { keeper, slot, row, stage: Stage::Unsent, _live: live }
     }
 
-    /// From now on the request may be sent, and only an answer says what became of it.
-    pub fn sent(&mut self) {
-        self.stage = Stage::Sent;
+    /// From now on the request may be sent with a credential in this generation, and only an answer says
+    /// what became of it.
+    pub fn sent(&mut self, generation: i64) {
+        self.stage = Stage::Sent { generation };
     }
 
     /// That a reply was given, with the reply itself if it can be sealed.
     pub fn sealed(&self, reply: &Reply) -> End {
+        let Stage::Sent { generation } = self.stage else { return End::Unkept };
         let sealed = self.keeper.keys.seal(&self.slot, self.row, reply);
-        sealed.map_or(End::Unkept, |sealed| End::Answered(sealed.into()))
+        sealed.map_or(End::Unkept, |sealed| End::Answered { reply: sealed.into(), generation })
     }
 
     /// Writes how it ended. What cannot be written now is tried again beside the request, as long as
@@ -230,7 +232,7 @@ impl Drop for Claim {
         let end = match self.stage {
             Stage::Ended => None,
             Stage::Unsent => Some(End::Released),
-            Stage::Sent => Some(End::Unknown),
+            Stage::Sent { .. } => Some(End::Unknown),
         };
         if let Some(end) = end {
             // Where there is no room for it, the lease ends it.

@@ -2,7 +2,8 @@
 //! who sends the same once more; after the IETF's draft-ietf-httpapi-idempotency-key-header.
 //!
 //! 1. A key belongs to a tenant and the credential that it is used with. A token may be rotated
-//!    between two attempts; and nobody is shown what another credential was shown.
+//!    between two attempts, and so may the credential's key; but nobody is shown what another credential
+//!    was shown, nor what this one was while it was another user's.
 //! 2. The same is the same method, canonical target, content type and body, byte for byte. They are
 //!    compared by a keyed MAC, because a body may hold a password that is easily guessed.
 //! 3. It is written down before the first byte goes upstream that the request is sent, and what came of

@@ -76,8 +76,13 @@ pub enum Verdict {
 pub enum End {
     /// It was not sent, or not acted upon: the key is free.
     Released,
-    /// It was answered; the reply is sealed.
-    Answered(Bytes),
+    /// It was answered.
+    Answered {
+        /// The sealed reply.
+        reply: Bytes,
+        /// The generation of the credential that it was sent with.
+        generation: i64,
+    },
     /// It was answered with more than is kept.
     Unkept,
     /// Nobody knows.
@@ -161,7 +166,7 @@ impl End {
     pub fn state(&self) -> Option<State> {
         match self {
             Self::Released => None,
-            Self::Answered(_) => Some(State::Answered),
+            Self::Answered { .. } => Some(State::Answered),
             Self::Unkept => Some(State::Unkept),
             Self::Unknown => Some(State::Unknown),
         }

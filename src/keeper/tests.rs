@@ -72,7 +72,7 @@ async fn what_was_not_sent_frees_its_key_when_it_is_dropped() {
 async fn what_was_sent_and_is_dropped_is_unknown() {
     let kept = Kept::new();
     let mut claim = kept.claim().await;
-    claim.sent();
+    claim.sent(1);
     assert_eq!(kept.entry().await.judge(&print(&kept.keeper), now()), Verdict::Wait);
     drop(claim);
     let entry = kept.entry().await;
@@ -83,7 +83,7 @@ async fn what_was_sent_and_is_dropped_is_unknown() {
 async fn whoever_waits_is_woken_by_the_end_and_finds_the_answer() {
     let kept = Kept::new();
     let mut claim = kept.claim().await;
-    claim.sent();
+    claim.sent(1);
     let mut live = kept.keeper.under_way(&kept.slot()).expect("it is under way");
     let (status, headers) = (StatusCode::CREATED, HeaderMap::new());
     let reply = Reply { status, headers, body: "made".into() };
@@ -119,4 +119,30 @@ async fn a_store_that_is_away_is_said_to_be() {
     for _ in 0..2 {
         assert!(ask(&keeper, kept.slot()).await.is_err());
     }
+}
+
+#[tokio::test]
+async fn an_end_that_nobody_waits_for_is_written_once_the_store_takes_it() {
+    let mut kept = Kept::new();
+    let mut claim = kept.claim().await;
+    claim.sent(1);
+    let away = "CREATE TRIGGER away BEFORE UPDATE ON idempotency
+                BEGIN SELECT RAISE(ABORT, 'no end is written'); END";
+    kept.fixture.store.script(away);
+    drop(claim);
+    // One question is asked after the other, so that the end has failed when this one is answered.
+    assert!(ask(&kept.keeper, kept.slot()).await.is_err(), "the store rests");
+    kept.fixture.store.script("DROP TRIGGER away");
+    let entry = timeout(Duration::from_secs(10), async {
+        loop {
+            match ask(&kept.keeper, kept.slot()).await {
+                Ok(Found::Known(entry)) => return entry,
+                Ok(_) => panic!("the key is free"),
+                Err(Away) => sleep(Duration::from_millis(20)).await,
+            }
+        }
+    });
+    let entry = entry.await.expect("the store is asked again");
+    // Else everybody would wait until its lease is over.
+    assert_eq!(entry.state, State::Unknown);
 }

@@ -136,7 +136,7 @@ where
     /// Sends the first request of a key; whatever becomes of it is written down.
     async fn send(mut self, mut claim: Claim, call: Call) -> Result<Answer, Rejection> {
         let keeper = Arc::clone(&self.keeper);
-        claim.sent();
+        claim.sent(call.caller.credential().generation);
         let sending = keeper.tasks.spawn(async move {
             let answered = self.inner.call(call).await;
             conclude(claim, answered, self.settlement, self.keeper.config.max_reply.get()).await

@@ -37,7 +37,8 @@ CREATE TABLE credentials (
     generation INTEGER NOT NULL CHECK (generation > 0),
     created INTEGER NOT NULL,
     reach TEXT CHECK (reach IN ('own', 'all')),
-    account TEXT CHECK (reach <> 'own' OR account IS NOT NULL)
+    account TEXT CHECK (reach <> 'own' OR account IS NOT NULL),
+    user_since INTEGER NOT NULL DEFAULT 1
 ) STRICT;
 CREATE TABLE tokens (
     id TEXT PRIMARY KEY,
@@ -94,6 +95,7 @@ CREATE TABLE idempotency (
     row INTEGER PRIMARY KEY AUTOINCREMENT,
     tenant INTEGER NOT NULL REFERENCES tenants (row) ON DELETE CASCADE,
     credential INTEGER NOT NULL REFERENCES credentials (row) ON DELETE CASCADE,
+    generation INTEGER NOT NULL DEFAULT 0,
     mac BLOB NOT NULL CHECK (length(mac) = 32),
     print BLOB NOT NULL CHECK (length(print) = 32),
     key_id TEXT NOT NULL,
@@ -212,12 +214,14 @@ INSERT INTO audit_tail (sequence, hash) VALUES (0, '');
     // An adopted key stands for a client that has been reading the passwords of machines.
     "
 UPDATE tokens SET permissions = trim(permissions || ' secrets:read') WHERE adopted = 1;
+ALTER TABLE credentials ADD COLUMN user_since INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE audit_heads ADD COLUMN key_id TEXT NOT NULL DEFAULT '';
 CREATE INDEX audit_heads_in_order ON audit_heads (kind, sequence);
 CREATE TABLE idempotency (
     row INTEGER PRIMARY KEY AUTOINCREMENT,
     tenant INTEGER NOT NULL REFERENCES tenants (row) ON DELETE CASCADE,
     credential INTEGER NOT NULL REFERENCES credentials (row) ON DELETE CASCADE,
+    generation INTEGER NOT NULL DEFAULT 0,
     mac BLOB NOT NULL CHECK (length(mac) = 32),
     print BLOB NOT NULL CHECK (length(print) = 32),
     key_id TEXT NOT NULL,

@@ -104,10 +104,10 @@ impl Registry {
         self.edit(|edit| edit.set_standing(credential, &standing));
     }
 
-    pub(super) fn rotate(&self, name: &str, secret: &str) {
+    pub(super) fn rotate(&self, name: &str, login: &str, secret: &str) {
         let origin = |_: &str| Some(self.origin.clone());
         let vault = Vault { keyring: &self.keyring, origin: &origin };
-        let secret = UpstreamSecret::new(SecretKind::Password, name, secret);
+        let secret = UpstreamSecret::new(SecretKind::Password, login, secret);
         let secret = secret.expect("a good secret");
         self.edit(|edit| edit.rotate_credential(&vault, name, &secret).map(drop));
     }

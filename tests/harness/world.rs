@@ -217,7 +217,12 @@ impl World {
 
     /// Gives a credential another secret, in its next generation.
     pub fn rotate_credential(&self, name: &str, secret: &str) {
-        self.registry.rotate(name, secret);
+        self.hand_over(name, name, secret);
+    }
+
+    /// The same, of a user with this login.
+    pub fn hand_over(&self, credential: &str, login: &str, secret: &str) {
+        self.registry.rotate(credential, login, secret);
         self.reload();
     }
 

@@ -13,16 +13,16 @@ const VMS: &str = "/virtual_machines.json";
 const BODY: &str = r#"{"virtual_machine":{"label":"new"}}"#;
 
 /// A creation of somebody's.
-fn create<'w>(w: &'w World, name: &str, key: &str) -> Step<'w> {
+pub(super) fn create<'w>(w: &'w World, name: &str, key: &str) -> Step<'w> {
     w.post(VMS).as_(name).header("idempotency-key", key).body("application/json", BODY)
 }
 
-fn made() -> Reply {
+pub(super) fn made() -> Reply {
     json(r#"{"virtual_machine":{"id":7}}"#).status(201).header("Location", "/virtual_machines/7")
 }
 
 /// The same creation, on a connection of its own, to be awaited later.
-async fn begin(w: &World, name: &str, key: &str) -> JoinHandle<Answer> {
+pub(super) async fn begin(w: &World, name: &str, key: &str) -> JoinHandle<Answer> {
     let request = keyed(w, name, key);
     let mut client = w.connect(Speaks::Http1).await;
     tokio::spawn(async move { client.send(request).await.expect("an answer") })

@@ -75,7 +75,13 @@ impl Edit<'_> {
         let credential = self.require_credential(name)?;
         self.make_way(&credential)?;
         self.require_kept(vault, &credential.upstream, secret)?;
-        self.give_secret(vault, &credential, secret)
+        let generation = self.give_secret(vault, &credential, secret)?;
+        if !is_of_the_same_user(vault, &credential, secret) {
+            // What the one before was answered is not for whoever this is from now on.
+            let update = query("UPDATE credentials SET user_since = $2 WHERE row = $1");
+            self.session.execute(update.bind(credential.row).bind(generation))?;
+        }
+        Ok(generation)
     }
 
     /// The same, whatever rotation there is of it.
@@ -90,10 +96,6 @@ impl Edit<'_> {
         let update = query("UPDATE credentials SET kind = $2, generation = $3 WHERE row = $1");
         let update = update.bind(*row).bind(secret.kind().as_str()).bind(generation + 1);
         self.session.execute(update)?;
-        // What the one before was answered is not for whoever this is by now.
-        let forget = "UPDATE idempotency SET state = 'unkept', reply = NULL
-             WHERE credential = $1 AND state = 'answered'";
-        self.session.execute(query(forget).bind(row))?;
         self.did(Action::CredentialRotate, name);
         Ok(generation + 1)
     }
@@ -169,6 +171,17 @@ impl View<'_> {
 
 pub(super) fn all(session: &Session<'_>) -> Result<Vec<CredentialRecord>, StoreError> {
     session.all(select!("ORDER BY name"), record)
+}
+
+/// Whether a secret is another one of the user whose the credential is. Whose one is that cannot be opened,
+/// nobody knows.
+fn is_of_the_same_user(
+    vault: &Vault<'_>,
+    credential: &CredentialRecord,
+    secret: &UpstreamSecret,
+) -> bool {
+    let before = vault.open(credential);
+    before.is_ok_and(|before| before.kind() == secret.kind() && before.pair().0 == secret.pair().0)
 }
 
 fn record(row: &AnyRow) -> Result<CredentialRecord, StoreError> {

@@ -59,12 +59,13 @@ impl Store {
                 End::Released => {
                     query("DELETE FROM idempotency WHERE row = $1 AND state = 'sent'").bind(row)
                 }
-                End::Answered(reply) => query(
-                    "UPDATE idempotency SET state = 'answered', reply = $2
+                End::Answered { reply, generation } => query(
+                    "UPDATE idempotency SET state = 'answered', reply = $2, generation = $3
                      WHERE row = $1 AND state = 'sent'",
                 )
                 .bind(row)
-                .bind(reply.to_vec()),
+                .bind(reply.to_vec())
+                .bind(*generation),
                 End::Unkept | End::Unknown => {
                     let state = end.state().map_or("", State::as_str);
                     query("UPDATE idempotency SET state = $2 WHERE row = $1 AND state = 'sent'")
@@ -136,10 +137,15 @@ fn insert(session: &Session<'_>, slot: &Slot, wish: &Wish) -> Result<bool, Store
     session.execute(insert).map(|inserted| inserted > 0)
 }
 
-/// What is written of a key, and when it expires.
+/// What is written of a key, and when it expires. What was answered to the user whose the credential was
+/// before is as if it were not kept: it is looked for here, since a request may end, or be sent with what
+/// a server knew last, after the credential has become another user's.
 fn find(session: &Session<'_>, slot: &Slot) -> Result<Option<(Entry, i64)>, StoreError> {
     let select = query(
-        "SELECT row, print, state, first, lease, expires, reply FROM idempotency
+        "SELECT row, print, first, lease, expires, reply,
+             CASE WHEN state = 'answered' AND generation < (SELECT user_since FROM credentials
+                 WHERE credentials.row = idempotency.credential) THEN 'unkept' ELSE state END AS state
+         FROM idempotency
          WHERE tenant = $1 AND credential = $2 AND mac = $3",
     );
     let select = select.bind(slot.tenant).bind(slot.credential).bind(slot.mac.as_bytes().to_vec());

@@ -14,7 +14,11 @@ use crate::{
 };
 
 async fn keyed(server: &Server, token: &str) -> (u16, String, Vec<u8>) {
-    let mut asked = request(&format!("POST {GENERATE}.json"), &basic("x", token), "");
+    keyed_to(server, token, GENERATE, "").await
+}
+
+async fn keyed_to(server: &Server, token: &str, path: &str, body: &str) -> (u16, String, Vec<u8>) {
+    let mut asked = request(&format!("POST {path}.json"), &basic("x", token), body);
     asked.headers_mut().insert("idempotency-key", "once".parse().expect("a value"));
     let mut client = server.connect().await.expect("a connection");
     let answer = client.send(asked).await.expect("an answer");
@@ -41,6 +45,23 @@ async fn a_key_is_made_once_for_a_request_that_comes_again() {
     assert_eq!(first, second);
     assert_eq!(installation.panel.count("POST", GENERATE), 1);
     assert_eq!(generation(&installation, "alice"), 2);
+    assert_eq!(server.terminate().code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_made_before_a_key_was_rotated_is_not_made_again() {
+    const BODY: &str = r#"{"virtual_machine":{"label":"once","hostname":"once"}}"#;
+    let installation = installation().await;
+    let token = installation.tenant("alice");
+    let server = installation.serve();
+    let (status, replayed, first) = keyed_to(&server, &token, "/virtual_machines", BODY).await;
+    assert_eq!((status, &*replayed), (201, ""));
+    let rotated = installation.json("credential rotate-key alice", "");
+    assert_eq!(rotated["generation"], 2, "{rotated}");
+    let (status, replayed, second) = keyed_to(&server, &token, "/virtual_machines", BODY).await;
+    assert_eq!((status, &*replayed), (201, "true"));
+    assert_eq!(first, second);
+    assert_eq!(installation.panel.count("POST", "/virtual_machines"), 1);
     assert_eq!(server.terminate().code, Some(0));
 }
 

@@ -147,7 +147,7 @@ impl World {
 
     fn answer(&mut self, store: &mut Store, attempt: &Attempt) {
         let reply = Bytes::from(format!("reply {} to {}", attempt.row, attempt.body));
-        let end = End::Answered(reply.clone());
+        let end = End::Answered { reply: reply.clone(), generation: 1 };
         if store.end_key(attempt.row, &end).expect("the store is there") {
             self.answers.insert(attempt.slot, (attempt.claimed, attempt.body, reply));
         }
@@ -250,7 +250,8 @@ fn a_line_ends_once() {
     let store = &mut fixture.store;
     let Ok(Claimed::New(row)) = store.claim_key(&slot(1), &wish(1, 0)) else { panic!("free") };
     assert!(store.end_key(row, &End::Unknown).expect("ended"));
-    for end in [End::Released, End::Unkept, End::Answered("late".into())] {
+    let late = End::Answered { reply: "late".into(), generation: 1 };
+    for end in [End::Released, End::Unkept, late] {
         assert!(!store.end_key(row, &end).expect("asked"), "{end:?}");
     }
     let Ok(Claimed::Known(entry)) = store.claim_key(&slot(1), &wish(1, 1)) else { panic!("taken") };

@@ -1,11 +1,16 @@
 //! The journal beside an operator's hand, other workers, and the time after the end.
 
 use super::*;
-use crate::tenants::{
-    course::MOST_HELD,
-    fixture::{Fixture, NOW, origin, surroundings},
-    record::Standing,
-    snapshot::Snapshot,
+use crate::{
+    auth::keyring::Mac,
+    idempotency::{End, Slot, State},
+    tenants::{
+        course::MOST_HELD,
+        fixture::{Fixture, NOW, origin, surroundings},
+        record::{Standing, TenantSettings},
+        snapshot::Snapshot,
+        store::idempotency::{Claimed, Wish},
+    },
 };
 
 const LEASE: Lease<'static> = Lease { holder: "one", until: i64::MAX };
@@ -209,4 +214,62 @@ fn requests_wait_only_for_the_secret_that_is_replaced() {
     assert!(held(&mut journal));
     journal.set_by_hand("planted-own-key").expect("set");
     assert!(!held(&mut journal), "the operator's way out");
+}
+
+/// What becomes of an answer that was given to the first generation.
+fn answered_before(journal: &mut Journal, change: impl FnOnce(&mut Journal)) -> State {
+    let mac = Mac::from_bytes(&[7; 32]).expect("a MAC");
+    let slot = Slot { tenant: 1, credential: 1, mac };
+    let key_id = "k".to_owned();
+    let wish = Wish { print: mac, first: 9, now: 0, lease: 10, expires: 100, most: 9, key_id };
+    let store = &mut journal.fixture.store;
+    store.edit(NOW, |edit| edit.add_tenant("acme", &TenantSettings::default())).expect("added");
+    let Ok(Claimed::New(row)) = store.claim_key(&slot, &wish) else { panic!("it is free") };
+    let answered = End::Answered { reply: "made".into(), generation: 1 };
+    assert!(store.end_key(row, &answered).expect("written"));
+    change(journal);
+    let Ok(Claimed::Known(entry)) = journal.fixture.store.claim_key(&slot, &wish) else {
+        panic!("it is taken")
+    };
+    entry.state
+}
+
+#[test]
+fn what_was_answered_is_kept_for_the_user_and_not_for_the_key() {
+    let mut journal = Journal::new(Way::Add, &Facts::default());
+    let kept = answered_before(&mut journal, |journal| {
+        let Fixture { store, keyring, .. } = &mut journal.fixture;
+        let vault = Vault { keyring, origin: &origin };
+        let switched = store.edit(NOW, |edit| {
+            let rotation = edit.rotation(journal.row)?.expect("it is there");
+            edit.switch_key(&vault, &rotation, &key("planted-new-key"))
+        });
+        assert_eq!(switched.expect("switched"), Some(2));
+    });
+    assert_eq!(kept, State::Answered);
+    for (kind, login, kept) in [
+        (SecretKind::Key, "joe", State::Answered),
+        (SecretKind::Key, "ann", State::Unkept),
+        (SecretKind::Password, "joe", State::Unkept),
+    ] {
+        let mut journal = Journal::new(Way::Add, &Facts::default());
+        let found = answered_before(&mut journal, |journal| {
+            let Fixture { store, keyring, .. } = &mut journal.fixture;
+            let vault = Vault { keyring, origin: &origin };
+            let secret = UpstreamSecret::new(kind, login, "planted-own-key").expect("good");
+            let set = store.edit(NOW, |edit| edit.rotate_credential(&vault, "acme", &secret));
+            assert_eq!(set.expect("set"), 2);
+        });
+        assert_eq!(found, kept, "{kind:?} {login}");
+    }
+}
+
+#[test]
+fn nobody_knows_whose_a_secret_was_that_cannot_be_opened() {
+    let mut journal = Journal::new(Way::Add, &Facts::default());
+    let found = answered_before(&mut journal, |journal| {
+        journal.fixture.store.script("UPDATE credentials SET sealed = x'00'");
+        journal.set_by_hand("planted-own-key").expect("set");
+    });
+    assert_eq!(found, State::Unkept);
 }
