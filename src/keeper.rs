@@ -7,6 +7,7 @@
 //! ended; where that cannot be written, the line says `sent`, and is unknown once its lease is over.
 
 mod clerk;
+pub mod lost;
 
 use std::{
     collections::HashMap,
@@ -22,7 +23,10 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::clerk::{Clerk, Job};
+use self::{
+    clerk::{Clerk, Job},
+    lost::{Lost, Search, Span, Trace},
+};
 use crate::{
     auth::keyring::{Keyring, Mac},
     clock::millis,
@@ -47,6 +51,7 @@ pub struct Keeper {
     jobs: mpsc::Sender<Job>,
     /// What this process has under way, by key: the line, and what closes at its end.
     live: Mutex<HashMap<Slot, (i64, watch::Receiver<()>)>>,
+    search: Arc<dyn Search>,
     patience: Duration,
 }
 
@@ -70,6 +75,7 @@ pub struct Claim {
     keeper: Arc<Keeper>,
     slot: Slot,
     row: i64,
+    span: Span,
     stage: Stage,
     /// Closes with the claim, and so wakes who waits for it.
     _live: watch::Sender<()>,
@@ -97,6 +103,7 @@ impl Keeper {
         config: &Config,
         store: &tenants::Config,
         keyring: &Keyring,
+        search: Arc<dyn Search>,
         tasks: TaskTracker,
         metrics: Arc<Metrics>,
     ) -> io::Result<Arc<Self>> {
@@ -111,6 +118,7 @@ impl Keeper {
             metrics,
             jobs,
             live: Mutex::default(),
+            search,
             patience: store.store_timeout,
         }))
     }
@@ -174,10 +182,10 @@ impl Keeper {
 
 impl Claim {
     /// A line that was written just now.
-    fn new(keeper: Arc<Keeper>, slot: Slot, row: i64) -> Self {
+    fn new(keeper: Arc<Keeper>, slot: Slot, row: i64, span: Span) -> Self {
         let (live, ends) = watch::channel(());
         keeper.live().insert(slot, (row, ends));
-        Self { keeper, slot, row, stage: Stage::Unsent, _live: live }
+        Self { keeper, slot, row, span, stage: Stage::Unsent, _live: live }
     }
 
     /// From now on the request may be sent with a credential in this generation, and only an answer says
@@ -191,6 +199,11 @@ impl Claim {
         let Stage::Sent { generation } = self.stage else { return End::Unkept };
         let sealed = self.keeper.keys.seal(&self.slot, self.row, reply);
         sealed.map_or(End::Unkept, |sealed| End::Answered { reply: sealed.into(), generation })
+    }
+
+    /// Its request, for who looks for what it may have begun.
+    pub fn lost(&self, trace: Trace) -> Lost {
+        Lost { row: self.row, span: self.span, trace }
     }
 
     /// Writes how it ended. What cannot be written now is tried again beside the request, as long as

@@ -224,14 +224,25 @@ impl Rejection {
 
     fn body(&self, format: ErrorFormat, terms: &Terms) -> (&'static str, Bytes) {
         let message = self.to_string();
+        let transactions = self.transactions();
         match format {
             ErrorFormat::Upstream(format) => {
-                (errors::content_type(format), errors::render(format, &[&message]))
+                (errors::content_type(format), errors::render(format, &[&message], transactions))
             }
             ErrorFormat::Problem(format) => {
                 let title = terms.status.canonical_reason().unwrap_or("Refused");
-                errors::problem(format, terms.status, terms.code, title, &message)
+                let Terms { status, code, .. } = *terms;
+                errors::problem(format, status, code, title, &message, transactions)
             }
+        }
+    }
+
+    /// The numbers of the transactions to look at.
+    fn transactions(&self) -> &[u64] {
+        if let Self::Idempotency(Refused::Unknown { transactions, .. }) = self {
+            transactions
+        } else {
+            &[]
         }
     }
 
@@ -309,14 +320,14 @@ impl Rejection {
             Self::Unmaskable => plain(StatusCode::BAD_GATEWAY, "unmaskable"),
             Self::Unconvertible => plain(StatusCode::BAD_GATEWAY, "unconvertible"),
             Self::Body(_) => plain(StatusCode::BAD_REQUEST, "unconvertible_body"),
-            Self::Idempotency(refused) => of_key(*refused),
+            Self::Idempotency(refused) => of_key(refused),
             Self::Panicked => plain(StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
     }
 }
 
 /// The statuses of draft-ietf-httpapi-idempotency-key-header, and ours where it says nothing.
-fn of_key(refused: Refused) -> Terms {
+fn of_key(refused: &Refused) -> Terms {
     let soon = || Some((RETRY_AFTER, SOON));
     let (status, code, header) = match refused {
         Refused::Malformed => (StatusCode::BAD_REQUEST, "bad_idempotency_key", None),

@@ -29,6 +29,7 @@ use crate::{
     clock::Clock,
     config::Config,
     gateway::{Shared, request_path},
+    keeper::lost::Search,
     metrics::Metrics,
     net::{
         server,
@@ -148,7 +149,8 @@ impl Process {
         });
         let tasks = TaskTracker::new();
         let settler = Arc::new(Settler(Arc::clone(&watches)));
-        let base = Base { routes, clock, sites, directory, settler, rotor, tasks, metrics };
+        let search = Arc::clone(&settler) as Arc<dyn Search>;
+        let base = Base { routes, clock, sites, directory, settler, search, rotor, tasks, metrics };
         let (auditor, pen) = auditor::new(&config.audit, &base.metrics);
         let shared = base.shared(&config, auditor)?;
         let Base { directory, rotor, tasks, metrics, .. } = base;

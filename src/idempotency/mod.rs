@@ -11,7 +11,9 @@
 //!    between the servers that share it.
 //! 4. What provably was not sent, or not acted upon, frees the key. What nobody knows the outcome of,
 //!    or was being sent when its process died, is answered as unknown, and never sent again.
-//! 5. A reply is kept as its client saw it, masked, and sealed with a key of its own.
+//! 5. The transactions of the panel that such a request may have begun are named, at most
+//!    [`MAX_TRANSACTIONS`] of them, once they have been seen.
+//! 6. A reply is kept as its client saw it, masked, and sealed with a key of its own.
 //!
 //! This part decides; the `Keeper` asks the store and waits, and a layer of the request path asks it.
 
@@ -57,6 +59,9 @@ crate::section! {
         pub queue: usize = 256,
     }
 }
+
+/// How many transactions are named that a request may have begun.
+pub const MAX_TRANSACTIONS: usize = 8;
 
 /// The longest retention.
 const LONGEST: Duration = Duration::from_secs(365 * 86_400);

@@ -48,12 +48,17 @@ pub struct Entry {
     pub print: Mac,
     /// How far it has come.
     pub state: State,
-    /// Until when it may be under way; in milliseconds of Unix time, as all times here.
+    /// When it was claimed, before it was sent; in milliseconds of Unix time, as all times here.
+    pub sent: i64,
+    /// Until when it may be under way.
     pub lease: i64,
     /// The number of the first request.
     pub first: u64,
     /// The sealed reply.
     pub reply: Option<Vec<u8>>,
+    /// The numbers of the panel's transactions that it may have begun, if its outcome is unknown and
+    /// any was seen.
+    pub transactions: Box<[u64]>,
 }
 
 /// What follows for a request that finds its key taken.
@@ -90,7 +95,7 @@ pub enum End {
 }
 
 /// Why a request with a key is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// No key, or several.
     #[error("an Idempotency-Key has 1 to 255 visible characters, and there is one of them")]
@@ -104,11 +109,14 @@ pub enum Refused {
     /// The outcome of the first request is not known.
     #[error(
         "what became of the first request with this Idempotency-Key ({first:016x}) is not known; \
-         look whether it took effect, and at the panel's transactions, before you send it with a new key"
+         look whether it took effect, and at {}, before you send it with a new key",
+        places(transactions)
     )]
     Unknown {
         /// Its number.
         first: u64,
+        /// The numbers of the transactions that it may have begun, as far as any was seen.
+        transactions: Box<[u64]>,
     },
     /// The first request was answered, with more than is kept.
     #[error(
@@ -147,7 +155,7 @@ impl Entry {
 
 impl Refused {
     /// The word for it.
-    pub fn outcome(self) -> KeyOutcome {
+    pub fn outcome(&self) -> KeyOutcome {
         match self {
             Self::Malformed => KeyOutcome::Malformed,
             Self::Mismatch => KeyOutcome::Mismatched,
@@ -159,6 +167,18 @@ impl Refused {
             Self::BodyTooLarge(_) => KeyOutcome::TooLarge,
         }
     }
+}
+
+/// Where its trace would be.
+fn places(transactions: &[u64]) -> String {
+    let Some((first, rest)) = transactions.split_first() else {
+        return "the panel's transactions".to_owned();
+    };
+    let mut text = format!("what may be its work: /transactions/{first}");
+    for number in rest {
+        text.push_str(&format!(", /transactions/{number}"));
+    }
+    text
 }
 
 impl End {
@@ -181,10 +201,16 @@ mod tests {
         Mac::from_bytes(&[byte; 32]).expect("a MAC")
     }
 
+    /// Of print 1, sent at 2 and under way until 10.
+    fn entry(state: State) -> Entry {
+        let (row, print, transactions) = (1, mac(1), Box::default());
+        Entry { row, print, state, sent: 2, lease: 10, first: 5, reply: None, transactions }
+    }
+
     #[test]
     fn another_request_learns_nothing_of_the_first() {
         for state in [State::Sent, State::Answered, State::Unkept, State::Unknown] {
-            let entry = Entry { row: 1, print: mac(1), state, lease: 10, first: 5, reply: None };
+            let entry = entry(state);
             for now in [0, 20] {
                 assert_eq!(entry.judge(&mac(2), now), Verdict::Mismatch, "{state:?}");
             }
@@ -193,8 +219,7 @@ mod tests {
 
     #[test]
     fn what_was_sent_is_waited_for_until_its_lease_is_over() {
-        let state = State::Sent;
-        let entry = Entry { row: 1, print: mac(1), state, lease: 10, first: 5, reply: None };
+        let entry = entry(State::Sent);
         assert_eq!(entry.judge(&mac(1), 9), Verdict::Wait);
         assert_eq!(entry.judge(&mac(1), 10), Verdict::Unknown);
         for (state, verdict) in [
@@ -205,5 +230,17 @@ mod tests {
             let entry = Entry { state, ..entry.clone() };
             assert_eq!((entry.judge(&mac(1), 9), entry.judge(&mac(1), 99)), (verdict, verdict));
         }
+    }
+
+    #[test]
+    fn an_unknown_outcome_says_where_to_look() {
+        let said = |transactions: &[u64]| {
+            Refused::Unknown { first: 5, transactions: transactions.into() }.to_string()
+        };
+        assert!(
+            said(&[]).contains("look whether it took effect, and at the panel's transactions,")
+        );
+        let two = "and at what may be its work: /transactions/7, /transactions/8, before";
+        assert!(said(&[7, 8]).contains(two), "{}", said(&[7, 8]));
     }
 }

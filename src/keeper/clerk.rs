@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Away, Claim, Found, Keeper};
+use super::{Away, Claim, Found, Keeper, lost::Span};
 use crate::{
     error_chain::error_chain,
     idempotency::{End, Slot},
@@ -41,6 +41,13 @@ pub(super) enum Job {
         end: End,
         /// Who waits, if anybody does.
         answer: Option<oneshot::Sender<Result<(), Away>>>,
+    },
+    /// To write down what a request of unknown outcome may have begun.
+    Name {
+        /// Which line.
+        row: i64,
+        /// The numbers of the transactions.
+        transactions: Box<[u64]>,
     },
     /// To delete what has expired.
     Prune {
@@ -95,7 +102,10 @@ impl Clerk {
                     }
                     let claimed = self.ask(|store| store.claim_key(&slot, &wish));
                     let found = claimed.map(|claimed| match claimed {
-                        Claimed::New(row) => Found::Claimed(Claim::new(keeper, slot, row)),
+                        Claimed::New(row) => {
+                            let span = Span { sent: wish.now, lease: wish.lease };
+                            Found::Claimed(Claim::new(keeper, slot, row, span))
+                        }
                         Claimed::Known(entry) => Found::Known(entry),
                         Claimed::Full => Found::Full,
                     });
@@ -113,6 +123,10 @@ impl Clerk {
                         }
                         None => {}
                     }
+                }
+                // Where it cannot be written, it is looked for again when it is asked for again.
+                Job::Name { row, transactions } => {
+                    let _ = self.ask(|store| store.name_transactions(row, &transactions));
                 }
                 Job::Prune { now, answer } => {
                     let _ = answer.send(self.ask(|store| store.prune_keys(now)));

@@ -44,7 +44,15 @@ impl Kept {
 fn keeper(fixture: &Fixture, store: &tenants::Config) -> Arc<Keeper> {
     let (config, tasks) = (Config::default(), TaskTracker::new());
     let metrics = Arc::new(Metrics::new());
-    Keeper::start(&config, store, &fixture.keyring, tasks, metrics).expect("a thread")
+    let search = Arc::new(Nobody);
+    Keeper::start(&config, store, &fixture.keyring, search, tasks, metrics).expect("a thread")
+}
+
+/// Looks for nothing.
+struct Nobody;
+
+impl Search for Nobody {
+    fn search(&self, _: Lost, _: lost::Tell) {}
 }
 
 async fn ask(keeper: &Arc<Keeper>, slot: Slot) -> Result<Found, Away> {

@@ -19,13 +19,20 @@ use tower::{Layer, Service, layer::layer_fn};
 
 use super::{Answer, REPLAYED, always_ready, leaves_open, of_body};
 use crate::{
-    api::method,
+    api::{method, routes::Narrow},
     auth::keyring::Mac,
     body::{Body, BodyError, Read},
-    cache::{status::CACHE_STATUS, touch::Settlement},
-    call::{Aimed, Call},
+    cache::{
+        status::CACHE_STATUS,
+        touch::{Named, Settlement},
+    },
+    call::{Aimed, Call, Effect},
     idempotency::{Asked, End, Entry, Key, Refused, Reply, Slot, Verdict},
-    keeper::{Claim, Found, Keeper, now},
+    keeper::{
+        Claim, Found, Keeper,
+        lost::{About, Lost, Trace},
+        now,
+    },
     metrics::Metrics,
     net::server::{ClientBody, ClientBodyError},
     record::{Record, RequestId},
@@ -46,12 +53,20 @@ struct Question {
     slot: Slot,
     print: Mac,
     number: u64,
+    /// None where its transactions could not be told from others.
+    trace: Option<Trace>,
+}
+
+/// The first request of a key.
+struct First {
+    claim: Claim,
+    trace: Option<Trace>,
 }
 
 /// Whose turn it is.
 enum Turn {
     /// This request's: it is the first.
-    First(Claim),
+    First(First),
     /// It has been: this is what it was answered.
     Over(Answer),
 }
@@ -121,9 +136,9 @@ where
             Err(refused) => Err(refused),
         };
         match turn {
-            Ok(Turn::First(claim)) => {
+            Ok(Turn::First(first)) => {
                 note(&keeper, &record, KeyOutcome::First);
-                self.send(claim, call).await
+                self.send(first, call).await
             }
             Ok(Turn::Over(answer)) => {
                 note(&keeper, &record, KeyOutcome::Replayed);
@@ -134,12 +149,12 @@ where
     }
 
     /// Sends the first request of a key; whatever becomes of it is written down.
-    async fn send(mut self, mut claim: Claim, call: Call) -> Result<Answer, Rejection> {
+    async fn send(mut self, mut first: First, call: Call) -> Result<Answer, Rejection> {
         let keeper = Arc::clone(&self.keeper);
-        claim.sent(call.caller.credential().generation);
+        first.claim.sent(call.caller.credential().generation);
         let sending = keeper.tasks.spawn(async move {
             let answered = self.inner.call(call).await;
-            conclude(claim, answered, self.settlement, self.keeper.config.max_reply.get()).await
+            conclude(&self.keeper, first, answered, self.settlement).await
         });
         sending.await.unwrap_or(Err(Rejection::Panicked))
     }
@@ -161,25 +176,57 @@ impl Question {
             slot: keeper.keys.slot(grant.tenant.row, grant.credential.row, &key),
             print,
             number: request.record.id.number(),
+            trace: about(request)
+                .map(|about| Trace { credential: Arc::clone(&grant.credential), about }),
         })
+    }
+}
+
+impl First {
+    /// Writes how it came out; if nobody knows, what it may have begun is looked for.
+    async fn end(self, keeper: &Arc<Keeper>, end: End) {
+        let unknown = end == End::Unknown;
+        let lost = self.trace.filter(|_| unknown).map(|trace| self.claim.lost(trace));
+        self.claim.end(end).await;
+        if let Some(lost) = lost {
+            keeper.look_for(lost);
+        }
+    }
+}
+
+/// What a request is about, if it is about something that transactions name.
+fn about(request: &Aimed) -> Option<About> {
+    let Effect::Write(touches) = request.effect else { return None };
+    match touches.narrow? {
+        Narrow::New(family) => Some(About::New(family)),
+        Narrow::Item(place) => {
+            let name = place.name(&request.target)?.into();
+            Some(About::Item(Named { family: place.family, name }))
+        }
     }
 }
 
 /// Waits for the turn of a request.
 async fn turn(keeper: &Arc<Keeper>, question: Question) -> Result<Turn, Refused> {
-    let Question { slot, print, number } = question;
+    let Question { slot, print, number, trace } = question;
     let until = Instant::now() + keeper.config.wait_timeout;
     let slowest = keeper.config.poll_interval.saturating_mul(SLOWEST);
     let mut pace = keeper.config.poll_interval;
     let mut place = None;
     loop {
         let entry = match keeper.claim(slot, print, number).await {
-            Ok(Found::Claimed(claim)) => return Ok(Turn::First(claim)),
+            Ok(Found::Claimed(claim)) => return Ok(Turn::First(First { claim, trace })),
             Ok(Found::Known(entry)) => entry,
             Ok(Found::Full) => return Err(Refused::TooMany),
             Err(_) => return Err(Refused::Unavailable),
         };
         let verdict = entry.judge(&print, now());
+        if let Some(trace) = trace.as_ref().filter(|_| verdict == Verdict::Unknown)
+            && entry.transactions.is_empty()
+        {
+            // Who repeats it once more is told.
+            keeper.look_for(Lost::of(&entry, trace.clone()));
+        }
         if verdict != Verdict::Wait {
             return known(keeper, &slot, &entry, verdict).map(Turn::Over);
         }
@@ -207,7 +254,9 @@ fn known(keeper: &Keeper, slot: &Slot, entry: &Entry, verdict: Verdict) -> Resul
         Verdict::Mismatch => Err(Refused::Mismatch),
         Verdict::Wait => Err(Refused::InFlight),
         Verdict::Unkept => Err(Refused::Unkept { first }),
-        Verdict::Unknown => Err(Refused::Unknown { first }),
+        Verdict::Unknown => {
+            Err(Refused::Unknown { first, transactions: entry.transactions.clone() })
+        }
         Verdict::Replay => {
             let sealed = entry.reply.as_deref().unwrap_or_default();
             let reply = keeper.keys.open(slot, entry.row, sealed);
@@ -247,10 +296,10 @@ async fn read_whole(body: ClientBody, most: u64) -> Result<Bytes, Rejection> {
 
 /// Writes down how the first request of a key came out, and then answers it.
 async fn conclude(
-    claim: Claim,
+    keeper: &Arc<Keeper>,
+    first: First,
     answered: Result<Answer, Rejection>,
     settlement: fn(&Rejection) -> Settlement,
-    max_reply: usize,
 ) -> Result<Answer, Rejection> {
     let answer = match answered {
         Ok(answer) => answer,
@@ -259,28 +308,28 @@ async fn conclude(
                 Settlement::Settled => End::Released,
                 Settlement::Open(_) => End::Unknown,
             };
-            claim.end(end).await;
+            first.end(keeper, end).await;
             return Err(rejection);
         }
     };
     let (parts, body) = answer.into_parts();
     let unkept = end_of(parts.status);
-    match body.read_up_to(max_reply).await {
+    match body.read_up_to(keeper.config.max_reply.get()).await {
         Ok(Read::Whole(body)) => {
             let end = unkept.unwrap_or_else(|| {
                 let (status, mut headers) = (parts.status, parts.headers.clone());
                 headers.remove(&CACHE_STATUS);
-                claim.sealed(&Reply { status, headers, body: body.clone() })
+                first.claim.sealed(&Reply { status, headers, body: body.clone() })
             });
-            claim.end(end).await;
+            first.end(keeper, end).await;
             Ok(Answer::from_parts(parts, Body::from(body)))
         }
         Ok(Read::Longer(body)) => {
-            claim.end(unkept.unwrap_or(End::Unkept)).await;
+            first.end(keeper, unkept.unwrap_or(End::Unkept)).await;
             Ok(Answer::from_parts(parts, body))
         }
         Err(error) => {
-            claim.end(End::Unknown).await;
+            first.end(keeper, End::Unknown).await;
             Err(match error {
                 BodyError::Upstream(_) => Rejection::UpstreamBroken,
                 BodyError::Mask(_) => Rejection::Unmaskable,

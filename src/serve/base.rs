@@ -15,7 +15,7 @@ use crate::{
     explain::Ring,
     formats::Book,
     gateway::Shared,
-    keeper::Keeper,
+    keeper::{Keeper, lost::Search},
     layers::{
         authenticate::Gatekeeper,
         catch::Catcher,
@@ -41,6 +41,7 @@ pub(super) struct Base {
     pub(super) sites: HashMap<String, Arc<Site>>,
     pub(super) directory: Arc<Directory>,
     pub(super) settler: Arc<dyn Settle>,
+    pub(super) search: Arc<dyn Search>,
     pub(super) rotor: Arc<Rotor>,
     pub(super) tasks: TaskTracker,
     pub(super) metrics: Arc<Metrics>,
@@ -81,7 +82,8 @@ impl Base {
     fn keeper(&self, config: &Config) -> Result<Arc<Keeper>, StartError> {
         let (keyring, metrics) = (self.directory.keyring(), Arc::clone(&self.metrics));
         let (store, tasks) = (&config.tenants, self.tasks.clone());
-        Keeper::start(&config.idempotency, store, keyring, tasks, metrics)
+        let search = Arc::clone(&self.search);
+        Keeper::start(&config.idempotency, store, keyring, search, tasks, metrics)
             .map_err(StartError::Thread)
     }
 

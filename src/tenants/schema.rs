@@ -101,9 +101,11 @@ CREATE TABLE idempotency (
     key_id TEXT NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('sent', 'answered', 'unkept', 'unknown')),
     first INTEGER NOT NULL,
+    sent INTEGER NOT NULL,
     lease INTEGER NOT NULL,
     expires INTEGER NOT NULL,
     reply BLOB,
+    transactions TEXT NOT NULL DEFAULT '',
     UNIQUE (tenant, credential, mac)
 ) STRICT;
 CREATE INDEX idempotency_of_tenant ON idempotency (tenant, expires);
@@ -227,9 +229,11 @@ CREATE TABLE idempotency (
     key_id TEXT NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('sent', 'answered', 'unkept', 'unknown')),
     first INTEGER NOT NULL,
+    sent INTEGER NOT NULL,
     lease INTEGER NOT NULL,
     expires INTEGER NOT NULL,
     reply BLOB,
+    transactions TEXT NOT NULL DEFAULT '',
     UNIQUE (tenant, credential, mac)
 ) STRICT;
 CREATE INDEX idempotency_of_tenant ON idempotency (tenant, expires);

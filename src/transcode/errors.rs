@@ -29,6 +29,8 @@ struct Problem<'a> {
     title: &'a str,
     detail: &'a str,
     code: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    transactions: &'a [u64],
 }
 
 /// The content type of a representation.
@@ -40,16 +42,19 @@ pub const fn content_type(format: Format) -> &'static str {
 }
 
 /// A list of messages: `{"errors":["…"]}` or `<errors type="array"><error>…`.
-pub fn render(format: Format, messages: &[&str]) -> Bytes {
+///
+/// In JSON the numbers of transactions that it is about, if there are any, stand beside them; an array
+/// in XML has no room for them.
+pub fn render(format: Format, messages: &[&str], transactions: &[u64]) -> Bytes {
     let text = match format {
-        Format::Json => json(messages),
+        Format::Json => json(messages, transactions),
         Format::Xml => xml(messages),
     };
     Bytes::from(text)
 }
 
-/// Problem details of RFC 9457, with the gateway's error code as an extension member; their content
-/// type stands before them.
+/// Problem details of RFC 9457, with the gateway's error code as an extension member, and the numbers of
+/// transactions if it is about any; their content type stands before them.
 #[expect(clippy::missing_panics_doc, reason = "strings and a number always serialize")]
 pub fn problem(
     format: Format,
@@ -57,16 +62,24 @@ pub fn problem(
     code: &str,
     title: &str,
     detail: &str,
+    transactions: &[u64],
 ) -> (&'static str, Bytes) {
     if format == Format::Xml {
-        return (PROBLEM_XML, Bytes::from(xml_problem(status, code, title, detail)));
+        let text = xml_problem(status, code, title, detail, transactions);
+        return (PROBLEM_XML, Bytes::from(text));
     }
-    let problem = Problem { status: status.as_u16(), title, detail, code };
+    let problem = Problem { status: status.as_u16(), title, detail, code, transactions };
     let json = serde_json::to_vec(&problem).expect("strings and a number always serialize");
     (PROBLEM_JSON, Bytes::from(json))
 }
 
-fn xml_problem(status: StatusCode, code: &str, title: &str, detail: &str) -> String {
+fn xml_problem(
+    status: StatusCode,
+    code: &str,
+    title: &str,
+    detail: &str,
+    transactions: &[u64],
+) -> String {
     let mut text = String::from(DECLARATION);
     text.push_str("<problem xmlns=\"urn:ietf:rfc:7807\">\n");
     let status = status.as_u16().to_string();
@@ -81,11 +94,18 @@ fn xml_problem(status: StatusCode, code: &str, title: &str, detail: &str) -> Str
         text.push_str(name);
         text.push_str(">\n");
     }
+    if !transactions.is_empty() {
+        text.push_str("  <transactions>\n");
+        for number in transactions {
+            text.push_str(&format!("    <i>{number}</i>\n"));
+        }
+        text.push_str("  </transactions>\n");
+    }
     text.push_str("</problem>\n");
     text
 }
 
-fn json(messages: &[&str]) -> String {
+fn json(messages: &[&str], transactions: &[u64]) -> String {
     let mut text = String::from("{\"errors\":[");
     for (i, message) in messages.iter().enumerate() {
         if i > 0 {
@@ -93,7 +113,12 @@ fn json(messages: &[&str]) -> String {
         }
         push_string(&mut text, message);
     }
-    text.push_str("]}");
+    text.push(']');
+    if !transactions.is_empty() {
+        let numbers: Vec<String> = transactions.iter().map(u64::to_string).collect();
+        text.push_str(&format!(",\"transactions\":[{}]", numbers.join(",")));
+    }
+    text.push('}');
     text
 }
 
@@ -119,7 +144,7 @@ mod tests {
     use super::*;
 
     fn check(format: Format, messages: &[&str], want: &str) {
-        assert_eq!(render(format, messages), want);
+        assert_eq!(render(format, messages, &[]), want);
     }
 
     #[test]
@@ -151,14 +176,15 @@ mod tests {
     fn json_parses_back_to_what_it_says() {
         let odd: String = (0..0x250).filter_map(char::from_u32).collect();
         let value: serde_json::Value =
-            serde_json::from_slice(&render(Format::Json, &[&odd])).expect("it is JSON");
+            serde_json::from_slice(&render(Format::Json, &[&odd], &[])).expect("it is JSON");
         assert_eq!(value["errors"][0], odd);
     }
 
     #[test]
     fn a_problem_names_its_code() {
         let problem = |format| {
-            problem(format, StatusCode::TOO_MANY_REQUESTS, "limited", "Too many", "Wait \"<2>\" s")
+            let (status, detail) = (StatusCode::TOO_MANY_REQUESTS, "Wait \"<2>\" s");
+            problem(format, status, "limited", "Too many", detail, &[])
         };
         let want =
             r#"{"status":429,"title":"Too many","detail":"Wait \"<2>\" s","code":"limited"}"#;
@@ -168,5 +194,19 @@ mod tests {
                     <title>Too many</title>\n  <detail>Wait \"&lt;2&gt;\" s</detail>\n  \
                     <code>limited</code>\n</problem>\n";
         assert_eq!(problem(Format::Xml), ("application/problem+xml", want.into()));
+    }
+
+    #[test]
+    fn the_transactions_that_it_is_about_are_named() {
+        assert_eq!(
+            render(Format::Json, &["a"], &[7, 8]),
+            r#"{"errors":["a"],"transactions":[7,8]}"#
+        );
+        assert_eq!(render(Format::Xml, &["a"], &[7]), render(Format::Xml, &["a"], &[]));
+        let problem = |format| problem(format, StatusCode::CONFLICT, "c", "t", "d", &[7, 8]).1;
+        let want = r#"{"status":409,"title":"t","detail":"d","code":"c","transactions":[7,8]}"#;
+        assert_eq!(problem(Format::Json), want);
+        let want = "  <transactions>\n    <i>7</i>\n    <i>8</i>\n  </transactions>\n</problem>\n";
+        assert!(problem(Format::Xml).ends_with(want.as_bytes()));
     }
 }

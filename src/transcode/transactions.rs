@@ -8,8 +8,10 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+use super::time;
+
 /// A transaction of the panel, as far as it says what it is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Transaction {
     /// Its number.
     pub id: u64,
@@ -21,6 +23,12 @@ pub struct Transaction {
     pub associated: Option<Subject>,
     /// The number of the transaction that it waits for.
     pub depends_on: Option<u64>,
+    /// What is done, such as `build_virtual_machine`; of 64 characters at most.
+    pub action: Option<Box<str>>,
+    /// The number of the user whose it is.
+    pub user: Option<u64>,
+    /// When it was begun, as a Unix time in seconds by the panel's clock.
+    pub created: Option<i64>,
 }
 
 /// What a transaction is about: its type as the panel names it (`VirtualMachine`) and its number.
@@ -50,6 +58,9 @@ struct Fields<'a> {
     associated_object_type: Option<&'a RawValue>,
     associated_object_id: Option<&'a RawValue>,
     dependent_transaction_id: Option<&'a RawValue>,
+    action: Option<&'a RawValue>,
+    user_id: Option<&'a RawValue>,
+    created_at: Option<&'a RawValue>,
 }
 
 /// A structure that only an object gives; serde would take an array for one as well.
@@ -57,8 +68,8 @@ struct Object<T>(T);
 
 struct ObjectVisitor<T>(PhantomData<T>);
 
-/// The most characters of a type.
-const KIND: usize = 64;
+/// The most characters of a type, and of an action.
+const WORD: usize = 64;
 
 /// The rows of a page, in its order; none when the body is no list of transactions.
 ///
@@ -78,6 +89,9 @@ impl Fields<'_> {
             parent: subject(self.parent_type, self.parent_id),
             associated: subject(self.associated_object_type, self.associated_object_id),
             depends_on: self.dependent_transaction_id.and_then(number),
+            action: self.action.and_then(word),
+            user: self.user_id.and_then(number),
+            created: self.created_at.and_then(string).and_then(|text| time::unix(&text)),
         })
     }
 }
@@ -101,10 +115,11 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
 }
 
 fn subject(kind: Option<&RawValue>, id: Option<&RawValue>) -> Option<Subject> {
-    let kind = string(kind?)?;
-    let fits = !kind.is_empty() && kind.chars().count() <= KIND;
-    let id = number(id?)?;
-    fits.then_some(Subject { kind, id })
+    Some(Subject { kind: word(kind?)?, id: number(id?)? })
+}
+
+fn word(json: &RawValue) -> Option<Box<str>> {
+    string(json).filter(|word| !word.is_empty() && word.chars().count() <= WORD)
 }
 
 fn string(json: &RawValue) -> Option<Box<str>> {
@@ -120,139 +135,4 @@ fn number(json: &RawValue) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Id, open, parent, associated, the transaction that it depends on.
-    type Expected<'a> = (u64, bool, Option<(&'a str, u64)>, Option<(&'a str, u64)>, Option<u64>);
-
-    #[track_caller]
-    fn check(body: &str, expected: Option<&[Expected<'_>]>) {
-        let subject = |(kind, id): (&str, u64)| Subject { kind: kind.into(), id };
-        let row = |&(id, open, parent, associated, depends_on): &Expected<'_>| Transaction {
-            id,
-            open,
-            parent: parent.map(subject),
-            associated: associated.map(subject),
-            depends_on,
-        };
-        let expected = expected.map(|rows| rows.iter().map(row).collect::<Vec<_>>());
-        assert_eq!(transactions(body.as_bytes()), expected, "{body:.200}");
-    }
-
-    /// One row with these members.
-    #[track_caller]
-    fn check_row(members: &str, expected: Option<Expected<'_>>) {
-        let body = format!(r#"[{{"transaction":{{{members}}}}}]"#);
-        check(&body, expected.as_ref().map(std::slice::from_ref));
-    }
-
-    #[test]
-    fn rows_are_read_in_order() {
-        let first = r#"{"transaction":{"action":"startup_virtual_machine","id":7,
-            "status":"running","parent_type":"VirtualMachine","parent_id":1,
-            "associated_object_type":"Disk","associated_object_id":3,"params":{"id":8,"a":[1.5]},
-            "dependent_transaction_id":6,"identifier":"abcdefghijklmn"}}"#;
-        let second = r#"{"transaction":{"id":"6","status":"complete","parent_type":null,
-            "parent_id":null,"dependent_transaction_id":null}}"#;
-        let seven = (7, true, Some(("VirtualMachine", 1)), Some(("Disk", 3)), Some(6));
-        let six = (6, false, None, None, None);
-        check("[]", Some(&[]));
-        check(&format!(" [{first},\n{second}]\n"), Some(&[seven, six]));
-        check(&format!("[{second},{first}]"), Some(&[six, seven]));
-    }
-
-    #[test]
-    fn pending_and_running_are_open() {
-        for (status, open) in [
-            ("pending", true),
-            ("running", true),
-            (r"runn\u0069ng", true),
-            ("complete", false),
-            ("failed", false),
-            ("cancelled", false),
-            ("Running", false),
-            ("", false),
-        ] {
-            let members = format!(r#""id":7,"status":"{status}""#);
-            check_row(&members, Some((7, open, None, None, None)));
-        }
-    }
-
-    #[test]
-    fn a_subject_needs_its_type_and_its_number() {
-        let longest = "é".repeat(KIND);
-        let check_parent = |kind: &str, id: &str, parent: Option<(&str, u64)>| {
-            let members = format!(
-                r#""id":7,"status":"failed","parent_type":{kind},"parent_id":{id},
-                "associated_object_id":{id},"associated_object_type":{kind}"#
-            );
-            check_row(&members, Some((7, false, parent, parent, None)));
-        };
-        check_parent(r#""Disk""#, "3", Some(("Disk", 3)));
-        check_parent(r#""Disk""#, r#""00003""#, Some(("Disk", 3)));
-        check_parent(r#""A\u003cB""#, "18446744073709551615", Some(("A<B", u64::MAX)));
-        check_parent(&format!("\"{longest}\""), "3", Some((&longest, 3)));
-        check_parent(&format!("\"{longest}x\""), "3", None);
-        for kind in ["null", r#""""#, "3", "true", r#"["Disk"]"#, r#"{"a":"Disk"}"#, r#""\ud800""#]
-        {
-            check_parent(kind, "3", None);
-        }
-        let odd = ["null", "-3", "3.0", "3e0", r#""""#, r#""+3""#, r#""3x""#, "[3]", "{}", "true"];
-        for id in odd.into_iter().chain(["18446744073709551616"]) {
-            check_parent(r#""Disk""#, id, None);
-            let members = format!(r#""id":7,"status":"failed","dependent_transaction_id":{id}"#);
-            check_row(&members, Some((7, false, None, None, None)));
-        }
-        check_row(
-            r#""id":7,"status":"failed","parent_type":"Disk","associated_object_id":3"#,
-            Some((7, false, None, None, None)),
-        );
-    }
-
-    #[test]
-    fn a_row_needs_its_number_and_its_status() {
-        check_row(r#""status":"running""#, None);
-        check_row(r#""id":7"#, None);
-        check_row(r#""params":{"id":7,"status":"running"}"#, None);
-        for id in ["null", r#""x""#, "-7", "7.5", "[7]", "18446744073709551616"] {
-            check_row(&format!(r#""id":{id},"status":"running""#), None);
-        }
-        for status in ["null", "1", r#"["running"]"#, r#"{"a":"running"}"#] {
-            check_row(&format!(r#""id":7,"status":{status}"#), None);
-        }
-        check_row(r#""id":7,"status":"running","id":8"#, None);
-        let good = r#"{"transaction":{"id":7,"status":"running"}}"#;
-        check(&format!(r#"[{good},{{"transaction":{{"id":8}}}}]"#), None);
-    }
-
-    #[test]
-    fn what_is_no_list_of_transactions_gives_none() {
-        let row = r#"{"transaction":{"id":7,"status":"running"}}"#;
-        for body in ["", " ", "{}", "null", row, "[null]", "[{}]", r#"[{"log_item":{"id":7}}]"#] {
-            check(body, None);
-        }
-        check(r#"[{"transaction":[7,"running",null,null,null,null,null]}]"#, None);
-        check(r#"[[{"id":7,"status":"running"}]]"#, None);
-        check(r#"[{"transaction":{"id":7,"status":"running"},"other":1}]"#, None);
-        check(&format!("[{row}]]"), None);
-        let whole = format!("[{row}]");
-        for end in 0..whole.len() {
-            check(&whole[..end], None);
-        }
-        assert_eq!(transactions(b"\xff"), None);
-    }
-
-    #[test]
-    fn depth_costs_no_stack() {
-        let (opening, closing) = ("[".repeat(10_000), "]".repeat(10_000));
-        check(&opening, None);
-        check(&format!("{opening}{closing}"), None);
-        check(&r#"[{"transaction":"#.repeat(10_000), None);
-        let deep = format!(r#""id":7,"status":"running","params":{opening}{closing}"#);
-        check_row(&deep, Some((7, true, None, None, None)));
-        let deep = format!(r#""id":7,"status":"running","parent_id":{opening}{closing}"#);
-        check_row(&deep, Some((7, true, None, None, None)));
-        check_row(&format!(r#""id":{opening}{closing},"status":"running""#), None);
-    }
-}
+mod tests;

@@ -4,18 +4,20 @@
 //! caches its replies either keeps none for as long as the work may take, or looks. This looks, as
 //! long as something is held ([`Hold`]), in the name of an
 //! administrator where there is one, else of the credential that wrote. `ledger` decides, `rounds`
-//! goes and looks.
+//! goes and looks. `search` looks for what a single request may have begun.
 //!
 //! Why not the machine itself: a look at each machine that is held would cost a request for each,
 //! and a transaction says what else hangs on it.
 
+mod candidates;
 mod ledger;
 #[cfg(test)]
 mod model;
 mod rounds;
+mod search;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -65,6 +67,9 @@ crate::section! {
         pub max_wait: Duration = Duration::from_secs(1800),
         /// Looks a second of each upstream, all its watches together.
         pub looks_per_second: u32 = 20,
+        /// How many requests with an `Idempotency-Key` and an unknown outcome have their transactions
+        /// looked for at once; for others that is done when they are repeated.
+        pub max_searches: usize = 16,
     }
 }
 
@@ -82,6 +87,8 @@ pub struct Watches {
     stop: CancellationToken,
     /// By the partition of the credential that looks.
     each: Mutex<HashMap<u64, Arc<Watch>>>,
+    /// The lines of the requests whose transactions are being looked for.
+    searching: Mutex<HashSet<i64>>,
 }
 
 /// What the watches are made from.
@@ -157,6 +164,7 @@ impl Watches {
             tasks: TaskTracker::new(),
             stop,
             each: Mutex::default(),
+            searching: Mutex::default(),
         })
     }
 

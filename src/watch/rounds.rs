@@ -9,9 +9,10 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderValue, Request, StatusCode, Uri,
-    header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION},
+    header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, DATE},
 };
 use http_body_util::{BodyExt as _, Limited};
+use httpdate::parse_http_date;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Watch, Watches};
@@ -56,6 +57,15 @@ enum Looked {
     Failed,
     /// This credential may not look, says the panel by this status.
     Refused(StatusCode),
+}
+
+/// What the panel has shown.
+pub(super) struct Shown {
+    pub(super) status: StatusCode,
+    /// When, by its own clock, in Unix seconds; none where it does not say.
+    pub(super) date: Option<i64>,
+    /// In JSON, if it is what was asked for.
+    pub(super) body: Bytes,
 }
 
 /// A page of transactions that is larger than this is not read.
@@ -204,9 +214,11 @@ async fn read(
     let first = from.is_none();
     let enough_time = Instant::now() + watches.config.timeout / 2;
     for page in 1..=watches.config.max_pages {
-        let shown = match ask(site, credential, page, size).await {
-            Some((StatusCode::OK, body)) => transactions(&body),
-            Some((status, _)) if REFUSALS.contains(&status) => return Looked::Refused(status),
+        let shown = match ask(site, credential, "/transactions", &self::page(page, size)).await {
+            Some(Shown { status: StatusCode::OK, body, .. }) => transactions(&body),
+            Some(Shown { status, .. }) if REFUSALS.contains(&status) => {
+                return Looked::Refused(status);
+            }
             Some(_) | None => None,
         };
         let Some(shown) = shown else {
@@ -238,15 +250,21 @@ fn in_order(mut rows: Vec<Transaction>) -> Vec<Transaction> {
     rows
 }
 
-async fn ask(
+/// The query for a page of so many.
+pub(super) fn page(page: usize, size: usize) -> String {
+    format!("?page={page}&per_page={size}")
+}
+
+/// What the panel shows a credential at a path, which has no suffix; none if it does not answer.
+pub(super) async fn ask(
     site: &Site,
     credential: &Credential,
-    page: usize,
-    size: usize,
-) -> Option<(StatusCode, Bytes)> {
+    path: &str,
+    query: &str,
+) -> Option<Shown> {
     let format = site.only_format().unwrap_or(Format::Json);
     let name = format.as_str();
-    let uri: Uri = format!("/transactions.{name}?page={page}&per_page={size}").parse().ok()?;
+    let uri: Uri = format!("{path}.{name}{query}").parse().ok()?;
     let accept = HeaderValue::try_from(format!("application/{name}")).ok()?;
     let make = || {
         let mut request = Request::new(ClientBody::empty());
@@ -260,12 +278,14 @@ async fn ask(
     let cause = UpstreamCause::Watch;
     let reply = site.pool().exchange(cause, make(), || (), || Some(make())).await.ok()?;
     let (head, body) = reply.into_parts();
-    let body = Limited::new(body, MAX_PAGE).collect().await.ok()?.to_bytes();
-    if format == Format::Json || head.status != StatusCode::OK {
-        return Some((head.status, body));
+    let status = head.status;
+    let date = head.headers.get(DATE).and_then(|date| parse_http_date(date.to_str().ok()?).ok());
+    let date = date.map(unix);
+    let mut body = Limited::new(body, MAX_PAGE).collect().await.ok()?.to_bytes();
+    if format != Format::Json && status == StatusCode::OK {
+        body = to_json(&xml::read(&body, Mixed::Refused, Bounds::REPLY).ok()?).into();
     }
-    let tree = xml::read(&body, Mixed::Refused, Bounds::REPLY).ok()?;
-    Some((head.status, to_json(&tree).into()))
+    Some(Shown { status, date, body })
 }
 
 /// What a transaction changes: what a write to its machine does, or all if it names anything that

@@ -9,6 +9,7 @@ mod explain;
 mod formats;
 mod idempotency;
 mod installation;
+mod lost;
 mod newcomer;
 mod online;
 mod postgres;

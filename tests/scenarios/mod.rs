@@ -11,6 +11,7 @@ mod disclosure;
 mod formats;
 mod idempotency;
 mod limits;
+mod lost;
 mod members;
 mod overrides;
 mod passing;

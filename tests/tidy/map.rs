@@ -35,7 +35,7 @@ pub(super) const ROOFS: [(&str, &[&str]); 10] = [
 ];
 
 /// What decides: it does no I/O, holds no clock and spawns nothing.
-pub(super) const PURE: [&str; 21] = [
+pub(super) const PURE: [&str; 22] = [
     "src/api/",
     "src/auth/",
     "src/audit/",
@@ -54,6 +54,7 @@ pub(super) const PURE: [&str; 21] = [
     "src/cache/status.rs",
     "src/cache/validator.rs",
     "src/tenants/course.rs",
+    "src/watch/candidates.rs",
     "src/watch/ledger.rs",
     "src/formats/course.rs",
     "src/sampler/quarantine.rs",

@@ -17,7 +17,7 @@ pub struct Wish {
     pub print: Mac,
     /// The number of the request.
     pub first: u64,
-    /// The time, in milliseconds of Unix time, as the others.
+    /// The time, before the request is sent; in milliseconds of Unix time, as the others.
     pub now: i64,
     /// Until when the request may be under way.
     pub lease: i64,
@@ -77,6 +77,18 @@ impl Store {
         })
     }
 
+    /// Writes down which transactions of the panel a request of unknown outcome may have begun.
+    pub fn name_transactions(&mut self, row: i64, numbers: &[u64]) -> Result<(), StoreError> {
+        let numbers: Vec<String> = numbers.iter().map(u64::to_string).collect();
+        self.write(|session| {
+            let update = query(
+                "UPDATE idempotency SET transactions = $2
+                 WHERE row = $1 AND state IN ('sent', 'unknown')",
+            );
+            session.execute(update.bind(row).bind(numbers.join(" "))).map(drop)
+        })
+    }
+
     /// Deletes lines that have expired; whether there may be more.
     pub fn prune_keys(&mut self, now: i64) -> Result<bool, StoreError> {
         self.write(|session| {
@@ -121,8 +133,8 @@ fn claim(session: &Session<'_>, slot: &Slot, wish: &Wish) -> Result<Claimed, Sto
 fn insert(session: &Session<'_>, slot: &Slot, wish: &Wish) -> Result<bool, StoreError> {
     let insert = query(
         "INSERT INTO idempotency
-             (tenant, credential, mac, print, key_id, state, first, lease, expires)
-         VALUES ($1, $2, $3, $4, $5, 'sent', $6, $7, $8)
+             (tenant, credential, mac, print, key_id, state, first, sent, lease, expires)
+         VALUES ($1, $2, $3, $4, $5, 'sent', $6, $7, $8, $9)
          ON CONFLICT (tenant, credential, mac) DO NOTHING",
     );
     let insert = insert
@@ -132,6 +144,7 @@ fn insert(session: &Session<'_>, slot: &Slot, wish: &Wish) -> Result<bool, Store
         .bind(wish.print.as_bytes().to_vec())
         .bind(&*wish.key_id)
         .bind(i64::try_from(wish.first).unwrap_or(i64::MAX))
+        .bind(wish.now)
         .bind(wish.lease)
         .bind(wish.expires);
     session.execute(insert).map(|inserted| inserted > 0)
@@ -142,7 +155,7 @@ fn insert(session: &Session<'_>, slot: &Slot, wish: &Wish) -> Result<bool, Store
 /// a server knew last, after the credential has become another user's.
 fn find(session: &Session<'_>, slot: &Slot) -> Result<Option<(Entry, i64)>, StoreError> {
     let select = query(
-        "SELECT row, print, first, lease, expires, reply,
+        "SELECT row, print, first, sent, lease, expires, reply, transactions,
              CASE WHEN state = 'answered' AND generation < (SELECT user_since FROM credentials
                  WHERE credentials.row = idempotency.credential) THEN 'unkept' ELSE state END AS state
          FROM idempotency
@@ -158,10 +171,18 @@ fn entry(row: &AnyRow) -> Result<Entry, StoreError> {
         row: get(row, "row")?,
         print: Mac::from_bytes(&print).ok_or_else(|| meaningless("print", "another length"))?,
         state: word(row, "state")?,
+        sent: get(row, "sent")?,
         lease: get(row, "lease")?,
         first: number(row, "first")?.unwrap_or_default(),
         reply: get(row, "reply")?,
+        transactions: transactions(row)?,
     })
+}
+
+fn transactions(row: &AnyRow) -> Result<Box<[u64]>, StoreError> {
+    let text: String = get(row, "transactions")?;
+    let numbers: Result<_, _> = text.split_whitespace().map(str::parse).collect();
+    numbers.map_err(|_| meaningless("transactions", &text))
 }
 
 #[cfg(test)]

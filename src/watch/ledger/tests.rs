@@ -11,7 +11,7 @@ fn machine(id: u64) -> Subject {
 }
 
 fn row(id: u64, open: bool, about: u64) -> Transaction {
-    Transaction { id, open, parent: Some(machine(about)), associated: None, depends_on: None }
+    Transaction { id, open, parent: Some(machine(about)), ..Transaction::default() }
 }
 
 fn entry(name: &'static str, subject: Option<u64>) -> Entry<&'static str, &'static str> {

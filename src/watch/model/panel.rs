@@ -80,8 +80,7 @@ impl Panel {
             id: id as u64 + 1,
             open: job.made.is_none(),
             parent: Some(subject(job.machine)),
-            associated: None,
-            depends_on: None,
+            ..Transaction::default()
         };
         Ok(jobs.map(row).rev().collect())
     }

@@ -259,6 +259,30 @@ fn a_line_ends_once() {
 }
 
 #[test]
+fn what_a_lost_request_may_have_begun_is_written_to_its_line_alone() {
+    let mut fixture = fixture();
+    let store = &mut fixture.store;
+    let mut named = |key, end: Option<End>| {
+        let Ok(Claimed::New(row)) = store.claim_key(&slot(key), &wish(1, 0)) else {
+            panic!("free")
+        };
+        if let Some(end) = end {
+            assert!(store.end_key(row, &end).expect("the store is there"));
+        }
+        store.name_transactions(row, &[7, u64::MAX]).expect("the store is there");
+        match store.claim_key(&slot(key), &wish(1, 1)).expect("the store is there") {
+            Claimed::Known(entry) => (entry.sent, entry.transactions),
+            Claimed::New(_) | Claimed::Full => panic!("the key is known"),
+        }
+    };
+    let both: Box<[u64]> = [7, u64::MAX].into();
+    assert_eq!(named(1, Some(End::Unknown)), (0, both.clone()));
+    // As a server leaves it that died.
+    assert_eq!(named(2, None), (0, both));
+    assert_eq!(named(3, Some(End::Answered(Bytes::new()))), (0, Box::default()));
+}
+
+#[test]
 fn a_tenant_has_so_many_keys_and_what_has_expired_does_not_count() {
     let mut fixture = fixture();
     let store = &mut fixture.store;
