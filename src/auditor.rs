@@ -22,7 +22,7 @@ use crate::{
     error_chain::error_chain,
     limit::{Limit, Quota},
     metrics::Metrics,
-    policy::cap::Cap,
+    policy::cap::{Acts, Window},
     record::Record,
     tenants::directory::Directory,
     vocabulary::{Audited, Closed as _},
@@ -50,7 +50,7 @@ crate::section! {
 pub struct Auditor {
     events: mpsc::Sender<(i64, Event)>,
     requests: Limit,
-    strangers: Cap,
+    strangers: (Window, Acts),
     begun: Instant,
     metrics: Arc<Metrics>,
 }
@@ -77,10 +77,11 @@ const CHALLENGE: &str = "no_credentials";
 pub fn new(config: &Config, metrics: &Arc<Metrics>) -> (Auditor, Pen) {
     let (sender, receiver) = mpsc::channel(config.queue.max(1));
     let rate = config.requests_per_second.max(1);
+    let strangers = Window { at_most: config.strangers_per_minute, window_ms: MINUTE_MS };
     let auditor = Auditor {
         events: sender,
         requests: Limit::new("audit", Quota { per_second: rate, burst: rate }),
-        strangers: Cap::new(config.strangers_per_minute, MINUTE_MS),
+        strangers: (strangers, Acts::default()),
         begun: Instant::now(),
         metrics: Arc::clone(metrics),
     };
@@ -123,7 +124,8 @@ impl Auditor {
             return self.requests.check().is_ok();
         }
         let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.strangers.take(now).is_ok()
+        let (window, strangers) = &self.strangers;
+        strangers.take(*window, now).is_ok()
     }
 
     /// Notes a guarded request that was let through.

@@ -33,7 +33,7 @@ use crate::{
         directory::Directory,
         snapshot::{Credential, Grant, NotGood},
     },
-    vocabulary::{Bypass, Format, Forward, Secrecy, UpstreamCause},
+    vocabulary::{Bypass, Format, Forward, PolicyName, Secrecy, UpstreamCause},
 };
 
 /// A request that has a name.
@@ -62,6 +62,8 @@ pub struct Aimed {
     pub target: Target,
     /// What it does there.
     pub effect: Effect,
+    /// The policy that counts what it makes or removes, once it is known what runs.
+    pub counted: Option<PolicyName>,
     /// Its headers.
     pub headers: HeaderMap,
     /// Its body.

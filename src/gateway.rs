@@ -12,7 +12,7 @@ use crate::{
     layers::{
         Answer,
         authenticate::{self, Gatekeeper},
-        authorise, body_limit, cache,
+        authorise, body_limit, cache, caps,
         catch::{self, Catcher},
         coalesce::{self, Hangar},
         convert, deadline, idempotency,
@@ -117,7 +117,6 @@ pub fn request_path(
         keeper,
         negotiation,
         rules,
-        shelf,
         sampler,
         hangar,
         catcher,
@@ -151,13 +150,14 @@ pub fn request_path(
         .layer(authorise::layer(
             Arc::clone(routes),
             Arc::clone(metrics),
-            shelf.clock,
             config.max_inspected_body.0,
         ))
         // A repeated create ends here: above the formats, because it is given the very answer of the
         // first one, and above all that a write does, because nothing is done again; below what the
         // caller may, so that a replay is nobody's who may not ask.
         .layer(idempotency::layer(Arc::clone(keeper), invalidate::settlement_of))
+        // What is made and removed counts here, since a replay makes nothing.
+        .layer(caps::layer(Arc::clone(metrics)))
         // Which format is answered; the cache keeps each one by itself.
         .layer(negotiate::layer(Arc::clone(negotiation)))
         // Around everything that a write does, so that no outcome escapes it.

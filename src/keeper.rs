@@ -14,7 +14,7 @@ use std::{
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use tokio::{
@@ -29,7 +29,7 @@ use self::{
 };
 use crate::{
     auth::keyring::{Keyring, Mac},
-    clock::millis,
+    clock::{millis, unix_millis},
     idempotency::{Config, End, Entry, Keys, Reply, Slot},
     limit::in_flight::Gate,
     metrics::Metrics,
@@ -261,8 +261,7 @@ impl Drop for Claim {
 
 /// The time that the servers of a store have in common, in milliseconds.
 pub fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(millis(since)).unwrap_or(i64::MAX)
+    i64::try_from(unix_millis(SystemTime::now())).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

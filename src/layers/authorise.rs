@@ -16,9 +16,9 @@ use crate::{
     api::{method, routes::RouteTable, target::Target},
     auth::scopes::Permission,
     call::{Aimed, Call, Effect},
-    clock::Clock,
     metrics::Metrics,
     net::server::ClientBody,
+    policy::PolicyName,
     rejection::Rejection,
     tenants::snapshot::Grant,
 };
@@ -35,7 +35,6 @@ pub struct Authorise<S> {
 struct Judge {
     routes: Arc<RouteTable>,
     metrics: Arc<Metrics>,
-    clock: Clock,
     /// The largest body that is read for a method override.
     max_inspected_body: u64,
 }
@@ -48,10 +47,9 @@ pub type Authorised<F> =
 pub fn layer<S>(
     routes: Arc<RouteTable>,
     metrics: Arc<Metrics>,
-    clock: Clock,
     max_inspected_body: u64,
 ) -> impl Layer<S, Service = Authorise<S>> + Clone {
-    let judge = Judge { routes, metrics, clock, max_inspected_body };
+    let judge = Judge { routes, metrics, max_inspected_body };
     layer_fn(move |inner| Authorise { inner, judge: judge.clone() })
 }
 
@@ -66,7 +64,7 @@ where
 
     always_ready!();
 
-    fn call(&mut self, call: Call) -> Self::Future {
+    fn call(&mut self, mut call: Call) -> Self::Future {
         let request = &call.request;
         let grant = call.caller.grant();
         let Aimed { method, target, effect, .. } = request;
@@ -76,30 +74,22 @@ where
         if method::may_hide_override(&request.method, &request.headers) {
             let (judge, mut inner) = (self.judge.clone(), self.inner.clone());
             return Either::Right(Box::pin(async move {
-                let (call, taken) = judge.reveal_override(call).await?;
-                let answered = inner.call(call).await;
-                match taken {
-                    Some(taken) => taken.settle(answered),
-                    None => answered,
-                }
+                let call = judge.reveal_override(call).await?;
+                inner.call(call).await
             }));
         }
         match self.judge.police(&call, &call.request.method) {
             Err(rejection) => Either::Left(refuse(rejection)),
-            Ok(None) => Either::Left(Either::Right(self.inner.call(call))),
-            Ok(Some(taken)) => {
-                let answered = self.inner.call(call);
-                Either::Right(Box::pin(async move { taken.settle(answered.await) }))
+            Ok(counted) => {
+                call.request.counted = counted;
+                Either::Left(Either::Right(self.inner.call(call)))
             }
         }
     }
 }
 
 impl Judge {
-    async fn reveal_override(
-        &self,
-        mut call: Call,
-    ) -> Result<(Call, Option<police::Taken>), Rejection> {
+    async fn reveal_override(&self, mut call: Call) -> Result<Call, Rejection> {
         let most = self.max_inspected_body;
         let request = &mut call.request;
         let body = std::mem::replace(&mut request.body, ClientBody::empty());
@@ -112,13 +102,13 @@ impl Judge {
             request.effect = Effect::Write(self.routes.touches_by(method, &request.target));
         }
         request.body = ClientBody::from_bytes(bytes);
-        let taken = self.police(&call, overriding.as_ref().unwrap_or(&call.request.method))?;
-        Ok((call, taken))
+        let method = overriding.as_ref().unwrap_or(&call.request.method);
+        call.request.counted = self.police(&call, method)?;
+        Ok(call)
     }
 
-    fn police(&self, call: &Call, method: &Method) -> Result<Option<police::Taken>, Rejection> {
-        let (routes, grant) = (&self.routes, call.caller.grant());
-        police::enforce(routes, &self.metrics, &self.clock, grant, &call.request, method)
+    fn police(&self, call: &Call, method: &Method) -> Result<Option<PolicyName>, Rejection> {
+        police::enforce(&self.routes, &self.metrics, call.caller.grant(), &call.request, method)
     }
 }
 

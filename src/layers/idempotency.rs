@@ -17,7 +17,7 @@ use http_body_util::BodyExt as _;
 use tokio::time::{Instant, sleep, timeout};
 use tower::{Layer, Service, layer::layer_fn};
 
-use super::{Answer, REPLAYED, always_ready, leaves_open, of_body};
+use super::{Answer, always_ready, leaves_open, of_body};
 use crate::{
     api::{method, routes::Narrow},
     auth::keyring::Mac,
@@ -75,6 +75,9 @@ type Kept = Pin<Box<dyn Future<Output = Result<Answer, Rejection>> + Send>>;
 
 /// The client's key.
 static KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// Says that an answer is that of an earlier request.
+static REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// Names that request.
 static FIRST: HeaderName = HeaderName::from_static("idempotency-first-request-id");

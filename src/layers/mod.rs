@@ -11,6 +11,7 @@ pub mod authenticate;
 pub mod authorise;
 pub mod body_limit;
 pub mod cache;
+pub mod caps;
 pub mod catch;
 pub mod coalesce;
 pub mod convert;
@@ -31,7 +32,7 @@ use std::future::Ready;
 
 use futures_util::future::Either;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
+    HeaderMap, HeaderValue, Method, Response, StatusCode,
     header::{AGE, CONTENT_LENGTH},
 };
 
@@ -77,9 +78,6 @@ fn charge(
         Rejection::Limited { limiter, limited, status, shown }
     })
 }
-
-/// Says that an answer is that of an earlier request.
-static REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// `Age`, `Cache-Status`, `X-Request-Id`, `RateLimit` and `RateLimit-Policy`.
 const ADDED: usize = 5;

@@ -1,24 +1,20 @@
 //! What a token's policies come to: refused, or counted and let through.
 //!
-//! No layer of its own: who authorizes knows the method that will really run, and who limits knows
-//! what is counted. Both ask here, so that shadow means the same everywhere.
-
-use std::sync::Arc;
+//! No layer of its own: who authorizes knows the method that will really run, and who limits and caps
+//! knows what is counted. All ask here, so that shadow means the same everywhere.
 
 use http::Method;
 use smallvec::SmallVec;
 
-use super::{Answer, REPLAYED};
 use crate::{
     api::routes::RouteTable,
     call::Aimed,
-    clock::Clock,
     limit::Limited,
     metrics::Metrics,
     policy::{
         Mode, PolicyName,
         act::{Act, OtherName},
-        allowance::{Allowance, Exhausted},
+        allowance::Exhausted,
         policies::Verdict,
     },
     rejection::Rejection,
@@ -88,55 +84,15 @@ pub struct Subject<'a> {
     pub may_change: bool,
 }
 
-/// What a request has taken of a cap.
-pub(super) struct Taken {
-    grant: Arc<Grant>,
-    policy: PolicyName,
-    at: u64,
-}
-
-impl Taken {
-    /// What the call below answers; if that says that nothing was sent, nothing was taken.
-    pub(super) fn settle(&self, answered: Result<Answer, Rejection>) -> Result<Answer, Rejection> {
-        let unsent = match &answered {
-            Ok(answer) => answer.headers().contains_key(&REPLAYED),
-            Err(rejection) => never_sent(rejection),
-        };
-        if unsent {
-            self.grant.allowance.give_back(self.policy, self.at);
-        }
-        answered
-    }
-}
-
-/// Whether a request that was let through here was refused before it went upstream.
-fn never_sent(rejection: &Rejection) -> bool {
-    matches!(
-        rejection,
-        Rejection::Format(_)
-            | Rejection::Body(_)
-            | Rejection::Idempotency(_)
-            | Rejection::Overloaded
-            | Rejection::NoUpstream
-            | Rejection::UpstreamSaturated
-            | Rejection::UpstreamDown(_)
-            | Rejection::UpstreamUnreachable
-            | Rejection::KeyHeld
-            | Rejection::VaultAway
-    )
-}
-
-/// Judges a request by its token's policies, and counts what it makes or removes.
+/// Judges a request by its token's policies, and says which one counts what it makes or removes.
 pub(super) fn enforce(
     routes: &RouteTable,
     metrics: &Metrics,
-    clock: &Clock,
-    grant: &Arc<Grant>,
+    grant: &Grant,
     request: &Aimed,
     method: &Method,
-) -> Result<Option<Taken>, Rejection> {
-    let allowance: &Allowance = &grant.allowance;
-    if allowance.is_empty() {
+) -> Result<Option<PolicyName>, Rejection> {
+    if grant.allowance.is_empty() {
         return Ok(None);
     }
     let may_change = request.effect.may_change();
@@ -155,9 +111,5 @@ pub(super) fn enforce(
     } else {
         return Ok(None);
     };
-    let at = clock.now();
-    match allowance.count_in_window(policy, at) {
-        Ok(counted) => Ok(counted.then(|| Taken { grant: Arc::clone(grant), policy, at })),
-        Err(full) => exhausted(metrics, request, grant, Err(full)).map(|()| None),
-    }
+    Ok(grant.allowance.acts(policy).map(|_| policy))
 }

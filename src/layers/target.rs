@@ -71,6 +71,6 @@ impl<S> Aim<S> {
         if let Effect::Read(listed) = effect {
             record.route.set(listed.id);
         }
-        Ok(Aimed { record, method, target, effect, headers, body })
+        Ok(Aimed { record, method, target, effect, counted: None, headers, body })
     }
 }

@@ -10,9 +10,9 @@ use std::{
 
 use super::{
     Mode, PolicyName,
-    cap::Cap,
+    cap::{Acts, Window},
     document::{PolicyDocument, Rate},
-    policies::{Held, Policies, PolicyError, Window},
+    policies::{Held, Policies, PolicyError},
     usage::{Monthly, Spent, Usage},
 };
 use crate::limit::{Limit, Limited, Quota};
@@ -22,8 +22,6 @@ use crate::limit::{Limit, Limited, Quota};
 pub struct Allowance {
     document: PolicyDocument,
     policies: Policies,
-    creates: Option<Held<Cap>>,
-    deletes: Option<Held<Cap>>,
     reads: Option<Held<Limit>>,
     writes: Option<Held<Limit>>,
     monthly: Option<Held<Monthly>>,
@@ -34,6 +32,8 @@ pub struct Allowance {
 #[derive(Debug, Default)]
 struct Used {
     usage: Usage,
+    creates: Acts,
+    deletes: Acts,
     last: AtomicI64,
 }
 
@@ -52,12 +52,6 @@ impl Allowance {
     /// An allowance of which nothing is used.
     pub fn new(document: PolicyDocument) -> Result<Self, PolicyError> {
         let policies = Policies::compile(&document)?;
-        let cap = |held: Option<Held<Window>>| {
-            held.map(|Held { mode, rule }| Held {
-                mode,
-                rule: Cap::new(rule.at_most, rule.window_ms),
-            })
-        };
         let limits = policies.limits();
         let limit = |name, rate: Option<Rate>| {
             let mode = limits.map(|held| held.mode).unwrap_or_default();
@@ -67,8 +61,6 @@ impl Allowance {
             })
         };
         Ok(Self {
-            creates: cap(policies.creates()),
-            deletes: cap(policies.deletes()),
             reads: limit("token-reads", limits.and_then(|held| held.rule.reads)),
             writes: limit("token-writes", limits.and_then(|held| held.rule.writes)),
             monthly: policies.monthly(),
@@ -78,8 +70,8 @@ impl Allowance {
         })
     }
 
-    /// Other policies of the same token. What it has used in the month goes on; what is counted in
-    /// seconds and windows begins anew.
+    /// Other policies of the same token. What it has used in the month and in windows goes on; what is
+    /// counted in seconds begins anew.
     pub fn changed(&self, document: PolicyDocument) -> Result<Self, PolicyError> {
         Ok(Self { used: Arc::clone(&self.used), ..Self::new(document)? })
     }
@@ -129,36 +121,39 @@ impl Allowance {
         })
     }
 
-    /// Counts what is made or removed, and says whether anything counts it; `now` is in milliseconds
-    /// of the process.
-    pub fn count_in_window(&self, policy: PolicyName, now: u64) -> Result<bool, Exhausted> {
-        let Some(Held { mode, rule }) = self.cap(policy) else { return Ok(false) };
-        let taken = rule.take(now).map_err(|full| {
+    /// Counts what is made or removed, and says how it is dated if anything counts it; times and dates
+    /// are in milliseconds of Unix time.
+    pub fn count_in_window(&self, policy: PolicyName, now: u64) -> Result<Option<u64>, Exhausted> {
+        let Some((acts, Held { mode, rule })) = self.acts(policy) else { return Ok(None) };
+        let taken = acts.take(rule, now).map_err(|full| {
             let limited = Limited { retry_after: Duration::from_millis(full.retry_after_ms) };
-            Exhausted { policy, mode: *mode, limited }
+            Exhausted { policy, mode, limited }
         });
-        taken.map(|()| true)
+        taken.map(Some)
     }
 
-    /// Takes back what was counted with the same time, for a request that never was sent.
-    pub fn give_back(&self, policy: PolicyName, at: u64) {
-        if let Some(Held { rule, .. }) = self.cap(policy) {
-            rule.give_back(at);
+    /// Takes back what was counted under a date, for a request that never was sent.
+    pub fn give_back(&self, policy: PolicyName, date: u64) {
+        if let Some((acts, _)) = self.acts(policy) {
+            acts.give_back(date);
         }
     }
 
-    fn cap(&self, policy: PolicyName) -> Option<&Held<Cap>> {
-        match policy {
-            PolicyName::Creates => self.creates.as_ref(),
-            PolicyName::Deletes => self.deletes.as_ref(),
+    /// What is counted in windows by a policy, and the policy; none if it is no such policy, or the
+    /// token does not have it.
+    pub fn acts(&self, policy: PolicyName) -> Option<(&Acts, Held<Window>)> {
+        let (acts, held) = match policy {
+            PolicyName::Creates => (&self.used.creates, self.policies.creates()),
+            PolicyName::Deletes => (&self.used.deletes, self.policies.deletes()),
             PolicyName::Methods
             | PolicyName::Paths
             | PolicyName::Resources
             | PolicyName::Protected
             | PolicyName::Limits
             | PolicyName::MonthlyReads
-            | PolicyName::MonthlyWrites => None,
-        }
+            | PolicyName::MonthlyWrites => return None,
+        };
+        held.map(|held| (acts, held))
     }
 
     /// Notes that the token was used at a Unix time. Nothing is written more often than once a second,
@@ -197,7 +192,7 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(none.count_in_month(NOVEMBER, true), Ok(()));
             assert_eq!(none.check_month(NOVEMBER, true), Ok(()));
-            assert_eq!(none.count_in_window(PolicyName::Creates, 0), Ok(false));
+            assert_eq!(none.count_in_window(PolicyName::Creates, 0), Ok(None));
         }
         assert_eq!(none.usage().snapshot().2, 0);
     }
@@ -209,20 +204,33 @@ mod tests {
                 "deletes":{"mode":"shadow","at_most":1,"window_seconds":60},
                 "monthly":{"writes":1}}"#,
         );
-        assert_eq!(some.count_in_window(PolicyName::Creates, 1000), Ok(true));
+        assert_eq!(some.count_in_window(PolicyName::Creates, 1000), Ok(Some(2000)));
         let full = some.count_in_window(PolicyName::Creates, 2000).expect_err("full");
-        assert_eq!((full.mode, full.limited.retry_after), (Mode::Enforce, Duration::from_secs(59)));
-        assert_eq!(some.count_in_window(PolicyName::Deletes, 1000), Ok(true));
+        assert_eq!((full.mode, full.limited.retry_after), (Mode::Enforce, Duration::from_secs(60)));
+        assert_eq!(some.count_in_window(PolicyName::Deletes, 1000), Ok(Some(2000)));
         let full = some.count_in_window(PolicyName::Deletes, 1000).expect_err("full");
         assert_eq!((full.policy, full.mode), (PolicyName::Deletes, Mode::Shadow));
-        some.give_back(PolicyName::Creates, 1000);
-        assert_eq!(some.count_in_window(PolicyName::Creates, 2000), Ok(true));
+        some.give_back(PolicyName::Creates, 2000);
+        assert_eq!(some.count_in_window(PolicyName::Creates, 2000), Ok(Some(3000)));
         assert_eq!(some.check_month(NOVEMBER, true), Ok(()));
         assert_eq!(some.count_in_month(NOVEMBER, true), Ok(()));
         let spent = some.count_in_month(NOVEMBER + 86_400, true).expect_err("spent");
         assert_eq!(spent.limited.retry_after, Duration::from_secs(29 * 86_400));
         assert_eq!(some.check_month(NOVEMBER + 86_400, true), Err(spent));
         assert_eq!(some.count_in_month(NOVEMBER, false), Ok(()));
+    }
+
+    #[test]
+    fn other_policies_forget_nothing_of_the_window() {
+        let before = allowance(r#"{"creates":{"at_most":1,"window_seconds":60}}"#);
+        assert_eq!(before.count_in_window(PolicyName::Creates, 1000), Ok(Some(2000)));
+        let text = r#"{"creates":{"at_most":1,"window_seconds":600},
+                       "deletes":{"at_most":1,"window_seconds":60}}"#;
+        let document = serde_json::from_str(text).expect("a document");
+        let after = before.changed(document).expect("good policies");
+        let full = after.count_in_window(PolicyName::Creates, 2000).expect_err("full");
+        assert_eq!(full.limited.retry_after, Duration::from_secs(600));
+        assert_eq!(after.count_in_window(PolicyName::Deletes, 2000), Ok(Some(3000)));
     }
 
     #[test]

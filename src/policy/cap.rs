@@ -1,27 +1,37 @@
-//! At most so many in any window of a length, exactly.
+//! At most so many in any window of a length, whoever else counts, and however often it begins anew.
 //!
-//! A token bucket and counters of a fixed window let up to twice as many through in some windows.
-//! What is capped here is rare and matters one by one, so each time is remembered for as long as it
-//! counts: at most as many as the cap allows, and none before something is taken.
+//! A token bucket and counters of a fixed window let up to twice as many through in some windows. To
+//! remember each time would be exact, and too much to be written down and shared. So a window is cut
+//! in [`SLOTS`] slots, and what is taken is dated at the end of its slot.
 //!
-//! 1. What is taken at a time counts from then on, for the length of the window; when that has
-//!    passed it counts no more.
+//! 1. What is taken counts from then on, for the length of the window and at most a slot longer. So no
+//!    window ever has more than the cap; a place may be free again so much later than it could be.
 //! 2. Time does not go back: an earlier time than another one had counts as that one's. Two threads
 //!    may read the clock in one order and come here in the other.
 //! 3. What is given back has never been taken.
+//! 4. Whoever counts for a store writes down what is new here, and is told what all have written: that
+//!    counts, with what is not written yet. It may be more than the cap allows, since they did not know
+//!    of each other.
 
 use std::{
-    collections::VecDeque,
+    collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// A cap with what has been taken of it.
-#[derive(Debug)]
-pub struct Cap {
-    at_most: u32,
-    window_ms: u64,
-    state: Mutex<State>,
+/// So many in any window of a length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// How many; with none it is always full.
+    pub at_most: u32,
+    /// The length of the window in milliseconds; at least 1.
+    pub window_ms: u64,
 }
+
+/// What has been taken: how many, by their dates.
+///
+/// There are as many dates as a window has slots, and one more.
+#[derive(Debug, Default)]
+pub struct Acts(Mutex<State>);
 
 /// All are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,206 +40,108 @@ pub struct Full {
     pub retry_after_ms: u64,
 }
 
+/// In how many slots a window is cut: those of an hour have a minute, those of a day have 24.
+pub const SLOTS: u64 = 60;
+
 #[derive(Debug, Default)]
 struct State {
     /// The latest time that anybody came with.
     latest: u64,
-    /// What counts at that time, the oldest first.
-    taken: VecDeque<Taken>,
+    /// How many count, by their dates.
+    taken: BTreeMap<u64, u64>,
+    /// How many of those are not written down yet; below zero for what was given back.
+    unwritten: BTreeMap<u64, i64>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Taken {
-    /// The time from which it counts.
-    at: u64,
-    /// The time that whoever took it came with, and gives it back by.
-    said: u64,
+impl Window {
+    /// When what is taken at a time is dated.
+    fn date(self, now_ms: u64) -> u64 {
+        let slot = self.window_ms.div_ceil(SLOTS).max(1);
+        (now_ms / slot).saturating_add(1).saturating_mul(slot)
+    }
+
+    /// From when on what is dated so counts no more.
+    pub fn end_of(self, date: u64) -> u64 {
+        date.saturating_add(self.window_ms)
+    }
 }
 
-impl Cap {
-    /// A cap of which nothing is taken: at most so many in any window of so many milliseconds. With
-    /// none at most it is always full.
-    pub fn new(at_most: u32, window_ms: u64) -> Self {
-        Self { at_most, window_ms, state: Mutex::default() }
-    }
-
-    /// Takes one. Times are milliseconds of a clock that is not set, such as that of the process.
-    pub fn take(&self, now_ms: u64) -> Result<(), Full> {
+impl Acts {
+    /// Takes one, and says how it is dated. Times and dates are milliseconds of a clock that all who
+    /// count have in common.
+    pub fn take(&self, window: Window, now_ms: u64) -> Result<u64, Full> {
         let mut state = self.state();
-        let latest = state.latest.max(now_ms);
-        state.latest = latest;
-        while state.taken.front().is_some_and(|first| self.end_of(first) <= latest) {
-            state.taken.pop_front();
+        state.latest = state.latest.max(now_ms);
+        state.forget(window);
+        let taken: u64 = state.taken.values().sum();
+        if taken < u64::from(window.at_most) {
+            let date = window.date(state.latest);
+            *state.taken.entry(date).or_default() += 1;
+            state.note(date, 1);
+            return Ok(date);
         }
-        if state.taken.len() < self.at_most as usize {
-            state.taken.push_back(Taken { at: latest, said: now_ms });
-            return Ok(());
-        }
-        let free = state.taken.front().map(|first| self.end_of(first).saturating_sub(now_ms));
-        Err(Full { retry_after_ms: free.unwrap_or(self.window_ms) })
+        // So many have to go until there are fewer than the cap.
+        let mut left = taken;
+        let last = state.taken.iter().find(|(_, number)| {
+            left -= **number;
+            left < u64::from(window.at_most)
+        });
+        let free = last.map(|(date, _)| window.end_of(*date).saturating_sub(now_ms));
+        Err(Full { retry_after_ms: free.unwrap_or(window.window_ms) })
     }
 
-    /// Gives back what was taken with a time, for a request that provably never was sent. Does
-    /// nothing when it counts no more.
-    pub fn give_back(&self, at_ms: u64) {
+    /// Gives back one that was dated so, for a request that provably never was sent. Does nothing when
+    /// it counts no more.
+    pub fn give_back(&self, date: u64) {
         let mut state = self.state();
-        // Of several the first, which leaves the one that counts longer.
-        if let Some(place) = state.taken.iter().position(|taken| taken.said == at_ms) {
-            state.taken.remove(place);
+        if let Some(number) = state.taken.get_mut(&date).filter(|number| **number > 0) {
+            *number -= 1;
+            state.note(date, -1);
         }
     }
 
-    fn end_of(&self, taken: &Taken) -> u64 {
-        taken.at.saturating_add(self.window_ms)
+    /// What is to be written down at a time, by date: how many more, or fewer.
+    pub fn unwritten(&self, window: Window, now_ms: u64) -> Vec<(u64, i64)> {
+        let mut state = self.state();
+        state.latest = state.latest.max(now_ms);
+        state.forget(window);
+        state.unwritten.iter().map(|(date, more)| (*date, *more)).collect()
+    }
+
+    /// So much was written down of a date.
+    pub fn written(&self, date: u64, more: i64) {
+        self.state().note(date, -more);
+    }
+
+    /// So many are written down of a date, by all who count.
+    pub fn hear(&self, date: u64, all: i64) {
+        let mut state = self.state();
+        let own = state.unwritten.get(&date).copied().unwrap_or_default();
+        let number = u64::try_from(all.saturating_add(own)).unwrap_or_default();
+        state.taken.insert(date, number);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Forgets what counts no more.
+    fn forget(&mut self, window: Window) {
+        let latest = self.latest;
+        self.taken.retain(|date, _| window.end_of(*date) > latest);
+        self.unwritten.retain(|date, _| window.end_of(*date) > latest);
+    }
+
+    fn note(&mut self, date: u64, more: i64) {
+        let unwritten = self.unwritten.entry(date).or_default();
+        *unwritten = unwritten.saturating_add(more);
+        if *unwritten == 0 {
+            self.unwritten.remove(&date);
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::{collection::vec, prelude::*, sample::Index};
-
-    use super::*;
-
-    /// Whoever remembers every time that was ever taken and not given back.
-    struct Naive {
-        at_most: usize,
-        window: u64,
-        latest: u64,
-        /// From when each counts, and the time that was said.
-        all: Vec<(u64, u64)>,
-    }
-
-    impl Naive {
-        fn take(&mut self, said: u64) -> Result<(), Full> {
-            self.latest = self.latest.max(said);
-            let (latest, window) = (self.latest, self.window);
-            let counted = self.all.iter().filter(|(at, _)| at + window > latest);
-            if counted.clone().count() < self.at_most {
-                self.all.push((latest, said));
-                return Ok(());
-            }
-            let oldest = counted.map(|(at, _)| *at).min().expect("at least one is counted");
-            Err(Full { retry_after_ms: oldest + window - said })
-        }
-
-        fn give_back(&mut self, said: u64) {
-            let (latest, window) = (self.latest, self.window);
-            let counts = |(at, by): &(u64, u64)| *by == said && at + window > latest;
-            if let Some(place) = self.all.iter().position(counts) {
-                self.all.remove(place);
-            }
-        }
-
-        fn most_in_a_window(&self) -> usize {
-            let within = |start: u64| {
-                self.all.iter().filter(|(at, _)| (start..start + self.window).contains(at)).count()
-            };
-            self.all.iter().map(|(at, _)| within(*at)).max().unwrap_or(0)
-        }
-    }
-
-    #[derive(Clone, Debug)]
-    enum Step {
-        /// So much later, by a clock that was read so much earlier.
-        Take(u64, u64),
-        /// One of those that were taken.
-        GiveBack(Index),
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        prop_oneof![
-            4 => (0_u64..20, 0_u64..4).prop_map(|(wait, behind)| Step::Take(wait, behind)),
-            1 => any::<Index>().prop_map(Step::GiveBack),
-        ]
-    }
-
-    #[test]
-    fn a_window_slides() {
-        let cap = Cap::new(2, 100);
-        assert_eq!((cap.take(0), cap.take(60)), (Ok(()), Ok(())));
-        assert_eq!(cap.take(99), Err(Full { retry_after_ms: 1 }));
-        assert_eq!(cap.take(100), Ok(()));
-        // A fixed window would begin anew here.
-        assert_eq!(cap.take(101), Err(Full { retry_after_ms: 59 }));
-        assert_eq!(cap.take(160), Ok(()));
-    }
-
-    #[test]
-    fn what_was_refused_does_not_count() {
-        let cap = Cap::new(1, 100);
-        assert_eq!(cap.take(0), Ok(()));
-        assert!((1..100).all(|now| cap.take(now).is_err()));
-        assert_eq!(cap.take(100), Ok(()));
-    }
-
-    #[test]
-    fn what_is_given_back_is_free_again() {
-        let cap = Cap::new(1, 100);
-        assert_eq!(cap.take(5), Ok(()));
-        cap.give_back(4);
-        assert!(cap.take(6).is_err());
-        cap.give_back(5);
-        assert_eq!(cap.take(7), Ok(()));
-        assert!(cap.take(106).is_err());
-    }
-
-    #[test]
-    fn what_counts_no_more_gives_nobody_a_place() {
-        let cap = Cap::new(1, 100);
-        assert_eq!((cap.take(0), cap.take(100)), (Ok(()), Ok(())));
-        cap.give_back(0);
-        assert_eq!(cap.take(101), Err(Full { retry_after_ms: 99 }));
-    }
-
-    #[test]
-    fn an_earlier_time_counts_as_the_latest() {
-        let cap = Cap::new(2, 100);
-        assert_eq!((cap.take(50), cap.take(40)), (Ok(()), Ok(())));
-        assert_eq!(cap.take(149), Err(Full { retry_after_ms: 1 }));
-        cap.give_back(40);
-        assert_eq!(cap.take(149), Ok(()));
-    }
-
-    #[test]
-    fn with_none_at_most_it_is_full() {
-        assert_eq!(Cap::new(0, 100).take(7), Err(Full { retry_after_ms: 100 }));
-    }
-
-    proptest! {
-        #[test]
-        fn it_says_what_whoever_remembers_every_time_says(
-            at_most in 1_u32..6,
-            window in 1_u64..60,
-            steps in vec(step(), 1..200),
-        ) {
-            let cap = Cap::new(at_most, window);
-            let mut naive = Naive { at_most: at_most as usize, window, latest: 0, all: Vec::new() };
-            let (mut now, mut said) = (0_u64, Vec::new());
-            for step in steps {
-                match step {
-                    Step::Take(wait, behind) => {
-                        now += wait;
-                        let read = now.saturating_sub(behind);
-                        let taken = cap.take(read);
-                        prop_assert_eq!(taken, naive.take(read));
-                        if taken.is_ok() {
-                            said.push(read);
-                        }
-                    }
-                    Step::GiveBack(index) if !said.is_empty() => {
-                        let read = said.swap_remove(index.index(said.len()));
-                        cap.give_back(read);
-                        naive.give_back(read);
-                    }
-                    Step::GiveBack(_) => {}
-                }
-                prop_assert!(cap.state().taken.len() <= naive.at_most);
-            }
-            prop_assert!(naive.most_in_a_window() <= naive.at_most);
-        }
-    }
-}
+mod tests;

@@ -15,7 +15,7 @@ pub const MAX_ENTRIES: usize = 64;
 /// The longest path or pattern, in bytes.
 pub const MAX_PATH_BYTES: usize = 512;
 
-/// The most that a cap may let through in its window; each of them is remembered.
+/// The most that a cap may let through in its window.
 pub const MAX_IN_WINDOW: u64 = 10_000;
 
 /// The longest window of a cap, in seconds: 31 days. The shortest is one second.
@@ -109,7 +109,8 @@ pub struct ProtectedPart {
     pub items: Vec<String>,
 }
 
-/// So many in any window of a length.
+/// So many in any window of a length. Of what is taken, a place is free again after the length of the
+/// window and at most a sixtieth of it more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CapPart {

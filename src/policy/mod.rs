@@ -1,8 +1,8 @@
 //! What a token's policies say of a request: what it may name, what it may remove, and how often.
 //!
 //! An operator writes a [`PolicyDocument`](document::PolicyDocument). It is made into
-//! [`Policies`](policies::Policies), which judge an [`Act`](act::Act). What is counted is held by a
-//! [`Cap`](cap::Cap) and by [`Usage`](usage::Usage). Pure: no I/O, and times are arguments.
+//! [`Policies`](policies::Policies), which judge an [`Act`](act::Act). What is counted is held by
+//! [`Acts`](cap::Acts) and by [`Usage`](usage::Usage). Pure: no I/O, and times are arguments.
 //!
 //! 1. What a document leaves out says nothing; an empty one permits everything. What it does say is
 //!    checked as a whole, and one wrong entry refuses all of it.

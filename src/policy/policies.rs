@@ -14,6 +14,7 @@ pub use compile::PolicyError;
 use super::{
     Mode, PolicyName,
     act::{Act, Path, bare},
+    cap::Window,
     document::Rate,
     reference::Reference,
     usage::Monthly,
@@ -43,15 +44,6 @@ pub struct Held<T> {
     pub mode: Mode,
     /// What it says.
     pub rule: T,
-}
-
-/// So many in any window of a length: what a [`Cap`](super::cap::Cap) is made with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
-    /// How many; at least one.
-    pub at_most: u32,
-    /// The length of the window in milliseconds; at least 1000.
-    pub window_ms: u64,
 }
 
 /// Rates of requests; none is unlimited.

@@ -39,8 +39,9 @@ crate::section! {
         /// How often a running server looks whether the store has changed. PostgreSQL announces its
         /// changes besides.
         pub poll_interval: Duration = Duration::from_millis(250),
-        /// How often a running server writes down when tokens were used last, and what counts against
-        /// their quotas of a month. Several servers on one store know of each other's that often.
+        /// How often a running server writes down when tokens were used last, what counts against
+        /// their quotas of a month, and what they have made and removed within their caps. Several
+        /// servers on one store know of each other's after twice this at most.
         pub usage_interval: Duration = Duration::from_secs(10),
         /// The file that holds the master key; the variable `TOLLGATE_MASTER_KEY` wins over it.
         pub master_key_file: Option<PathBuf> = None,

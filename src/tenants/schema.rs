@@ -110,6 +110,15 @@ CREATE TABLE idempotency (
 ) STRICT;
 CREATE INDEX idempotency_of_tenant ON idempotency (tenant, expires);
 CREATE INDEX idempotency_by_expiry ON idempotency (expires);
+CREATE TABLE acts (
+    token TEXT NOT NULL REFERENCES tokens (id) ON DELETE CASCADE,
+    policy TEXT NOT NULL CHECK (policy IN ('creates', 'deletes')),
+    dated INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    ends INTEGER NOT NULL,
+    PRIMARY KEY (token, policy, dated)
+) STRICT;
+CREATE INDEX acts_by_end ON acts (ends);
 CREATE TABLE data_keys (
     purpose TEXT NOT NULL CHECK (purpose IN ('vault', 'tokens', 'audit')),
     id TEXT NOT NULL,
@@ -238,6 +247,15 @@ CREATE TABLE idempotency (
 ) STRICT;
 CREATE INDEX idempotency_of_tenant ON idempotency (tenant, expires);
 CREATE INDEX idempotency_by_expiry ON idempotency (expires);
+CREATE TABLE acts (
+    token TEXT NOT NULL REFERENCES tokens (id) ON DELETE CASCADE,
+    policy TEXT NOT NULL CHECK (policy IN ('creates', 'deletes')),
+    dated INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    ends INTEGER NOT NULL,
+    PRIMARY KEY (token, policy, dated)
+) STRICT;
+CREATE INDEX acts_by_end ON acts (ends);
 CREATE TABLE data_keys (
     purpose TEXT NOT NULL CHECK (purpose IN ('vault', 'tokens', 'audit')),
     id TEXT NOT NULL,

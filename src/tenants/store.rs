@@ -25,6 +25,7 @@ use crate::{
     vocabulary::Closed as _,
 };
 
+mod acts;
 mod admin_tokens;
 pub mod announcements;
 mod answers;
@@ -48,6 +49,7 @@ pub(super) mod backend;
 #[cfg(test)]
 mod tests;
 
+pub use acts::Acts;
 pub use admin_tokens::NewAdminToken;
 pub use answers::Kept;
 pub(super) use columns::get;

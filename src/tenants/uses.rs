@@ -1,8 +1,10 @@
 //! What is written down of the use of tokens, now and then, and never on the request path.
 //!
 //! A process counts for itself and adds what is new to what all processes have counted; then it goes
-//! on from the sum. So quotas of a month hold across restarts, and for several processes on one store
-//! up to what they count between two writes.
+//! on from the sum. So quotas of a month and caps hold across restarts, and for several processes on one
+//! store up to what they count between two writes.
+
+mod acts;
 
 use std::{
     collections::HashMap,
@@ -22,8 +24,8 @@ use crate::policy::month::Month;
 #[derive(Debug, Default)]
 pub(super) struct Written {
     by_token: Mutex<HashMap<String, Mark>>,
-    /// Whether it was said that a clock is wrong.
-    warned: AtomicBool,
+    /// Whether it was said that a clock is wrong, for each of what is written.
+    warned: [AtomicBool; 2],
 }
 
 /// What a process knows to be written of a token, by itself and by others.
@@ -46,11 +48,22 @@ impl Written {
         store: &mut Store,
         now: i64,
     ) -> Result<(), StoreError> {
+        let grants: HashMap<&str, &Grant> =
+            snapshot.grants().map(|grant| (&*grant.token_id, &**grant)).collect();
+        self.write_requests(&grants, store, now)?;
+        acts::write(&grants, store, now.saturating_mul(1000), &self.warned[1])
+    }
+
+    /// When tokens were used last, and what counts in their months.
+    fn write_requests(
+        &self,
+        grants: &HashMap<&str, &Grant>,
+        store: &mut Store,
+        now: i64,
+    ) -> Result<(), StoreError> {
         // Clocks may differ about when a month begins, and not by more than one.
         let latest = Month::of(Month::of(now).end());
         let mut marks = self.by_token.lock().unwrap_or_else(PoisonError::into_inner);
-        let grants: HashMap<&str, &Grant> =
-            snapshot.grants().map(|grant| (&*grant.token_id, &**grant)).collect();
         marks.retain(|token, _| grants.contains_key(&**token));
         let counted = grants.iter().map(|(token, grant)| (*token, Mark::of(grant)));
         let is_new = |(token, now): &(&str, Mark)| {
@@ -83,7 +96,7 @@ impl Written {
                     marks.entry(token).or_default().go_on_from(month, &total, grant);
                 }
             }
-            if beyond > 0 && !self.warned.swap(true, Relaxed) {
+            if beyond > 0 && !self.warned[0].swap(true, Relaxed) {
                 tracing::warn!(
                     tokens = beyond,
                     "the use of tokens was written down for a month that is far ahead, and is passed \

@@ -3,6 +3,7 @@
 mod administration;
 mod apply;
 mod audit;
+mod caps;
 mod check;
 mod demo;
 mod explain;

@@ -5,7 +5,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Request;
 use tokio::task::JoinHandle;
-use tollgate::tenants::record::TokenTerms;
 
 use crate::harness::{Answer, Reply, Speaks, Step, World, json, secret_of, status, within};
 
@@ -356,21 +355,4 @@ async fn where_it_is_not_wished_for_the_header_is_ignored() {
     for _ in 0..2 {
         create(&w, "a", "a b").origin(made()).expect_header("idempotency-replayed", "").await;
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replay_makes_nothing_and_is_counted_as_nothing() {
-    let w = World::new().await;
-    let policies = r#"{"creates":{"at_most":2,"window_seconds":60}}"#;
-    let policies = serde_json::from_str(policies).expect("policies");
-    w.add_token("bound", "a", "a", &TokenTerms { policies, ..TokenTerms::default() });
-    create(&w, "bound", "one").origin(made()).expect_status(201).await;
-    for _ in 0..2 {
-        create(&w, "bound", "one").no_origin().expect_status(201).await;
-        let other = w.post(VMS).as_("bound").header("idempotency-key", "one");
-        let other = other.body("application/json", "{}");
-        other.expect_refusal(422, "idempotency_key_reused").await;
-    }
-    create(&w, "bound", "two").origin(made()).expect_status(201).await;
-    create(&w, "bound", "three").expect_refusal(429, "used_up").await;
 }

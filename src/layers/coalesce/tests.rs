@@ -106,6 +106,7 @@ impl Setting {
             method: Method::GET,
             target,
             effect: Effect::Read(listed),
+            counted: None,
             headers: headers.clone(),
             body: ClientBody::empty(),
         };

@@ -5,11 +5,12 @@
 
 use http::Method;
 
-use super::{Held, PathRule, Policies, Rates, Window};
+use super::{Held, PathRule, Policies, Rates};
 use crate::{
     api::pattern::{MAX_SEGMENTS, Pattern, PatternError, PatternTree},
     policy::{
         Mode,
+        cap::Window,
         document::{
             CapPart, LimitsPart, MAX_ENTRIES, MAX_IN_WINDOW, MAX_MONTHLY, MAX_PATH_BYTES, MAX_RATE,
             MAX_WINDOW_SECONDS, MethodsPart, MonthlyPart, PathsPart, PolicyDocument,

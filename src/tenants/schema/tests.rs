@@ -69,7 +69,7 @@ fn old(path: &Path, version: i64, keyring: &Keyring) -> Vec<u8> {
     let mac = keyring.mac(b"a key");
     let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
     let mut store = Store::open(&config(path)).expect("a database");
-    store.script("DROP TABLE pending_keys; DROP TABLE rotations; DROP TABLE answers; DROP TABLE admin_tokens; DROP TABLE data_keys; DROP TABLE idempotency; DROP TABLE audit; DROP TABLE audit_heads; DROP TABLE audit_tail; DROP TABLE uses; DROP TABLE tokens; DROP TABLE credentials; DROP TABLE tenants; DROP TABLE store");
+    store.script("DROP TABLE pending_keys; DROP TABLE rotations; DROP TABLE answers; DROP TABLE admin_tokens; DROP TABLE data_keys; DROP TABLE idempotency; DROP TABLE acts; DROP TABLE audit; DROP TABLE audit_heads; DROP TABLE audit_tail; DROP TABLE uses; DROP TABLE tokens; DROP TABLE credentials; DROP TABLE tenants; DROP TABLE store");
     store.script(VERSION_1);
     for upgrade in &UPGRADES[..usize::try_from(version).expect("from one") - 1] {
         store.script(upgrade);

@@ -136,10 +136,15 @@ impl Edit<'_> {
             .bind(self.now)
             .bind(&*old.id);
         self.session.execute(insert)?;
-        // Its quota of the month is used up by as much.
+        // Its quota of the month is used up by as much, and so are its caps.
         let copy = query(
             "INSERT INTO uses (token, last_used, month, reads, writes)
              SELECT $1, 0, month, reads, writes FROM uses WHERE token = $2",
+        );
+        self.session.execute(copy.bind(successor.id).bind(&*old.id))?;
+        let copy = query(
+            "INSERT INTO acts (token, policy, dated, number, ends)
+             SELECT $1, policy, dated, number, ends FROM acts WHERE token = $2",
         );
         self.session.execute(copy.bind(successor.id).bind(&*old.id))?;
         let ends = old.terms.expires.map_or(overlap_ends, |end| end.min(overlap_ends));

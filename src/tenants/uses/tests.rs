@@ -2,9 +2,12 @@
 //! that can be.
 
 use super::*;
-use crate::tenants::{
-    fixture::{Fixture, NOW, surroundings},
-    store::{get, loss},
+use crate::{
+    policy::{PolicyName, allowance::Exhausted},
+    tenants::{
+        fixture::{Fixture, NOW, surroundings},
+        store::{get, loss},
+    },
 };
 
 /// One of the processes on a store.
@@ -16,7 +19,16 @@ struct Process {
 
 impl Process {
     fn on(fixture: &mut Fixture) -> Self {
-        fixture.store.script(r#"UPDATE tokens SET policies = '{"monthly":{"reads":100}}'"#);
+        Self::under(fixture, r#"{"monthly":{"reads":100}}"#)
+    }
+
+    /// With a cap of three in an hour.
+    fn capped(fixture: &mut Fixture) -> Self {
+        Self::under(fixture, r#"{"creates":{"at_most":3,"window_seconds":3600}}"#)
+    }
+
+    fn under(fixture: &mut Fixture, policies: &str) -> Self {
+        fixture.store.script(&format!("UPDATE tokens SET policies = '{policies}'"));
         let mut store = Store::open(&fixture.config()).expect("a store");
         let records = store.records().expect("read");
         let empty = Snapshot::default();
@@ -33,7 +45,24 @@ impl Process {
     }
 
     fn write(&mut self) -> Result<(), StoreError> {
-        self.written.write(&self.snapshot, &mut self.store, NOW)
+        self.write_at(NOW)
+    }
+
+    fn write_at(&mut self, now: i64) -> Result<(), StoreError> {
+        self.written.write(&self.snapshot, &mut self.store, now)
+    }
+
+    /// Makes something at the time; its date.
+    fn create(&self, token: &str, now: i64) -> Result<u64, Exhausted> {
+        let grant = self.snapshot.grant(token).expect("a grant");
+        let now = u64::try_from(now).expect("after 1970") * 1000;
+        let date = grant.allowance.count_in_window(PolicyName::Creates, now)?;
+        Ok(date.expect("it is counted"))
+    }
+
+    fn give_back(&self, token: &str, date: u64) {
+        let grant = self.snapshot.grant(token).expect("a grant");
+        grant.allowance.give_back(PolicyName::Creates, date);
     }
 
     fn used(&mut self, token: &str) -> (String, i64) {
@@ -129,4 +158,83 @@ fn a_clock_that_is_far_ahead_spoils_nobodys_month() {
     process.write().expect("written");
     assert_eq!(process.used(&token), ("2027-02".to_owned(), 99));
     assert_eq!(process.counted(&token), 99);
+}
+
+/// How many rows there are of what tokens have made.
+fn rows(fixture: &mut Fixture) -> i64 {
+    let count = sqlx::query("SELECT count(*) AS rows FROM acts");
+    let rows = fixture.store.look(|session| session.first(count, |row| get(row, "rows")));
+    rows.expect("a number")
+}
+
+#[test]
+fn what_two_processes_make_is_one_sum_that_outlives_them() {
+    let mut fixture = Fixture::new();
+    let token = fixture.add("acme", "a key");
+    let (mut one, mut other) = (Process::capped(&mut fixture), Process::capped(&mut fixture));
+    let first = one.create(&token, NOW).expect("within the cap");
+    other.create(&token, NOW).expect("within the cap");
+    other.create(&token, NOW + 100).expect("within the cap");
+    one.write().expect("written");
+    other.write().expect("written");
+    one.write().expect("written");
+    for process in [&one, &other] {
+        assert!(process.create(&token, NOW + 101).is_err());
+    }
+    // What is given back is free for the other, too, and taken by it once.
+    one.give_back(&token, first);
+    one.write().expect("written");
+    assert!(other.create(&token, NOW + 102).is_err(), "it has not heard of it");
+    other.write().expect("written");
+    other.create(&token, NOW + 103).expect("within the cap");
+    other.write().expect("written");
+
+    let mut later = Process::capped(&mut fixture);
+    later.write_at(NOW + 200).expect("read");
+    let full = later.create(&token, NOW + 200).expect_err("full");
+    // An hour has slots of a minute: the first of all was made at most a minute before its date.
+    let wait = i64::try_from(full.limited.retry_after.as_secs()).expect("short");
+    assert!((3400..=3460).contains(&wait), "{wait}");
+    later.create(&token, NOW + 200 + wait).expect("within the cap");
+}
+
+#[test]
+fn what_was_made_is_written_once_and_deleted_when_it_counts_no_more() {
+    let mut fixture = Fixture::new();
+    let token = fixture.add("acme", "a key");
+    let mut process = Process::capped(&mut fixture);
+    process.create(&token, NOW).expect("within the cap");
+    process.create(&token, NOW).expect("within the cap");
+    loss::of_the_next_reply();
+    let lost = process.write().expect_err("the reply is lost");
+    assert!(matches!(lost, StoreError::Unsettled(_)), "{lost:?}");
+    for _ in 0..2 {
+        process.write().expect("written");
+    }
+    assert_eq!(rows(&mut fixture), 1);
+    process.create(&token, NOW).expect("within the cap");
+    process.write().expect("written");
+    assert!(process.create(&token, NOW).is_err());
+    assert_eq!(rows(&mut fixture), 1);
+    process.create(&token, NOW + 7200).expect("within the cap");
+    process.write_at(NOW + 7200).expect("written");
+    assert_eq!(rows(&mut fixture), 1);
+}
+
+#[test]
+fn what_is_dated_far_ahead_is_passed_over() {
+    let mut fixture = Fixture::new();
+    let token = fixture.add("acme", "a key");
+    let wrote = |at: i64| {
+        let (dated, ends) = (at * 1000, at * 1000 + 3_600_000);
+        format!("INSERT INTO acts VALUES ('{token}', 'creates', {dated}, 3, {ends})")
+    };
+    fixture.store.script(&wrote(NOW + 100_000));
+    let mut process = Process::capped(&mut fixture);
+    process.write().expect("read");
+    process.create(&token, NOW).expect("within the cap");
+    // Somebody whose clock is a little ahead is believed.
+    fixture.store.script(&wrote(NOW + 60));
+    process.write().expect("read");
+    assert!(process.create(&token, NOW).is_err());
 }

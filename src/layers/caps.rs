@@ -1,0 +1,102 @@
+//! What a token makes and removes, counted by its policies.
+//!
+//! Below the layer that replays: a repeated request makes nothing, so it is answered when nothing is
+//! left, and counts nothing. What is refused further down before it was sent is given back.
+
+use std::{future::Future, pin::Pin, sync::Arc, time::SystemTime};
+
+use futures_util::future::Either;
+use tower::{Layer, Service, layer::layer_fn};
+
+use super::{Answer, Step, always_ready, police, refuse};
+use crate::{
+    call::Call, clock::unix_millis, metrics::Metrics, policy::PolicyName, rejection::Rejection,
+    tenants::snapshot::Grant,
+};
+
+/// The service of this layer.
+#[derive(Clone)]
+pub struct Caps<S> {
+    inner: S,
+    metrics: Arc<Metrics>,
+}
+
+/// The future of this layer.
+pub type Capped<F> =
+    Either<Step<F>, Pin<Box<dyn Future<Output = Result<Answer, Rejection>> + Send>>>;
+
+/// What a request has taken of a cap.
+struct Taken {
+    grant: Arc<Grant>,
+    policy: PolicyName,
+    date: u64,
+}
+
+/// Counts what calls make and remove.
+pub fn layer<S>(metrics: Arc<Metrics>) -> impl Layer<S, Service = Caps<S>> + Clone {
+    layer_fn(move |inner| Caps { inner, metrics: Arc::clone(&metrics) })
+}
+
+impl<S> Service<Call> for Caps<S>
+where
+    S: Service<Call, Response = Answer, Error = Rejection> + 'static,
+    S::Future: Send,
+{
+    type Response = Answer;
+    type Error = Rejection;
+    type Future = Capped<S::Future>;
+
+    always_ready!();
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        let Some(policy) = call.request.counted else {
+            return Either::Left(Either::Right(self.inner.call(call)));
+        };
+        match self.take(&call, policy) {
+            Err(rejection) => Either::Left(refuse(rejection)),
+            Ok(None) => Either::Left(Either::Right(self.inner.call(call))),
+            Ok(Some(taken)) => {
+                let answered = self.inner.call(call);
+                Either::Right(Box::pin(async move { taken.settle(answered.await) }))
+            }
+        }
+    }
+}
+
+impl<S> Caps<S> {
+    fn take(&self, call: &Call, policy: PolicyName) -> Result<Option<Taken>, Rejection> {
+        let grant = call.caller.grant();
+        match grant.allowance.count_in_window(policy, unix_millis(SystemTime::now())) {
+            Ok(date) => Ok(date.map(|date| Taken { grant: Arc::clone(grant), policy, date })),
+            Err(full) => {
+                police::exhausted(&self.metrics, &call.request, grant, Err(full)).map(|()| None)
+            }
+        }
+    }
+}
+
+impl Taken {
+    /// What the call below answers; if that says that nothing was sent, nothing was taken.
+    fn settle(&self, answered: Result<Answer, Rejection>) -> Result<Answer, Rejection> {
+        if answered.as_ref().is_err_and(never_sent) {
+            self.grant.allowance.give_back(self.policy, self.date);
+        }
+        answered
+    }
+}
+
+/// Whether a request that was let through here was refused before it went upstream.
+fn never_sent(rejection: &Rejection) -> bool {
+    matches!(
+        rejection,
+        Rejection::Format(_)
+            | Rejection::Body(_)
+            | Rejection::Overloaded
+            | Rejection::NoUpstream
+            | Rejection::UpstreamSaturated
+            | Rejection::UpstreamDown(_)
+            | Rejection::UpstreamUnreachable
+            | Rejection::KeyHeld
+            | Rejection::VaultAway
+    )
+}
