@@ -115,6 +115,17 @@ pub struct Actor {
     pub name: Option<Text>,
 }
 
+/// Who does something, and where they are heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Author {
+    /// Who.
+    pub actor: Actor,
+    /// The address that they ask from, if they ask over a network.
+    pub from: Option<IpAddr>,
+    /// The id of their request, if it has one.
+    pub request_id: Option<Text>,
+}
+
 /// What is recorded of one action or request.
 ///
 /// There is no field that a secret could stand in: every one is a word of ours, a name or public id
@@ -134,13 +145,14 @@ pub struct Event {
     /// The name or public id of what it was done to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<Text>,
-    /// Why it came to that: the code of a refusal, or a sentence of ours.
+    /// Why it came to that: the code of a refusal, or a sentence of ours. Of a change, the names of what
+    /// was changed and the words that were given, and never a value that somebody typed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Text>,
     /// The address that it came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<IpAddr>,
-    /// The id of the request, which the access log has, too.
+    /// The id of the request, which its answer has in `X-Request-Id`; the access log has it, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<Text>,
     /// The method of the request.
@@ -191,6 +203,13 @@ impl Actor {
     }
 }
 
+impl From<Actor> for Author {
+    /// Somebody who asks over no network.
+    fn from(actor: Actor) -> Self {
+        Self { actor, from: None, request_id: None }
+    }
+}
+
 impl fmt::Display for Actor {
     /// The word for its kind, and the name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -213,6 +232,12 @@ impl Event {
             method: None,
             route: None,
         }
+    }
+
+    /// An event of which is known who did it, from where and in which request.
+    pub fn by(author: Author, action: Action, decision: Decision) -> Self {
+        let Author { actor, from, request_id } = author;
+        Self { from, request_id, ..Self::new(actor, action, decision) }
     }
 
     /// As JSON in one line: its fields in the order of their declaration, absent ones left out.

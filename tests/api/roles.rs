@@ -134,7 +134,7 @@ async fn who_did_and_who_may_not_is_written_down_by_name() {
         })
         .collect();
     for expected in [
-        json!([null, "admin-token.create", "done", "bob", null, null, null]),
+        json!([null, "admin-token.create", "done", "bob", "role: operator", null, null]),
         json!(["bob", "tenant.add", "done", "acme", null, null, null]),
         json!([
             "eve",

@@ -2,7 +2,7 @@
 
 use sqlx::{any::AnyRow, query};
 
-use super::{Edit, StoreError, View, get, meaningless, require_name, word};
+use super::{Edit, StoreError, View, audit::details, get, meaningless, require_name, word};
 use crate::{
     audit::event::Action,
     auth::{
@@ -54,7 +54,7 @@ impl Edit<'_> {
             .bind(new.expires)
             .bind(self.now);
         self.session.execute(insert)?;
-        self.did(Action::AdminTokenCreate, name);
+        self.did_so(Action::AdminTokenCreate, name, details::of_role(new.role));
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use super::{Edit, Session, Store, StoreError, View};
 use crate::{
     audit::{
         chain::{Link, Tail},
-        event::{Action, Actor, ActorKind, Decision, Event},
+        event::{Action, Actor, ActorKind, Author, Decision, Event},
         head::Signer,
     },
     auth::keyring::Keyring,
@@ -18,6 +18,7 @@ use crate::{
 
 mod accept;
 mod check;
+pub(super) mod details;
 mod prune;
 mod rows;
 mod trust;
@@ -30,12 +31,21 @@ pub use trust::{Memory, Untrusted};
 /// Who changes the store, and with what key it is said that they did.
 #[derive(Debug)]
 pub(super) struct Scribe {
-    actor: Actor,
+    author: Author,
     keys: Option<Arc<Keys>>,
 }
 
 /// What an edit has done so far.
-pub(super) type Deeds = RefCell<Vec<(Action, String)>>;
+pub(super) type Deeds = RefCell<Vec<Deed>>;
+
+/// What was done to what.
+#[derive(Debug)]
+pub(super) struct Deed {
+    action: Action,
+    object: String,
+    /// What of it was changed, or given to it; nothing where the action says all.
+    details: String,
+}
 
 /// What signs, and the name by which it is told from other keys.
 #[derive(Debug)]
@@ -50,7 +60,7 @@ pub const CHAIN: &str = "tollgate";
 impl Scribe {
     /// Nobody in particular, and no key.
     pub(super) fn nobody() -> Self {
-        Self { actor: Actor::unnamed(ActorKind::Server), keys: None }
+        Self { author: Actor::unnamed(ActorKind::Server).into(), keys: None }
     }
 }
 
@@ -65,9 +75,9 @@ impl Keys {
 impl Store {
     /// Writes down from now on who it is that changes it, and signs that.
     #[must_use]
-    pub fn audited(self, actor: Actor, keyring: &Keyring) -> Self {
+    pub fn audited(self, author: impl Into<Author>, keyring: &Keyring) -> Self {
         let keys = Some(Arc::new(Keys::of(keyring)));
-        Self { scribe: Scribe { actor, keys }, ..self }
+        Self { scribe: Scribe { author: author.into(), keys }, ..self }
     }
 
     /// Appends what others have done, each with its Unix time, in this order.
@@ -107,7 +117,12 @@ impl View<'_> {
 impl Edit<'_> {
     /// Notes what was done to what, to be appended when the edit ends.
     pub(super) fn did(&self, action: Action, object: &str) {
-        self.deeds.borrow_mut().push((action, object.to_owned()));
+        self.did_so(action, object, String::new());
+    }
+
+    /// The same, with what of it was changed or given to it, as [`details`] says it.
+    pub(super) fn did_so(&self, action: Action, object: &str, details: String) {
+        self.deeds.borrow_mut().push(Deed { action, object: object.to_owned(), details });
     }
 }
 
@@ -115,16 +130,17 @@ impl Edit<'_> {
 pub(super) fn append_deeds(
     session: &Session<'_>,
     scribe: &Scribe,
-    deeds: Vec<(Action, String)>,
+    deeds: Vec<Deed>,
     now: i64,
 ) -> Result<(), StoreError> {
     let Some(keys) = &scribe.keys else { return Ok(()) };
     if deeds.is_empty() {
         return Ok(());
     }
-    let event = |(action, object): (Action, String)| {
-        let done = Event::new(scribe.actor.clone(), action, Decision::Done);
-        (now, Event { object: Some(object.into()), ..done })
+    let event = |Deed { action, object, details }| {
+        let done = Event::by(scribe.author.clone(), action, Decision::Done);
+        let reason = (!details.is_empty()).then(|| details.into());
+        (now, Event { object: Some(object.into()), reason, ..done })
     };
     let events: Vec<_> = deeds.into_iter().map(event).collect();
     let tail = rows::take_turn(session)?;

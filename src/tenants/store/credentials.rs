@@ -3,8 +3,8 @@
 use sqlx::{any::AnyRow, query};
 
 use super::{
-    ACCOUNT_MAX, Edit, Session, StoreError, View, get, require_name, rotations::RotationRefusal,
-    tokens, word, word_or_none,
+    ACCOUNT_MAX, Edit, Session, StoreError, View, audit::details, get, require_name,
+    rotations::RotationRefusal, tokens, word, word_or_none,
 };
 use crate::{
     audit::event::Action,
@@ -103,14 +103,12 @@ impl Edit<'_> {
     /// Replaces what is declared of a credential.
     pub fn set_standing(&self, name: &str, standing: &Standing) -> Result<(), StoreError> {
         require_account(name, standing)?;
+        let old = self.require_credential(name)?.standing;
         let Standing { reach, account } = standing;
         let update = query("UPDATE credentials SET reach = $2, account = $3 WHERE name = $1");
         let update = update.bind(name).bind(reach.map(Reach::as_str)).bind(account.as_deref());
-        let changed = self.session.execute(update)?;
-        if changed == 0 {
-            return Err(StoreError::missing(Noun::Credential, name));
-        }
-        self.did(Action::CredentialSet, name);
+        self.session.execute(update)?;
+        self.did_so(Action::CredentialSet, name, details::of_standing(&old, standing));
         Ok(())
     }
 

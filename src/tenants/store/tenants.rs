@@ -3,7 +3,8 @@
 use sqlx::{any::AnyRow, query};
 
 use super::{
-    Edit, Session, StoreError, View, get, limit_status, number, require_name, tokens, word,
+    Edit, Session, StoreError, View, audit::details, get, limit_status, number, require_name,
+    tokens, word,
 };
 use crate::{
     audit::event::Action,
@@ -31,8 +32,9 @@ impl Edit<'_> {
 
     /// Replaces what an operator decides for a tenant.
     pub fn set_tenant(&self, name: &str, settings: &TenantSettings) -> Result<(), StoreError> {
+        let old = self.require_tenant(name)?.settings;
         self.put_settings(name, settings)?;
-        self.did(Action::TenantSet, name);
+        self.did_so(Action::TenantSet, name, details::of_settings(&old, settings));
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     audit::{
         chain::Tail,
-        event::{Action, Actor, Decision, Event},
+        event::{Action, Author, Decision, Event},
     },
     auth::keyring::Keyring,
     error_chain::error_chain,
@@ -42,8 +42,8 @@ impl Store {
             Err(error @ StoreError::Meaningless { .. }) => error_chain(&error),
             Err(error) => return Err(error),
         };
-        let (keys, actor) = (Keys::of(keyring), self.scribe.actor.clone());
-        let up_to = self.write(|session| begin_anew(session, &keys, actor, &why, now))?;
+        let (keys, author) = (Keys::of(keyring), self.scribe.author.clone());
+        let up_to = self.write(|session| begin_anew(session, &keys, author, &why, now))?;
         Ok(Some(Accepted { up_to, why }))
     }
 }
@@ -51,7 +51,7 @@ impl Store {
 fn begin_anew(
     session: &Session<'_>,
     keys: &Keys,
-    actor: Actor,
+    author: Author,
     why: &str,
     now: i64,
 ) -> Result<u64, StoreError> {
@@ -67,7 +67,7 @@ fn begin_anew(
     let accepted = Event {
         object: Some(format!("events up to {sequence}").into()),
         reason: Some(why.into()),
-        ..Event::new(actor, Action::AuditAccept, Decision::Done)
+        ..Event::by(author, Action::AuditAccept, Decision::Done)
     };
     append(session, &[(now, accepted)], now, keys, end)?;
     Ok(sequence)
