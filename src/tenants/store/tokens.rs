@@ -3,7 +3,9 @@
 use ipnet::IpNet;
 use sqlx::{any::AnyRow, query};
 
-use super::{Edit, Session, StoreError, View, get, limit_status, meaningless, word};
+use super::{
+    Edit, Session, StoreError, View, audit::details, get, limit_status, meaningless, word,
+};
 use crate::{
     audit::event::Action,
     auth::{
@@ -98,7 +100,7 @@ impl Edit<'_> {
             .bind(&*terms.label)
             .bind(written(&terms.policies));
         self.session.execute(insert)?;
-        self.did(Action::TokenCreate, new.id);
+        self.did_so(Action::TokenCreate, new.id, details::of_permissions(terms.permissions));
         Ok(())
     }
 
@@ -151,7 +153,8 @@ impl Edit<'_> {
         let update = query("UPDATE tokens SET expires = $2 WHERE id = $1");
         self.session.execute(update.bind(&*old.id).bind(ends))?;
         self.did(Action::TokenRotate, &old.id);
-        self.did(Action::TokenCreate, successor.id);
+        let given = details::of_permissions(old.terms.permissions);
+        self.did_so(Action::TokenCreate, successor.id, given);
         self.require_token(&old.id)
     }
 
@@ -162,7 +165,7 @@ impl Edit<'_> {
         if changed == 0 {
             return Err(StoreError::missing(Noun::Token, id));
         }
-        self.did(Action::TokenSet, id);
+        self.did_so(Action::TokenSet, id, details::POLICIES.to_owned());
         Ok(())
     }
 
@@ -174,7 +177,7 @@ impl Edit<'_> {
         if changed == 0 {
             return Err(StoreError::missing(Noun::Token, id));
         }
-        self.did(Action::TokenSet, id);
+        self.did_so(Action::TokenSet, id, details::to_permissions(permissions));
         Ok(())
     }
 
@@ -216,7 +219,8 @@ impl Edit<'_> {
         if self.session.execute(update)? == 0 {
             return Err(StoreError::missing(Noun::Token, id));
         }
-        self.did(Action::TokenSet, id);
+        let details = details::of_terms(&old.terms, terms, old.credential != row);
+        self.did_so(Action::TokenSet, id, details);
         Ok(())
     }
 
