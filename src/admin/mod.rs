@@ -43,8 +43,8 @@ crate::section! {
     pub struct Config {
         /// Where it listens.
         pub listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 9145)),
-        /// The file that holds an owner's token, with which others are made; the variable
-        /// `TOLLGATE_ADMIN_TOKEN` wins over it.
+        /// The file of the token that commands present; the variable `TOLLGATE_ADMIN_TOKEN` wins over it.
+        /// A text of one's own is an owner's to the server, one that is in the store what it is there.
         pub token_file: Option<PathBuf> = None,
         /// PEM file with its certificate and the chain of that, leaf first; plain HTTP without.
         pub certificate: Option<PathBuf> = None,
@@ -84,7 +84,7 @@ pub struct Admin {
     pub readiness: Arc<Readiness>,
     /// Called before each answer, to set what nobody sets in passing.
     pub refresh: Refresh,
-    /// The configured token, an owner's.
+    /// The configured token.
     pub token: Option<Arc<AdminToken>>,
     /// Asks the store.
     pub office: Arc<Office>,

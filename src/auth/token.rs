@@ -155,15 +155,27 @@ pub fn public_id(random: &[u8]) -> String {
 
 /// Says what a presented secret can be; allocates nothing.
 pub fn shape(presented: &[u8]) -> Shape<'_> {
-    if presented.starts_with(PREFIX.as_bytes()) {
+    if is_reserved(presented) {
         return minted_id(presented).map_or(Shape::Garbage, |id| Shape::Ours { id });
     }
     if adoptable(presented).is_ok() { Shape::Foreign } else { Shape::Garbage }
 }
 
+/// Whether a secret is a whole token of an operator; allocates nothing.
+pub fn is_of_an_operator(presented: &[u8]) -> bool {
+    let after = presented.strip_prefix(PREFIX.as_bytes());
+    let word = after.and_then(|after| after.strip_prefix(ADMIN.as_bytes()));
+    word.is_some_and(|rest| rest.starts_with(b"_")) && minted_id(presented).is_some()
+}
+
+/// Whether a secret begins as only minted tokens do.
+pub fn is_reserved(presented: &[u8]) -> bool {
+    presented.starts_with(PREFIX.as_bytes())
+}
+
 /// Whether a key that a client holds already can serve as its token.
 pub fn adoptable(key: &[u8]) -> Result<(), Unadoptable> {
-    if key.starts_with(PREFIX.as_bytes()) {
+    if is_reserved(key) {
         Err(Unadoptable::Reserved)
     } else if key.len() < ADOPTED_MIN {
         Err(Unadoptable::TooShort)

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use super::{House, credential, value};
+use crate::cli::Place;
 
 /// Every operation with the least role that it takes, and a body that reaches what decides.
 fn operations(id: &str) -> Vec<(String, Value, &'static str)> {
@@ -155,6 +156,32 @@ async fn who_did_and_who_may_not_is_written_down_by_name() {
     assert_eq!(refused["event"]["from"], "127.0.0.1");
     let text = serde_json::to_string(&log).expect("JSON");
     assert!(!text.contains(wrong) && !text.contains(&bob), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_of_the_store_is_no_more_where_it_is_configured() {
+    let place = Place::new().await;
+    let created = place.installation.json("admin-token create eve --role viewer", "");
+    let eve = created["token"].as_str().expect("a token").to_owned();
+    place.installation.write("admin.token", &eve);
+    let house = House { server: place.serve(), place };
+    let new = json!({"name": "acme"});
+    let as_eve = async |line: &str, body: &Value| house.ask_as(&eve, line, body, &[]).await.status;
+    assert_eq!(as_eve("GET /v1/tenants", &Value::Null).await, 200);
+    assert_eq!(as_eve("POST /v1/tenants", &new).await, 403);
+    // A text of one's own is nobody's, where it is not configured.
+    assert_eq!(house.ask("GET /v1/tenants", &Value::Null).await.status, 401);
+    house.place.run(&["tenant", "list"]).good();
+    house.place.installation.json("admin-token revoke eve", "");
+    assert_eq!(as_eve("GET /v1/tenants", &Value::Null).await, 401);
+    let refused = house.place.run(&["tenant", "list"]);
+    assert_eq!(refused.code, Some(77), "{refused:?}");
+    let cut = &eve[..eve.len() - 1];
+    house.place.installation.write("admin.token", cut);
+    let refused = house.place.run(&["serve"]);
+    assert_eq!(refused.code, Some(78), "{refused:?}");
+    assert!(refused.err.contains("no whole token of an operator"), "{refused:?}");
+    assert!(!refused.err.contains(cut), "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
