@@ -128,19 +128,35 @@ impl Auditor {
         strangers.take(*window, now).is_ok()
     }
 
-    /// Notes a guarded request that was let through.
+    /// Notes a guarded request that is let through, before it is known what becomes of it.
     pub fn allowed(&self, record: &Record, routes: &RouteTable) {
+        self.guarded(record, routes, Decision::Allowed, None);
+    }
+
+    /// Notes that a guarded request did not succeed, and with what code; it may have taken effect.
+    pub fn failed(&self, record: &Record, routes: &RouteTable, code: &str) {
+        self.guarded(record, routes, Decision::Failed, Some(code));
+    }
+
+    fn guarded(
+        &self,
+        record: &Record,
+        routes: &RouteTable,
+        decision: Decision,
+        reason: Option<&str>,
+    ) {
         let grant = record.grant.get();
         let actor = grant.map(|grant| Actor::named(ActorKind::Token, &grant.token_id));
         let actor = actor.unwrap_or_else(|| Actor::unnamed(ActorKind::Token));
         let route = record.route.get().map(|id| routes.route(id).template.as_ref().into());
         self.put(Event {
             object: grant.map(|grant| grant.credential.name.as_str().into()),
+            reason: reason.map(Text::from),
             from: Some(record.client),
             request_id: Some(record.id.as_str().into()),
             method: Some(record.method.as_str().into()),
             route,
-            ..Event::new(actor, Action::KeyCatch, Decision::Allowed)
+            ..Event::new(actor, Action::KeyCatch, decision)
         });
     }
 

@@ -101,9 +101,14 @@ impl Catcher {
         if let Some(touch) = &exchange.touch {
             touch.sent();
         }
-        let caught = self.catch(wish).await.map_err(refusal)?;
-        self.auditor.allowed(&exchange.call.request.record, &self.routes);
-        Ok(confirmation(&caught, format))
+        let record = &exchange.call.request.record;
+        // Before the panel is asked: where its answer is lost, a key may have been made all the same.
+        self.auditor.allowed(record, &self.routes);
+        let caught = self.catch(wish).await.map_err(refusal);
+        if let Err(rejection) = &caught {
+            self.auditor.failed(record, &self.routes, rejection.code());
+        }
+        caught.map(|caught| confirmation(&caught, format))
     }
 
     /// Who is refused because his key was replaced meanwhile asks once more: no key was made.

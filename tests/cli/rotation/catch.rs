@@ -1,7 +1,7 @@
 //! Keys that clients have made: kept from them, and kept.
 
 use serde_json::{Value, json};
-use tollgate::demo::simulator::{Stage, User};
+use tollgate::demo::simulator::{Fault, Stage, User};
 
 use super::{Load, QUICK, ends, generation, installation, status_of, user};
 use crate::{
@@ -122,6 +122,37 @@ async fn a_key_of_somebody_else_waits_for_an_owner() {
     assert_eq!(installation.json("credential pending", ""), json!([]));
     server.answers(&token, 200, "").await;
     assert_eq!(server.terminate().code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asked_for_a_key_that_may_have_been_made_is_written_down() {
+    let installation = installation().await;
+    installation.tenant("alice");
+    administrator(&installation);
+    let manager = manager(&installation, "root");
+    let server = installation.serve();
+    server.answers(&manager, 200, "").await;
+    let lost = Fault::CloseBeforeReply { applied: true };
+    installation.panel.fault("POST /users/2/user_api_keys/generate", 1, lost);
+    let answer = server.ask(&manager, "POST /users/2/user_api_keys/generate.json", "").await;
+    assert_eq!((answer.status, answer.code()), (504, "upstream_timed_out"), "{answer:?}");
+    assert_eq!(installation.panel.further_keys("bob").len(), 1);
+    assert_eq!(server.terminate().code, Some(0));
+    let audited = installation.run(&["audit", "export"], "").good();
+    let id = answer.header("x-request-id");
+    let asked: Vec<Value> = audited
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON")["event"].clone())
+        .filter(|event| event["request_id"] == id)
+        .collect();
+    let told = |event: &Value| {
+        let fields = ["action", "decision", "object", "reason"];
+        fields.map(|name| event[name].as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(told(&asked[0]), ["key.catch", "allowed", "root", ""]);
+    assert_eq!(told(&asked[1]), ["key.catch", "failed", "root", "upstream_timed_out"]);
+    assert!(manager.contains(asked[0]["actor"]["name"].as_str().expect("a public id")));
+    assert_eq!((asked.len(), &asked[1]["actor"]), (2, &asked[0]["actor"]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
