@@ -3,21 +3,22 @@
 //!
 //! The request path only puts an event into a bounded queue; a task writes what has come. A flood of
 //! refusals is counted, and of each second only so many are written, of strangers much fewer, so that
-//! nobody can fill the store, or hide another, by being refused. What cannot be written waits, within the bound of the queue.
+//! nobody can fill the store, or hide another, by being refused: strangers and those whose token is known
+//! have a share of their own, and at each listener. What cannot be written waits, within the bound of the
+//! queue.
 
 use std::{
-    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
 use http::{Method, StatusCode};
-use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::routes::RouteTable,
-    audit::event::{Action, Actor, ActorKind, Decision, Event, Text},
+    audit::event::{Action, Actor, ActorKind, Author, Decision, Event, Text},
     clock::unix,
     error_chain::error_chain,
     limit::{Limit, Quota},
@@ -31,11 +32,12 @@ use crate::{
 crate::section! {
     /// The audit log, which is in the store.
     pub struct Config {
-        /// How many refused requests of known tokens are written in a second; further ones are counted
-        /// in `tollgate_audit_events_total` alone.
+        /// How many refused requests of known tokens are written in a second, and as many of those of
+        /// operators; further ones are counted in `tollgate_audit_events_total` alone.
         pub requests_per_second: u32 = 10,
         /// How many refused requests of strangers, who present no token of ours, are written in a
-        /// minute; likewise. They must neither fill the store nor hide the others.
+        /// minute, and as many of those at the admin listener; likewise. They must neither fill the store
+        /// nor hide the others.
         pub strangers_per_minute: u32 = 6,
         /// How many events wait to be written; what comes when it is full is lost, and counted.
         pub queue: usize = 4096,
@@ -49,10 +51,17 @@ crate::section! {
 /// Takes events.
 pub struct Auditor {
     events: mpsc::Sender<(i64, Event)>,
-    requests: Limit,
-    strangers: (Window, Acts),
+    data: Shares,
+    admin: Shares,
     begun: Instant,
     metrics: Arc<Metrics>,
+}
+
+/// How many refusals at a listener are written.
+struct Shares {
+    /// Of those whose token is known.
+    known: Limit,
+    strangers: (Window, Acts),
 }
 
 /// Writes them.
@@ -76,17 +85,26 @@ const CHALLENGE: &str = "no_credentials";
 /// Who takes events, and who writes them.
 pub fn new(config: &Config, metrics: &Arc<Metrics>) -> (Auditor, Pen) {
     let (sender, receiver) = mpsc::channel(config.queue.max(1));
-    let rate = config.requests_per_second.max(1);
-    let strangers = Window { at_most: config.strangers_per_minute, window_ms: MINUTE_MS };
     let auditor = Auditor {
         events: sender,
-        requests: Limit::new("audit", Quota { per_second: rate, burst: rate }),
-        strangers: (strangers, Acts::default()),
+        data: Shares::of(config),
+        admin: Shares::of(config),
         begun: Instant::now(),
         metrics: Arc::clone(metrics),
     };
     let pen = Pen { events: receiver, config: config.clone(), metrics: Arc::clone(metrics) };
     (auditor, pen)
+}
+
+impl Shares {
+    fn of(config: &Config) -> Self {
+        let rate = config.requests_per_second.max(1);
+        let strangers = Window { at_most: config.strangers_per_minute, window_ms: MINUTE_MS };
+        Self {
+            known: Limit::new("audit", Quota { per_second: rate, burst: rate }),
+            strangers: (strangers, Acts::default()),
+        }
+    }
 }
 
 impl Auditor {
@@ -99,33 +117,29 @@ impl Auditor {
             (Some(_) | None, _) => return,
         };
         let grant = record.grant.get();
-        if !self.is_written(grant.is_some()) {
-            self.metrics.audit_events.of(Audited::Counted).inc();
+        if !self.is_written(&self.data, grant.is_some()) {
             return;
         }
-        let actor = match grant {
-            Some(grant) => Actor::named(ActorKind::Token, &grant.token_id),
-            None => Actor::unnamed(ActorKind::Token),
-        };
-        let route = record.route.get().map(|id| routes.route(id).template.as_ref().into());
         self.put(Event {
             object: policy.map(|policy| policy.as_str().into()),
             reason: Some(reason.into()),
-            from: Some(record.client),
-            request_id: Some(record.id.as_str().into()),
-            method: Some(record.method.as_str().into()),
-            route,
-            ..Event::new(actor, Action::Request, decision)
+            ..of_request(record, routes, Action::Request, decision)
         });
     }
 
-    fn is_written(&self, known: bool) -> bool {
-        if known {
-            return self.requests.check().is_ok();
+    /// Whether a refusal at a listener is within its share; it is counted if not.
+    fn is_written(&self, shares: &Shares, known: bool) -> bool {
+        let written = if known {
+            shares.known.check().is_ok()
+        } else {
+            let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let (window, strangers) = &shares.strangers;
+            strangers.take(*window, now).is_ok()
+        };
+        if !written {
+            self.metrics.audit_events.of(Audited::Counted).inc();
         }
-        let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let (window, strangers) = &self.strangers;
-        strangers.take(*window, now).is_ok()
+        written
     }
 
     /// Notes a guarded request that is let through, before it is known what becomes of it.
@@ -146,55 +160,42 @@ impl Auditor {
         reason: Option<&str>,
     ) {
         let grant = record.grant.get();
-        let actor = grant.map(|grant| Actor::named(ActorKind::Token, &grant.token_id));
-        let actor = actor.unwrap_or_else(|| Actor::unnamed(ActorKind::Token));
-        let route = record.route.get().map(|id| routes.route(id).template.as_ref().into());
         self.put(Event {
             object: grant.map(|grant| grant.credential.name.as_str().into()),
             reason: reason.map(Text::from),
-            from: Some(record.client),
-            request_id: Some(record.id.as_str().into()),
-            method: Some(record.method.as_str().into()),
-            route,
-            ..Event::new(actor, Action::KeyCatch, decision)
+            ..of_request(record, routes, Action::KeyCatch, decision)
         });
     }
 
     /// Notes what somebody did through the admin listener.
-    pub fn done(&self, actor: Actor, action: Action, object: &str) {
-        let done = Event::new(actor, action, Decision::Done);
+    pub fn done(&self, author: Author, action: Action, object: &str) {
+        let done = Event::by(author, action, Decision::Done);
         self.put(Event { object: Some(object.into()), ..done });
     }
 
     /// Notes that somebody may not do what was asked of the admin listener.
     pub fn admin_refused(
         &self,
-        actor: Actor,
-        from: Option<IpAddr>,
+        author: Author,
         method: &Method,
         route: Option<&str>,
         reason: &str,
     ) {
-        if self.requests.check().is_err() {
-            self.metrics.audit_events.of(Audited::Counted).inc();
+        if !self.is_written(&self.admin, author.actor.name.is_some()) {
             return;
         }
         self.put(Event {
             reason: Some(reason.into()),
-            from,
             method: Some(method.as_str().into()),
             route: route.map(Text::from),
-            ..Event::new(actor, Action::AdminRequest, Decision::Refused)
+            ..Event::by(author, Action::AdminRequest, Decision::Refused)
         });
     }
 
     fn put(&self, event: Event) {
         let now = unix(SystemTime::now());
-        match self.events.try_send((now, event)) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_) | TrySendError::Closed(_)) => {
-                self.metrics.audit_events.of(Audited::Lost).inc();
-            }
+        if self.events.try_send((now, event)).is_err() {
+            self.metrics.audit_events.of(Audited::Lost).inc();
         }
     }
 }
@@ -280,6 +281,21 @@ impl Pen {
     }
 }
 
+/// What is known of a client's request.
+fn of_request(record: &Record, routes: &RouteTable, action: Action, decision: Decision) -> Event {
+    let actor = match record.grant.get() {
+        Some(grant) => Actor::named(ActorKind::Token, &grant.token_id),
+        None => Actor::unnamed(ActorKind::Token),
+    };
+    let request_id = Some(record.id.as_str().into());
+    let author = Author { actor, from: Some(record.client), request_id };
+    Event {
+        method: Some(record.method.as_str().into()),
+        route: record.route.get().map(|id| routes.route(id).template.as_ref().into()),
+        ..Event::by(author, action, decision)
+    }
+}
+
 /// Deletes now and then what is too old.
 async fn retain(retention: Duration, directory: &Arc<Directory>) {
     let mut ticks = tokio::time::interval(PRUNE_EVERY);
@@ -323,11 +339,29 @@ fn denies(status: StatusCode) -> bool {
 mod tests {
     use super::*;
 
+    fn refuse(auditor: &Auditor, name: Option<&str>) {
+        let kind = ActorKind::AdminToken;
+        let actor = name.map_or_else(|| Actor::unnamed(kind), |name| Actor::named(kind, name));
+        auditor.admin_refused(actor.into(), &Method::GET, None, "refused");
+    }
+
     #[test]
     fn strangers_take_nothing_from_those_who_are_known() {
         let (auditor, _pen) = new(&Config::default(), &Arc::new(Metrics::new()));
-        let written = |known| (0..100).filter(|_| auditor.is_written(known)).count();
-        assert_eq!(written(false), 6);
-        assert!(written(true) >= 10);
+        for shares in [&auditor.data, &auditor.admin] {
+            let written = |known| (0..100).filter(|_| auditor.is_written(shares, known)).count();
+            assert_eq!(written(false), 6);
+            assert!(written(true) >= 10);
+        }
+    }
+
+    #[test]
+    fn strangers_at_the_admin_listener_are_written_as_strangers() {
+        let (auditor, mut pen) = new(&Config::default(), &Arc::new(Metrics::new()));
+        (0..100).for_each(|_| refuse(&auditor, None));
+        refuse(&auditor, Some("eve"));
+        let events: Vec<_> = std::iter::from_fn(|| pen.events.try_recv().ok()).collect();
+        assert_eq!(events.len(), 7);
+        assert_eq!(events[6].1.actor.name, Some("eve".into()));
     }
 }

@@ -11,12 +11,13 @@ use axum::{
     http::{HeaderMap, header::AUTHORIZATION, request::Parts},
 };
 
-use super::{Admin, problem::Refusal};
+use super::{Admin, connections::Admitted, problem::Refusal};
 use crate::{
-    audit::event::{Actor, ActorKind},
-    auth::role::Role,
+    audit::event::{Actor, ActorKind, Author},
+    auth::{failures::RetryAfter, role::Role},
+    record::RequestId,
     tenants::record::AdminTokenRecord,
-    vocabulary::Closed as _,
+    vocabulary::{Closed as _, Decision, Limiter},
 };
 
 /// Whoever asks.
@@ -25,11 +26,18 @@ pub struct Caller {
     /// The name of the token; the configured one has none.
     name: Option<String>,
     role: Role,
+    /// The request that they ask in.
+    origin: Option<Origin>,
 }
 
-/// The address that a request came from.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Peer(pub(super) IpAddr);
+/// Where a request came from, and what it is called.
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
+    pub(super) from: IpAddr,
+    pub(super) id: RequestId,
+    /// Whether the connection has brought a good token.
+    pub(super) admitted: Admitted,
+}
 
 macro_rules! takes {
     ($($(#[$meta:meta])* $role:ident)*) => {$(
@@ -61,7 +69,7 @@ takes! {
 impl Caller {
     /// Whoever has the configured token.
     pub(super) fn configured() -> Self {
-        Self { name: None, role: Role::Owner }
+        Self { name: None, role: Role::Owner, origin: None }
     }
 
     /// Refuses what takes an owner, if it does.
@@ -77,44 +85,75 @@ impl Caller {
         let kind = ActorKind::AdminToken;
         self.name.as_ref().map_or_else(|| Actor::unnamed(kind), |name| Actor::named(kind, name))
     }
+
+    /// The same, with where they ask from.
+    pub(super) fn author(&self) -> Author {
+        author(self.actor(), self.origin.as_ref())
+    }
 }
 
 impl From<AdminTokenRecord> for Caller {
     fn from(record: AdminTokenRecord) -> Self {
-        Self { name: Some(record.name), role: record.role }
+        Self { name: Some(record.name), role: record.role, origin: None }
     }
 }
 
 /// Lets in whoever presents a token that is good for it; writes down who is not let in.
 async fn admit(admin: &Admin, parts: &Parts, needed: Role) -> Result<Caller, Refusal> {
-    let (actor, refusal) = match authenticate(admin, &parts.headers).await {
+    let origin = parts.extensions.get::<Origin>();
+    let (actor, refusal) = match authenticate(admin, &parts.headers, origin).await {
         Ok(caller) if caller.role.covers(needed) => return Ok(caller),
         Ok(caller) => (caller.actor(), Refusal::Role { needed, has: caller.role }),
-        Err(refusal @ Refusal::WrongToken) if parts.headers.contains_key(AUTHORIZATION) => {
+        Err(refusal @ (Refusal::WrongToken | Refusal::WrongTokens(_))) => {
             (Actor::unnamed(ActorKind::AdminToken), refusal)
         }
-        // Who presents nothing, is asked for a token; and a server that has none refuses everybody.
+        // Who presents nothing, is asked for a token; and a store that is away refuses everybody.
         Err(refusal) => return Err(refusal),
     };
-    let from = parts.extensions.get::<Peer>().map(|Peer(address)| *address);
     let route = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
-    admin.auditor.admin_refused(actor, from, &parts.method, route, refusal.kind().as_str());
+    let reason = refusal.kind().as_str();
+    admin.auditor.admin_refused(author(actor, origin), &parts.method, route, reason);
     Err(refusal)
 }
 
-async fn authenticate(admin: &Admin, headers: &HeaderMap) -> Result<Caller, Refusal> {
-    let presented = bearer(headers);
-    if let (Some(token), Some(presented)) = (&admin.token, presented)
-        && token.lets_in(presented)
-    {
-        return Ok(Caller::configured());
+async fn authenticate(
+    admin: &Admin,
+    headers: &HeaderMap,
+    origin: Option<&Origin>,
+) -> Result<Caller, Refusal> {
+    if !headers.contains_key(AUTHORIZATION) {
+        return Err(Refusal::NoToken);
     }
-    if let Some(presented) = presented
-        && let Some(caller) = admin.office.find(presented).await?
-    {
-        return Ok(caller);
+    let Some(caller) = recognize(admin, headers).await? else {
+        let from = origin.map(|origin| origin.from);
+        return Err(from.map_or(Refusal::WrongToken, |from| failed(admin, from)));
+    };
+    if let Some(origin) = origin {
+        origin.admitted.set();
     }
-    Err(if admin.token.is_none() { Refusal::NoToken } else { Refusal::WrongToken })
+    Ok(Caller { origin: origin.cloned(), ..caller })
+}
+
+async fn recognize(admin: &Admin, headers: &HeaderMap) -> Result<Option<Caller>, Refusal> {
+    let Some(presented) = bearer(headers) else { return Ok(None) };
+    if admin.token.as_ref().is_some_and(|token| token.lets_in(presented)) {
+        return Ok(Some(Caller::configured()));
+    }
+    admin.office.find(presented).await
+}
+
+/// Counts a token that is none. The count refuses such tokens alone: who has a good one is never locked
+/// out by what comes from the same address.
+fn failed(admin: &Admin, from: IpAddr) -> Refusal {
+    let counted = admin.failures.record(from);
+    let decision = if counted.is_ok() { Decision::Allowed } else { Decision::Limited };
+    admin.metrics.limiter.of(Limiter::FailedTokens, decision).inc();
+    counted.map_or_else(|RetryAfter(wait)| Refusal::WrongTokens(wait), |()| Refusal::WrongToken)
+}
+
+fn author(actor: Actor, origin: Option<&Origin>) -> Author {
+    let request_id = origin.map(|origin| origin.id.as_str().into());
+    Author { actor, from: origin.map(|origin| origin.from), request_id }
 }
 
 /// What stands behind `Bearer` in the one `Authorization`.

@@ -18,6 +18,7 @@ use self::{
 };
 use crate::{
     auditor::Auditor,
+    auth::failures::FailedTokens,
     formats::Book,
     metrics::Metrics,
     net::upstream::UpstreamError,
@@ -27,6 +28,7 @@ use crate::{
 
 pub mod access;
 pub mod api;
+mod connections;
 pub mod office;
 pub mod problem;
 mod readiness;
@@ -53,7 +55,8 @@ crate::section! {
         /// Whether it may listen elsewhere than on loopback without a certificate, where anyone can
         /// read it.
         pub allow_remote_plain: bool = false,
-        /// How many connections are open at most; one more cuts off the oldest.
+        /// How many connections are open at most; one more cuts off one on which nobody has presented a
+        /// good token, of the address that has most of those, and only else the oldest.
         pub max_connections: usize = 64,
         /// How long a request's head may take.
         pub head_timeout: Duration = Duration::from_secs(5),
@@ -102,6 +105,10 @@ pub struct Admin {
     pub explain: Explainer,
     /// The maps of formats.
     pub formats: Arc<Book>,
+    /// Tells the requests of this process from those of others.
+    pub seed: u64,
+    /// How often tokens that were none have come from an address.
+    pub failures: Arc<FailedTokens>,
     /// Takes what was done, for the audit log.
     pub auditor: Arc<Auditor>,
     /// Held by whoever follows the audit log to its end.

@@ -15,7 +15,7 @@ use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 use super::{access::Caller, problem::Refusal};
 use crate::{
     api::routes::RouteTable,
-    audit::event::Actor,
+    audit::event::Author,
     auth::{
         keyring::Keyring,
         token::{Environment, is_of_an_operator},
@@ -57,6 +57,9 @@ pub struct Parts {
 pub struct Office {
     parts: Parts,
     turns: Arc<Semaphore>,
+    /// Whoever presents a token waits here for its only turn: who has none must not take the turns of
+    /// those who have been let in.
+    door: Arc<Semaphore>,
     /// Open stores that nobody works with.
     idle: Mutex<Vec<Store>>,
 }
@@ -65,7 +68,8 @@ impl Office {
     /// Opens nothing yet.
     pub fn new(parts: Parts) -> Self {
         let turns = Arc::new(Semaphore::new(parts.max_operations));
-        Self { parts, turns, idle: Mutex::default() }
+        let door = Arc::new(Semaphore::new(1));
+        Self { parts, turns, door, idle: Mutex::default() }
     }
 
     /// Changes the store in the name of somebody.
@@ -74,10 +78,8 @@ impl Office {
         caller: &Caller,
         change: impl FnOnce(&Edit<'_>, &Means<'_>) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Refusal> {
-        self.work(caller.actor(), move |store, means, now| {
-            store.edit(now, |edit| change(edit, means))
-        })
-        .await
+        self.work(caller, move |store, means, now| store.edit(now, |edit| change(edit, means)))
+            .await
     }
 
     /// Reads the store.
@@ -85,23 +87,35 @@ impl Office {
         self: &Arc<Self>,
         read: impl FnOnce(&View<'_>) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Refusal> {
-        let nobody = Caller::configured().actor();
-        self.work(nobody, move |store, _, now| store.view(now, read)).await
+        let nobody = Caller::configured();
+        self.work(&nobody, move |store, _, now| store.view(now, read)).await
     }
 
     /// Does to the store what is no one transaction.
     pub(super) async fn work<T: Send + 'static>(
         self: &Arc<Self>,
-        actor: Actor,
+        caller: &Caller,
+        work: impl FnOnce(&mut Store, &Means<'_>, i64) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        self.work_in(&[&self.turns], caller.author(), work).await
+    }
+
+    /// The same, once a turn of each kind has come.
+    async fn work_in<T: Send + 'static>(
+        self: &Arc<Self>,
+        kinds: &[&Arc<Semaphore>],
+        author: Author,
         work: impl FnOnce(&mut Store, &Means<'_>, i64) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Refusal> {
         let office = Arc::clone(self);
         let asked = async {
-            let turn = Arc::clone(&office.turns).acquire_owned().await;
-            let turn = turn.expect("nobody closes it");
+            let mut turns = Vec::with_capacity(kinds.len());
+            for kind in kinds {
+                turns.push(Arc::clone(kind).acquire_owned().await.expect("nobody closes it"));
+            }
             let done = spawn_blocking(move || {
-                let done = office.do_work(actor, work);
-                drop(turn);
+                let done = office.do_work(author, work);
+                drop(turns);
                 done
             });
             done.await.expect("no operation panics")
@@ -119,7 +133,11 @@ impl Office {
             return Ok(None);
         }
         let mac = self.keyring().mac(presented);
-        let found = self.view(move |view| Ok(view.good_admin_token(&mac)?)).await?;
+        let look = move |store: &mut Store, _: &Means<'_>, now| {
+            store.view(now, |view| Ok(view.good_admin_token(&mac)?))
+        };
+        let nobody = Caller::configured().author();
+        let found = self.work_in(&[&self.door, &self.turns], nobody, look).await?;
         Ok(found.map(Caller::from))
     }
 
@@ -136,12 +154,12 @@ impl Office {
 
     fn do_work<T>(
         &self,
-        actor: Actor,
+        author: Author,
         work: impl FnOnce(&mut Store, &Means<'_>, i64) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
         let Parts { directory, routes, origins, environment, .. } = &self.parts;
         let keyring = &*directory.sealing_keyring();
-        let mut store = self.open()?.audited(actor, keyring);
+        let mut store = self.open()?.audited(author, keyring);
         let means = Means {
             vault: Vault { keyring, origin: &|name| origins.get(name).cloned() },
             scope: &|name| routes.scope_bit(name),

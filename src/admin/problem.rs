@@ -3,6 +3,8 @@
 //! The kind of a problem is its `type`; each has one status and one title. What is particular stands
 //! in `detail`, and where there are several things to say, each stands in `errors`.
 
+use std::time::Duration;
+
 use axum::{
     http::{
         HeaderValue, StatusCode,
@@ -53,6 +55,8 @@ closed! {
         Untaken => "untaken",
         /// 422.
         KeyReused => "idempotency-key-reused",
+        /// 429.
+        TooMany => "too-many-wrong-tokens",
         /// 503.
         Unavailable => "unavailable",
     }
@@ -89,16 +93,19 @@ pub struct ProblemKind {
 /// Why somebody was not served.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// There is no token that could be presented.
+    /// No token is presented.
     #[error(
-        "this server has no admin token: set admin.token_file in the configuration, or {}, and \
-         start it anew",
+        "this takes an admin token, and none is presented: `tollgate --offline admin-token create` \
+         makes one, and commands present what admin.token_file in the configuration or {} has",
         super::token::VARIABLE
     )]
     NoToken,
     /// The token is none of ours.
-    #[error("the admin token is missing or wrong")]
+    #[error("the admin token is wrong, or has been revoked or has expired")]
     WrongToken,
+    /// The same, too often from one address.
+    #[error("the admin token is wrong, as too many from this address were")]
+    WrongTokens(Duration),
     /// The token is good for less.
     #[error("this takes an admin token of the role {needed}, and the one presented is of {has}",
         needed = needed.as_str(), has = has.as_str())]
@@ -190,6 +197,7 @@ impl Kind {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Invalid | Self::Untaken | Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -209,6 +217,7 @@ impl Kind {
             Self::Invalid => "What is asked for makes no sense",
             Self::Untaken => "The upstream does not take the credential",
             Self::KeyReused => "The Idempotency-Key was used for another request",
+            Self::TooMany => "Too many wrong admin tokens came from this address",
             Self::Unavailable => "The store cannot be asked now",
         }
     }
@@ -243,8 +252,9 @@ impl Refusal {
     /// What kind of problem it is.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::NoToken | Self::Role { .. } => Kind::Forbidden,
-            Self::WrongToken => Kind::Unauthorized,
+            Self::NoToken | Self::WrongToken => Kind::Unauthorized,
+            Self::WrongTokens(_) => Kind::TooMany,
+            Self::Role { .. } => Kind::Forbidden,
             Self::Request(_) | Self::Body(_) | Self::Broken | Self::NoId(_) => Kind::BadRequest,
             Self::NoRoute | Self::Forgotten(_) | Self::Purge(_) => Kind::NotFound,
             Self::Method => Kind::MethodNotAllowed,
@@ -303,6 +313,12 @@ impl IntoResponse for Refusal {
         if kind == Kind::Unavailable {
             tracing::warn!(reason = error_chain(&self), "an operator was not served");
         }
+        let wait = if let Self::WrongTokens(wait) = self {
+            // Rounded up, so that nobody who waits as long comes too early.
+            HeaderValue::from(wait.as_secs() + 1)
+        } else {
+            RETRY_AFTER_SECONDS
+        };
         let text = serde_json::to_string(&self.problem()).expect("strings always serialize");
         let mut response = (kind.status(), [(CONTENT_TYPE, PROBLEM_JSON)], text).into_response();
         let headers = response.headers_mut();
@@ -310,8 +326,8 @@ impl IntoResponse for Refusal {
             Kind::Unauthorized => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            Kind::Unavailable => {
-                headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+            Kind::Unavailable | Kind::TooMany => {
+                headers.insert(RETRY_AFTER, wait);
             }
             _ => {}
         }

@@ -1,24 +1,29 @@
 //! The accept loop of the admin listener, which nobody can keep busy for long.
 //!
 //! Why not `axum::serve`: it has no deadlines. Here a connection serves one request, so its whole
-//! life has one bound. When there are too many, the oldest is cut off rather than the newest kept
-//! waiting: a probe takes a millisecond, so the oldest is the one that does nothing.
+//! life has one bound. When there are too many, one is cut off rather than the newest kept waiting, and
+//! `connections.rs` says which.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
-use axum::Router;
+use axum::{Router, http::HeaderName};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    task::{AbortHandle, JoinSet},
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
-use super::{Admin, Config, access::Peer, router};
+use super::{
+    Admin, Config,
+    access::Origin,
+    connections::{Admitted, Connections},
+    router,
+};
+use crate::record::RequestId;
 
 /// The largest head that is read; a scraper's has a few hundred bytes.
 const MAX_HEAD: usize = 16 << 10;
@@ -28,6 +33,9 @@ const MAX_FIELDS: usize = 64;
 
 /// How long to wait when no connection can be accepted, for want of descriptors most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What names a request in its answer, and in the audit log.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// How each connection is served.
 #[derive(Clone)]
@@ -48,7 +56,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) {
     let http = http(&config);
-    let handshake_timeout = config.head_timeout;
+    let (handshake_timeout, seed) = (config.head_timeout, admin.seed);
     let door = Door { http, tls, router: router(admin), handshake_timeout };
     let mut connections = Connections::default();
     let mut shutdown = std::pin::pin!(shutdown);
@@ -56,12 +64,14 @@ pub async fn serve(
         tokio::select! {
             biased;
             () = &mut shutdown => break,
-            Some(_) = connections.tasks.join_next() => {}
+            Some(()) = connections.ended() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, from)) => {
                     connections.make_room(config.max_connections);
-                    let exchange = exchange(door.clone(), stream, Peer(from.ip()));
-                    connections.start(timeout(config.exchange_timeout, exchange));
+                    let (from, admitted) = (from.ip().to_canonical(), Admitted::default());
+                    let origin = Origin { from, id: RequestId::next(seed), admitted: admitted.clone() };
+                    let exchange = exchange(door.clone(), stream, origin);
+                    connections.start(from, admitted, timeout(config.exchange_timeout, exchange));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the admin listener cannot accept");
@@ -71,34 +81,7 @@ pub async fn serve(
         }
     }
     drop(listener);
-    while connections.tasks.join_next().await.is_some() {}
-}
-
-/// The connections that are open, the oldest first.
-#[derive(Default)]
-struct Connections {
-    tasks: JoinSet<()>,
-    oldest_first: VecDeque<AbortHandle>,
-}
-
-impl Connections {
-    fn make_room(&mut self, max: usize) {
-        if self.oldest_first.len() < max {
-            return;
-        }
-        self.oldest_first.retain(|connection| !connection.is_finished());
-        while self.oldest_first.len() >= max {
-            let Some(oldest) = self.oldest_first.pop_front() else { break };
-            oldest.abort();
-        }
-    }
-
-    fn start(&mut self, connection: impl Future + Send + 'static) {
-        let handle = self.tasks.spawn(async {
-            connection.await;
-        });
-        self.oldest_first.push_back(handle);
-    }
+    while connections.ended().await.is_some() {}
 }
 
 fn http(config: &Config) -> http1::Builder {
@@ -113,19 +96,19 @@ fn http(config: &Config) -> http1::Builder {
 
 type Trouble = Box<dyn std::error::Error + Send + Sync>;
 
-async fn exchange(door: Door, stream: TcpStream, peer: Peer) {
-    if let Err(error) = answer(door, stream, peer).await {
+async fn exchange(door: Door, stream: TcpStream, origin: Origin) {
+    if let Err(error) = answer(door, stream, origin).await {
         tracing::debug!(error = &*error, "an admin connection broke");
     }
 }
 
-async fn answer(door: Door, stream: TcpStream, peer: Peer) -> Result<(), Trouble> {
+async fn answer(door: Door, stream: TcpStream, origin: Origin) -> Result<(), Trouble> {
     stream.set_nodelay(true)?;
     match &door.tls {
-        None => speak(&door, stream, peer).await,
+        None => speak(&door, stream, origin).await,
         Some(acceptor) => {
             let stream = timeout(door.handshake_timeout, acceptor.accept(stream)).await??;
-            speak(&door, stream, peer).await
+            speak(&door, stream, origin).await
         }
     }
 }
@@ -133,11 +116,18 @@ async fn answer(door: Door, stream: TcpStream, peer: Peer) -> Result<(), Trouble
 async fn speak(
     door: &Door,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    peer: Peer,
+    origin: Origin,
 ) -> Result<(), Trouble> {
+    let name = origin.id.header();
     let service = service_fn(|mut request: Request<Incoming>| {
-        request.extensions_mut().insert(peer);
-        door.router.clone().oneshot(request)
+        request.extensions_mut().insert(origin.clone());
+        let answered = door.router.clone().oneshot(request);
+        let name = name.clone();
+        async {
+            let mut answer = answered.await?;
+            answer.headers_mut().insert(REQUEST_ID, name);
+            Ok::<_, Infallible>(answer)
+        }
     });
     Ok(door.http.serve_connection(TokioIo::new(stream), service).await?)
 }

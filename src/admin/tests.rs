@@ -13,7 +13,8 @@ use tokio::{
 use super::{api::explain::Explain, office::tests::office, *};
 use crate::{
     api::routes::RouteTable,
-    auditor,
+    auditor::{self, Pen},
+    auth::failures,
     dry_run::{DryRun, DryRunError},
     explain::Explanation,
     purge::{PurgeError, Purged},
@@ -32,6 +33,7 @@ struct Server {
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
     _store: Fixture,
+    _pen: Pen,
 }
 
 fn fast() -> Config {
@@ -70,6 +72,7 @@ async fn start_with(config: Config, refresh: Refresh, token: Option<&str>) -> Se
     let token = AdminToken::find(&Config::default(), token).expect("a good token");
     let routes = Arc::new(RouteTable::new(&[]).expect("the table itself"));
     let store = Fixture::new();
+    let (auditor, pen) = auditor::new(&auditor::Config::default(), &metrics);
     let admin = Admin {
         office: Arc::new(office(&store, Duration::from_secs(5))),
         trial: Arc::new(|_, _| None),
@@ -79,7 +82,9 @@ async fn start_with(config: Config, refresh: Refresh, token: Option<&str>) -> Se
         metrics: Arc::clone(&metrics),
         readiness: Arc::clone(&readiness),
         refresh,
-        auditor: Arc::new(auditor::new(&auditor::Config::default(), &metrics).0),
+        seed: 1,
+        failures: Arc::new(FailedTokens::new(&failures::Config::default())),
+        auditor: Arc::new(auditor),
         token: token.map(Arc::new),
         purge: Arc::new(|purge| {
             if format!("{purge:?}").contains("none") {
@@ -98,7 +103,7 @@ async fn start_with(config: Config, refresh: Refresh, token: Option<&str>) -> Se
         drop(stopped.await);
     };
     let task = tokio::spawn(serve(listener, None, config, admin, shutdown));
-    Server { at, readiness, metrics, stop, task, _store: store }
+    Server { at, readiness, metrics, stop, task, _store: store, _pen: pen }
 }
 
 async fn start_fast() -> Server {
@@ -191,7 +196,8 @@ async fn a_purge_needs_the_token() {
         good.repeat(2),
     ] {
         let (status, body) = purge(&server, &bad, r#"{"all":true}"#).await;
-        assert_eq!((status, body.contains("missing or wrong")), (401, true), "{bad}: {body}");
+        let why = if bad.is_empty() { "admin.token_file" } else { "is wrong" };
+        assert_eq!((status, body.contains(why)), (401, true), "{bad}: {body}");
     }
     let purges = || server.metrics.invalidations.of(InvalidationCause::Purge).get();
     assert_eq!(purges(), 0);
@@ -208,7 +214,9 @@ async fn a_purge_needs_the_token() {
 
     let server = start_with(fast(), Arc::new(|_, _| {}), None).await;
     let (status, body) = purge(&server, &good, r#"{"all":true}"#).await;
-    assert_eq!(status, 403, "{body}");
+    assert_eq!((status, body.contains("is wrong")), (401, true), "{body}");
+    let (status, body) = purge(&server, "", r#"{"all":true}"#).await;
+    assert_eq!(status, 401, "{body}");
     assert!(body.contains("admin.token_file") && body.contains("TOLLGATE_ADMIN_TOKEN"), "{body}");
 }
 
@@ -263,6 +271,36 @@ async fn idle_connections_do_not_keep_a_probe_out() {
     assert!(reply.expect("in time").starts_with("HTTP/1.1 200 "));
     let oldest = idle.remove(0);
     assert_eq!(read_all(oldest).await, "", "the oldest was cut off");
+}
+
+/// Whoever opens connections without end cuts off other strangers, and not what an operator has begun.
+#[tokio::test]
+async fn strangers_do_not_cut_off_an_operator() {
+    let slow = Duration::from_secs(60);
+    let config = Config { head_timeout: slow, exchange_timeout: slow, ..fast() };
+    let server = start(config, Arc::new(|_, _| {})).await;
+    let mut operator = TcpStream::connect(server.at).await.expect("it listens");
+    let body = r#"{"all":true}"#;
+    let head = format!(
+        "POST /v1/purge HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n\
+         Expect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    operator.write_all(head.as_bytes()).await.expect("it reads");
+    // The body is asked for from whoever was let in.
+    let mut go_on = [0; 25];
+    operator.read_exact(&mut go_on).await.expect("an answer");
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    let mut idle = Vec::new();
+    for _ in 0..20 {
+        idle.push(TcpStream::connect(server.at).await.expect("it listens"));
+    }
+    // Another exchange proves that all of them have been accepted.
+    assert!(ask(server.at, "GET /livez").await.starts_with("HTTP/1.1 200 "));
+    operator.write_all(body.as_bytes()).await.expect("it reads");
+    let reply = read_all(operator).await;
+    assert!(reply.starts_with("HTTP/1.1 200 "), "{reply}");
+    assert!(reply.contains("\r\nx-request-id: "), "{reply}");
 }
 
 #[tokio::test]

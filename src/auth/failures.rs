@@ -82,7 +82,7 @@ where
 }
 
 /// The address that stands for all that one customer is likely to hold.
-fn network(address: IpAddr) -> IpAddr {
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {

@@ -2,10 +2,14 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{House, credential, value};
-use crate::cli::Place;
+use super::{House, credential, plain, value};
+use crate::{
+    cli::{Installation, Place},
+    panel::direct,
+};
 
 /// Every operation with the least role that it takes, and a body that reaches what decides.
 fn operations(id: &str) -> Vec<(String, Value, &'static str)> {
@@ -62,7 +66,9 @@ const ROLES: [&str; 3] = ["viewer", "operator", "owner"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_role_may_what_it_is_for_and_no_more() {
-    let house = House::new().await;
+    let uncounted = "[failed_tokens]\nfailed_tokens_per_minute = 0";
+    let place = Place::configured(uncounted).await;
+    let house = House { server: place.serve(), place };
     let id = house.furnish("alice").await;
     let mut tokens = Vec::new();
     for role in ROLES {
@@ -159,6 +165,51 @@ async fn who_did_and_who_may_not_is_written_down_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_changed_is_written_down_with_where_it_was_asked_for() {
+    let house = House::new().await;
+    let id = house.furnish("alice").await;
+    let reads = json!({"reads": {"per_second": 5, "burst": 5}, "limit_status": 403});
+    let manages = json!({"permissions": ["secrets:read"], "policies": {}});
+    let reaches = json!({"reach": "own", "account": "a-secret-that-was-typed-there"});
+    let mut ids = Vec::new();
+    for (line, body) in [
+        ("PATCH /v1/tenants/alice".to_owned(), reads),
+        (format!("PATCH /v1/tokens/{id}"), manages),
+        ("PATCH /v1/credentials/alice".to_owned(), reaches),
+        ("POST /v1/purge".to_owned(), json!({"all": true})),
+    ] {
+        let answer = house.ask(&line, &body).await;
+        assert_eq!(answer.status, 200, "{line}: {answer:?}");
+        ids.push(answer.header("x-request-id").to_owned());
+    }
+    let refused = house.ask_as(&id, "GET /v1/tenants", &json!(null), &[]).await;
+    ids.push(refused.header("x-request-id").to_owned());
+    let log = house.log();
+    let told = |action: &str, reason: Option<&str>, id: &str| {
+        log.iter().any(|line| {
+            let event = &line["event"];
+            (&event["action"], &event["reason"]) == (&json!(action), &json!(reason))
+                && (&event["from"], &event["request_id"]) == (&json!("127.0.0.1"), &json!(id))
+        })
+    };
+    for (action, reason, id) in [
+        ("tenant.set", Some("reads, limit_status"), &ids[0]),
+        ("token.set", Some("permissions: secrets:read"), &ids[1]),
+        ("token.set", Some("policies"), &ids[1]),
+        ("credential.set", Some("reach, account"), &ids[2]),
+        ("purge", None, &ids[3]),
+        ("admin.request", Some("unauthorized"), &ids[4]),
+    ] {
+        assert!(told(action, reason, id), "{action} {reason:?} {id} is not in {log:#?}");
+    }
+    let mut names: Vec<_> = ids.iter().collect();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), 5, "each request has an id of its own");
+    assert!(!serde_json::to_string(&log).expect("JSON").contains("a-secret-that-was-typed"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_of_the_store_is_no_more_where_it_is_configured() {
     let place = Place::new().await;
     let created = place.installation.json("admin-token create eve --role viewer", "");
@@ -182,6 +233,55 @@ async fn a_token_of_the_store_is_no_more_where_it_is_configured() {
     assert_eq!(refused.code, Some(78), "{refused:?}");
     assert!(refused.err.contains("no whole token of an operator"), "{refused:?}");
     assert!(!refused.err.contains(cut), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_configured_token_wrong_ones_are_wrong_and_written_down() {
+    let installation = Installation::new().await;
+    let server = installation.serve();
+    let wrong = "wrong-wrong-wrong-wrong-wrong-wrong-wrong";
+    for (token, detail) in [(wrong, "is wrong"), ("", "admin.token_file")] {
+        let request = plain("GET /v1/tenants", token).body(Bytes::new()).expect("a request");
+        let answer = direct(server.admin, request).await;
+        assert_eq!(
+            (answer.status, answer.header("www-authenticate")),
+            (401, "Bearer"),
+            "{answer:?}"
+        );
+        assert!(answer.text().contains(detail), "{answer:?}");
+    }
+    assert_eq!(server.terminate().code, Some(0));
+    let out = installation.run(&["audit", "export"], "").good();
+    assert_eq!(out.matches(r#""reason":"unauthorized""#).count(), 1, "{out}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strangers_hide_nobody_and_lock_nobody_out() {
+    let house = House::new().await;
+    let eve = house.operator("eve", "viewer").await;
+    let mut statuses = Vec::new();
+    let wrong = "wrong-wrong-wrong-wrong-wrong-wrong-wrong";
+    for _ in 0..30 {
+        let answer = house.ask_as(wrong, "GET /v1/tenants", &json!(null), &[]).await;
+        if answer.status == 429 {
+            let wait: u64 = answer.header("retry-after").parse().expect("seconds");
+            assert!((1..=3).contains(&wait), "{answer:?}");
+        }
+        statuses.push(answer.status);
+    }
+    assert_eq!((statuses[19], statuses[29]), (401, 429), "{statuses:?}");
+    let as_eve = async |line: &str| house.ask_as(&eve, line, &json!(null), &[]).await.status;
+    assert_eq!(as_eve("GET /v1/tenants").await, 200);
+    assert_eq!(as_eve("DELETE /v1/tenants/acme").await, 403);
+    let log = house.log();
+    let refused: Vec<&Value> = log
+        .iter()
+        .map(|line| &line["event"])
+        .filter(|event| event["action"] == "admin.request")
+        .collect();
+    let strangers = refused.iter().filter(|event| event["actor"]["name"].is_null()).count();
+    assert_eq!((strangers, refused.len()), (6, 7), "{refused:#?}");
+    assert_eq!(refused[6]["actor"]["name"], "eve");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -109,7 +109,7 @@ async fn nobody_purges_without_the_token() {
     keep(&server, &alice, LIST).await;
     let refused = place.run_as(&TOKEN.replace('f', "e"), &["purge", "--all"]);
     assert_eq!((refused.code, &*refused.out), (Some(77), ""), "{refused:?}");
-    assert!(refused.err.contains("missing or wrong"), "{refused:?}");
+    assert!(refused.err.contains("the admin token is wrong"), "{refused:?}");
     for authorization in ["", &format!("Bearer {alice}"), &format!("Basic {TOKEN}")] {
         let answer = post(&server, authorization, r#"{"all":true}"#).await;
         assert_eq!(answer.status, 401, "{authorization}: {answer:?}");
@@ -190,6 +190,11 @@ impl Place {
 
     pub async fn with(options: Options) -> Self {
         Self::in_front_of(Installation::with(options, "").await)
+    }
+
+    /// With further sections of its configuration.
+    pub async fn configured(sections: &str) -> Self {
+        Self::in_front_of(Installation::with(Options::default(), sections).await)
     }
 
     /// With its store elsewhere than in a file of its own.

@@ -62,5 +62,5 @@ async fn verify_audit_log(
         let _turn = turn;
         Ok(audit::verify(store, means.vault.keyring, kept)?)
     };
-    Ok(json(StatusCode::OK, &admin.office.work(caller.actor(), verify).await?))
+    Ok(json(StatusCode::OK, &admin.office.work(&caller, verify).await?))
 }

@@ -73,7 +73,7 @@ fn run_now(admin: &Admin, caller: &Caller, purge: &Purge) -> Result<Purged, Purg
     admin.metrics.invalidations.of(cause).inc();
     let families = purged.families.join(",");
     let object = if families.is_empty() { "all" } else { &families };
-    admin.auditor.done(caller.actor(), Action::Purge, object);
+    admin.auditor.done(caller.author(), Action::Purge, object);
     let said = if purge.is_soft() { "marked stale" } else { "purged" };
     tracing::info!(credentials = purged.partitions, families, entries = purged.entries, "{said}");
     Ok(purged)

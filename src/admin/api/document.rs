@@ -61,7 +61,13 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 }
 
 fn complete(operation: &mut Operation) {
-    let mut kinds = vec![Kind::BadRequest, Kind::Unauthorized, Kind::Forbidden, Kind::Unavailable];
+    let mut kinds = vec![
+        Kind::BadRequest,
+        Kind::Unauthorized,
+        Kind::Forbidden,
+        Kind::TooMany,
+        Kind::Unavailable,
+    ];
     if operation.request_body.is_some() {
         kinds.extend([Kind::TooLarge, Kind::MediaType, Kind::Invalid]);
     }
@@ -98,6 +104,11 @@ fn complete(operation: &mut Operation) {
         let status = kind.status().as_u16().to_string();
         let described = || ResponseBuilder::new().description(kind.title()).build().into();
         responses.entry(status).or_insert_with(described);
+    }
+    let statuses: Vec<String> = responses.keys().cloned().collect();
+    for status in statuses {
+        let name = "The id of the request, which the audit log has, too";
+        put_header(responses, &status, "X-Request-Id", name);
     }
     for (status, response) in responses {
         if let RefOr::T(response) = response

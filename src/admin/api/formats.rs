@@ -70,7 +70,7 @@ async fn import_formats(
     Maps(maps): Maps,
 ) -> Result<Response, Refusal> {
     let taken = admin.formats.import(maps)?;
-    admin.auditor.done(caller.actor(), Action::FormatsImport, &format!("{taken} maps"));
+    admin.auditor.done(caller.author(), Action::FormatsImport, &format!("{taken} maps"));
     tracing::info!(taken, "maps of formats were handed in");
     Ok(json(StatusCode::OK, &Imported { taken }))
 }

@@ -35,6 +35,6 @@ async fn import_lines(
         let Means { vault, scope, .. } = *means;
         Ok(Import { vault, scope, now }.run(store, &lines[..])?)
     };
-    let imported = admin.office.work(caller.actor(), import).await?;
+    let imported = admin.office.work(&caller, import).await?;
     Ok(json(StatusCode::OK, &imported))
 }

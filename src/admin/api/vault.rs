@@ -45,7 +45,7 @@ async fn list_vault_keys(
     Viewer(caller): Viewer,
 ) -> Result<Response, Refusal> {
     let list = |store: &mut Store, _: &Means<'_>, _| Ok(vault::keys(store)?);
-    Ok(json(StatusCode::OK, &all(admin.office.work(caller.actor(), list).await?)))
+    Ok(json(StatusCode::OK, &all(admin.office.work(&caller, list).await?)))
 }
 
 /// Seal every secret with a new data key, while servers serve, and delete the old one.
@@ -58,7 +58,7 @@ async fn rotate_vault(
     Owner(caller): Owner,
 ) -> Result<Response, Refusal> {
     let rotate = |store: &mut Store, means: &Means<'_>, now| Ok(vault::rotate(store, means, now)?);
-    Ok(json(StatusCode::OK, &admin.office.work(caller.actor(), rotate).await?))
+    Ok(json(StatusCode::OK, &admin.office.work(&caller, rotate).await?))
 }
 
 /// List the rotations of upstream keys, the latest first.
@@ -71,7 +71,7 @@ async fn list_key_rotations(
     Viewer(caller): Viewer,
 ) -> Result<Response, Refusal> {
     let list = |store: &mut Store, _: &Means<'_>, _| Ok(keys::rotations(store)?);
-    Ok(json(StatusCode::OK, &all(admin.office.work(caller.actor(), list).await?)))
+    Ok(json(StatusCode::OK, &all(admin.office.work(&caller, list).await?)))
 }
 
 /// List the keys that clients have made for users who are behind no credential.
@@ -84,7 +84,7 @@ async fn list_pending_keys(
     Viewer(caller): Viewer,
 ) -> Result<Response, Refusal> {
     let list = |store: &mut Store, _: &Means<'_>, _| Ok(keys::pending(store)?);
-    Ok(json(StatusCode::OK, &all(admin.office.work(caller.actor(), list).await?)))
+    Ok(json(StatusCode::OK, &all(admin.office.work(&caller, list).await?)))
 }
 
 /// Give a pending key to a credential, which is added if there is none.

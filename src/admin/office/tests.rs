@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::{
+    auth::token::{RANDOM_BYTES, Token},
     metrics::Metrics,
     operations::tenants::{self, NewTenant},
     tenants::fixture::{Fixture, NOW, keyring, surroundings},
@@ -75,6 +76,27 @@ async fn who_waits_too_long_is_told_and_the_turn_ends_with_the_operation() {
 }
 
 #[tokio::test]
+async fn whoever_has_no_token_takes_no_turn_of_those_who_have() {
+    let fixture = Fixture::new();
+    let office = Arc::new(office(&fixture, Duration::from_millis(300)));
+    let fake = Token::mint(&Environment::admin(), &[7; RANDOM_BYTES]);
+    let found = office.find(fake.expose().as_bytes()).await;
+    assert!(matches!(found, Ok(None)), "{found:?}");
+    // One is looked up, for whatever time; the others wait outside.
+    let first = Arc::clone(&office.door).acquire_owned().await.expect("nobody closes it");
+    let late = office.find(fake.expose().as_bytes());
+    let served = office.view(|view| Ok(view.now()));
+    let (late, served) = tokio::join!(late, served);
+    assert!(matches!(late, Err(Refusal::Late)), "{late:?}");
+    assert!(served.is_ok(), "{served:?}");
+    drop(first);
+    let of_a_tenant = Token::mint(&Environment::default(), &[7; RANDOM_BYTES]);
+    let _held = Arc::clone(&office.door).acquire_owned().await.expect("nobody closes it");
+    let found = office.find(of_a_tenant.expose().as_bytes()).await;
+    assert!(matches!(found, Ok(None)), "nobody looks it up: {found:?}");
+}
+
+#[tokio::test]
 async fn what_fails_leaves_no_connection_behind_that_failed() {
     let fixture = Fixture::new();
     let office = Arc::new(office(&fixture, Duration::from_secs(5)));
@@ -85,7 +107,7 @@ async fn what_fails_leaves_no_connection_behind_that_failed() {
         assert_eq!(office.idle().len(), 1, "one that answers is kept");
     }
     let failed: Result<(), _> = office
-        .work(caller.actor(), |_, _, _| {
+        .work(&caller, |_, _, _| {
             let after = Duration::from_secs(1);
             Err(StoreError::TimedOut { after }.into())
         })
