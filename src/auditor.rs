@@ -5,7 +5,7 @@
 //! refusals is counted, and of each second only so many are written, of strangers much fewer, so that
 //! nobody can fill the store, or hide another, by being refused: strangers and those whose token is known
 //! have a share of their own, and at each listener. What cannot be written waits, within the bound of the
-//! queue.
+//! queue. What an operator does has a place in it before it is done, or is not done.
 
 use std::{
     sync::Arc,
@@ -13,7 +13,7 @@ use std::{
 };
 
 use http::{Method, StatusCode};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, Permit};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -41,6 +41,8 @@ crate::section! {
         pub strangers_per_minute: u32 = 6,
         /// How many events wait to be written; what comes when it is full is lost, and counted.
         pub queue: usize = 4096,
+        /// How many more wait of what operators do to a running server. When it is full, that is refused.
+        pub operators_queue: usize = 256,
         /// How long an event waits at most for others to be written with it.
         pub interval: Duration = Duration::from_secs(1),
         /// What is older is deleted, and a signature says up to where.
@@ -51,6 +53,8 @@ crate::section! {
 /// Takes events.
 pub struct Auditor {
     events: mpsc::Sender<(i64, Event)>,
+    /// So many places of the queue are for what operators do.
+    kept: usize,
     data: Shares,
     admin: Shares,
     begun: Instant,
@@ -63,6 +67,9 @@ struct Shares {
     known: Limit,
     strangers: (Window, Acts),
 }
+
+/// A place in the queue, for what is about to be done.
+pub struct Place<'a>(Permit<'a, (i64, Event)>);
 
 /// Writes them.
 pub struct Pen {
@@ -84,9 +91,11 @@ const CHALLENGE: &str = "no_credentials";
 
 /// Who takes events, and who writes them.
 pub fn new(config: &Config, metrics: &Arc<Metrics>) -> (Auditor, Pen) {
-    let (sender, receiver) = mpsc::channel(config.queue.max(1));
+    let kept = config.operators_queue.max(1);
+    let (sender, receiver) = mpsc::channel(config.queue.max(1).saturating_add(kept));
     let auditor = Auditor {
         events: sender,
+        kept,
         data: Shares::of(config),
         admin: Shares::of(config),
         begun: Instant::now(),
@@ -167,10 +176,10 @@ impl Auditor {
         });
     }
 
-    /// Notes what somebody did through the admin listener.
-    pub fn done(&self, author: Author, action: Action, object: &str) {
-        let done = Event::by(author, action, Decision::Done);
-        self.put(Event { object: Some(object.into()), ..done });
+    /// A place for what somebody is about to do through the admin listener; none where it could not be
+    /// written down.
+    pub fn place(&self) -> Option<Place<'_>> {
+        self.events.try_reserve().ok().map(Place)
     }
 
     /// Notes that somebody may not do what was asked of the admin listener.
@@ -193,10 +202,19 @@ impl Auditor {
     }
 
     fn put(&self, event: Event) {
+        let full = self.events.capacity() <= self.kept;
         let now = unix(SystemTime::now());
-        if self.events.try_send((now, event)).is_err() {
+        if full || self.events.try_send((now, event)).is_err() {
             self.metrics.audit_events.of(Audited::Lost).inc();
         }
+    }
+}
+
+impl Place<'_> {
+    /// Notes that it was done.
+    pub fn done(self, author: Author, action: Action, object: &str) {
+        let done = Event::by(author, action, Decision::Done);
+        self.0.send((unix(SystemTime::now()), Event { object: Some(object.into()), ..done }));
     }
 }
 
@@ -230,8 +248,7 @@ impl Pen {
                 }
             }
         }
-        self.events.close();
-        self.take(&mut waiting);
+        self.take_last(&mut waiting).await;
         self.flush(directory, &mut waiting).await;
         if !waiting.is_empty() {
             tracing::warn!(events = waiting.len(), "events for the audit log are lost");
@@ -245,6 +262,15 @@ impl Pen {
         while waiting.len() < self.config.queue
             && let Ok(event) = self.events.try_recv()
         {
+            waiting.push(event);
+        }
+    }
+
+    /// What comes until nothing can come any more.
+    async fn take_last(&mut self, waiting: &mut Vec<(i64, Event)>) {
+        self.events.close();
+        // Whoever has a place still uses it, or gives it up.
+        while let Some(event) = self.events.recv().await {
             waiting.push(event);
         }
     }
@@ -363,5 +389,35 @@ mod tests {
         let events: Vec<_> = std::iter::from_fn(|| pen.events.try_recv().ok()).collect();
         assert_eq!(events.len(), 7);
         assert_eq!(events[6].1.actor.name, Some("eve".into()));
+    }
+
+    #[test]
+    fn what_operators_do_has_a_place_of_its_own() {
+        let config =
+            Config { queue: 2, operators_queue: 1, requests_per_second: 100, ..Config::default() };
+        let metrics = Arc::new(Metrics::new());
+        let (auditor, mut pen) = new(&config, &metrics);
+        (0..10).for_each(|_| refuse(&auditor, Some("eve")));
+        assert_eq!(metrics.audit_events.of(Audited::Lost).get(), 8);
+        let place = auditor.place().expect("a place");
+        assert!(auditor.place().is_none(), "what could not be written is not done");
+        place.done(Actor::unnamed(ActorKind::AdminToken).into(), Action::Purge, "all");
+        let events: Vec<_> = std::iter::from_fn(|| pen.events.try_recv().ok()).collect();
+        assert_eq!((events.len(), events[2].1.action), (3, Action::Purge));
+    }
+
+    /// Who has a place is written down although the process ends meanwhile.
+    #[tokio::test]
+    async fn a_place_outlives_the_shutdown() {
+        let (auditor, mut pen) = new(&Config::default(), &Arc::new(Metrics::new()));
+        let place = auditor.place().expect("a place");
+        let mut waiting = Vec::new();
+        let purge = async {
+            tokio::task::yield_now().await;
+            assert!(auditor.place().is_none(), "nothing more is begun");
+            place.done(Actor::unnamed(ActorKind::AdminToken).into(), Action::Purge, "all");
+        };
+        tokio::join!(pen.take_last(&mut waiting), purge);
+        assert_eq!(waiting.len(), 1);
     }
 }

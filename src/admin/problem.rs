@@ -175,6 +175,11 @@ pub enum Refusal {
     /// One at a time.
     #[error("somebody else has the audit log verified now")]
     Verifying,
+    /// What is done would have to be written down, and there is no room for it.
+    #[error(
+        "nothing was done: the audit log waits for the store, and nothing can be added to it now"
+    )]
+    Unwritten,
     /// The store did not answer in time, or others wait for it.
     #[error("the store did not answer in time; what was asked for may still be done")]
     Late,
@@ -267,7 +272,7 @@ impl Refusal {
             Self::Import(import::ImportError::Store(error)) => of_store(error),
             Self::DryRun(DryRunError::NoToken(_)) => Kind::NotFound,
             Self::Import(_) | Self::Selectors(_) | Self::DryRun(_) | Self::Maps(_) => Kind::Invalid,
-            Self::Late | Self::Verifying => Kind::Unavailable,
+            Self::Late | Self::Verifying | Self::Unwritten => Kind::Unavailable,
         }
     }
 

@@ -33,7 +33,7 @@ struct Server {
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
     _store: Fixture,
-    _pen: Pen,
+    pen: Pen,
 }
 
 fn fast() -> Config {
@@ -103,7 +103,7 @@ async fn start_with(config: Config, refresh: Refresh, token: Option<&str>) -> Se
         drop(stopped.await);
     };
     let task = tokio::spawn(serve(listener, None, config, admin, shutdown));
-    Server { at, readiness, metrics, stop, task, _store: store, _pen: pen }
+    Server { at, readiness, metrics, stop, task, _store: store, pen }
 }
 
 async fn start_fast() -> Server {
@@ -218,6 +218,29 @@ async fn a_purge_needs_the_token() {
     let (status, body) = purge(&server, "", r#"{"all":true}"#).await;
     assert_eq!(status, 401, "{body}");
     assert!(body.contains("admin.token_file") && body.contains("TOLLGATE_ADMIN_TOKEN"), "{body}");
+}
+
+#[tokio::test]
+async fn what_could_not_be_written_down_is_not_done() {
+    let server = start_fast().await;
+    drop(server.pen);
+    let token = format!("Authorization: Bearer {TOKEN}\r\n");
+    for (line, body) in [
+        ("POST /v1/purge", r#"{"all":true}"#),
+        ("POST /v1/purge", r#"{"all":true,"soft":true}"#),
+        ("POST /v1/formats", "[]"),
+    ] {
+        let mut stream = TcpStream::connect(server.at).await.expect("it listens");
+        let length = body.len();
+        let head = format!("{line} HTTP/1.1\r\nHost: x\r\n{token}Content-Length: {length}\r\n\r\n");
+        stream.write_all((head + body).as_bytes()).await.expect("it reads");
+        let reply = read_all(stream).await;
+        assert!(reply.starts_with("HTTP/1.1 503 "), "{line}: {reply}");
+        assert!(reply.contains("nothing was done"), "{line}: {reply}");
+    }
+    for cause in [InvalidationCause::Purge, InvalidationCause::SoftPurge] {
+        assert_eq!(server.metrics.invalidations.of(cause).get(), 0);
+    }
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ async fn purge(
 
 async fn run(admin: &Admin, caller: Caller, purge: Purge) -> Result<Purged, Refusal> {
     if !purge.is_soft() {
-        return Ok(run_now(admin, &caller, &purge)?);
+        return run_now(admin, &caller, &purge);
     }
     // It looks at all that is kept: beside the requests, and only one at a time does.
     let turn = Arc::clone(&admin.softening).lock_owned().await;
@@ -66,14 +66,15 @@ async fn run(admin: &Admin, caller: Caller, purge: Purge) -> Result<Purged, Refu
 }
 
 /// Does it, counts it and logs it, whether or not anybody waits for the answer.
-fn run_now(admin: &Admin, caller: &Caller, purge: &Purge) -> Result<Purged, PurgeError> {
+fn run_now(admin: &Admin, caller: &Caller, purge: &Purge) -> Result<Purged, Refusal> {
+    let place = admin.auditor.place().ok_or(Refusal::Unwritten)?;
     let purged = (admin.purge)(purge)?;
     let cause =
         if purge.is_soft() { InvalidationCause::SoftPurge } else { InvalidationCause::Purge };
     admin.metrics.invalidations.of(cause).inc();
     let families = purged.families.join(",");
     let object = if families.is_empty() { "all" } else { &families };
-    admin.auditor.done(caller.author(), Action::Purge, object);
+    place.done(caller.author(), Action::Purge, object);
     let said = if purge.is_soft() { "marked stale" } else { "purged" };
     tracing::info!(credentials = purged.partitions, families, entries = purged.entries, "{said}");
     Ok(purged)

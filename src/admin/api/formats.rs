@@ -69,8 +69,9 @@ async fn import_formats(
     Operator(caller): Operator,
     Maps(maps): Maps,
 ) -> Result<Response, Refusal> {
+    let place = admin.auditor.place().ok_or(Refusal::Unwritten)?;
     let taken = admin.formats.import(maps)?;
-    admin.auditor.done(caller.author(), Action::FormatsImport, &format!("{taken} maps"));
+    place.done(caller.author(), Action::FormatsImport, &format!("{taken} maps"));
     tracing::info!(taken, "maps of formats were handed in");
     Ok(json(StatusCode::OK, &Imported { taken }))
 }
