@@ -1,11 +1,14 @@
 //! A new operator with the README in hand: its commands as they stand there, from nothing to a
-//! tenant's first request.
+//! tenant's first request, and to the first command that asks the running server.
 //!
 //! What is an example in the README is put in its place here: the addresses of the database and of
 //! the panel, the panel's user, and a port that is free. Nothing else is changed, and nothing added
 //! but a wait until the server listens, which takes people longer.
 
-use std::{net::TcpListener, os::unix::fs::symlink};
+use std::{
+    net::TcpListener,
+    os::unix::fs::{PermissionsExt as _, symlink},
+};
 
 use tollgate::demo::simulator::{Options, Simulator};
 
@@ -42,8 +45,7 @@ async fn the_commands_of_the_readme_lead_to_a_first_request() {
     let postgres = Postgres::start();
     let panel = Simulator::start(Options::default()).await.expect("a panel");
     let folder = tempfile::tempdir().expect("a folder");
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    let port = port.expect("a free port").port().to_string();
+    let [port, admin_port] = free_ports();
     let alice = panel.user("alice").expect("a user");
     let in_place = |text: &str| {
         text.replace("postgres://tollgate@db.example.com/tollgate", &postgres.url_of("tollgate"))
@@ -61,11 +63,15 @@ async fn the_commands_of_the_readme_lead_to_a_first_request() {
     write("tenants.toml", &in_place(tenants_toml)).expect("written");
     write("panel-password", &format!("{}\n", alice.password)).expect("written");
 
-    let shell = blocks.iter().find(|(language, _)| *language == "sh").expect("commands").1;
-    let commands = commands(shell);
-    assert!(commands.len() < 10, "{} commands are too many: {commands:#?}", commands.len());
-    let [build, rest @ ..] = &commands[..] else { panic!("no commands") };
+    let shell: Vec<&str> =
+        blocks.iter().filter(|(language, _)| *language == "sh").map(|(_, text)| *text).collect();
+    let [first_request, administration] = shell[..] else { panic!("not two parts: {shell:?}") };
+    let first_request = commands(first_request);
+    let count = first_request.len();
+    assert!(count < 10, "{count} commands are too many: {first_request:#?}");
+    let [build, rest @ ..] = &first_request[..] else { panic!("no commands") };
     assert_eq!(build, "cargo build --release");
+    let rest = [rest, &commands(administration)].concat();
     let built = folder.path().join("target/release");
     std::fs::create_dir_all(&built).expect("a folder");
     symlink(env!("CARGO_BIN_EXE_tollgate"), built.join("tollgate")).expect("a link");
@@ -81,14 +87,28 @@ async fn the_commands_of_the_readme_lead_to_a_first_request() {
         .env("PGPORT", postgres.port().to_string())
         .env("PATH", postgres.path_before(&std::env::var("PATH").unwrap_or_default()))
         .env("TOLLGATE__SERVER__LISTEN", format!("127.0.0.1:{port}"))
-        .env("TOLLGATE__ADMIN__LISTEN", "127.0.0.1:0");
+        .env("TOLLGATE__ADMIN__LISTEN", format!("127.0.0.1:{admin_port}"));
     let run = move || Program::start(bash, "").end_within(PATIENCE);
     let ended = tokio::task::spawn_blocking(run).await.expect("an end");
     let machine = panel.machines().into_iter().find(|machine| machine.user_id == alice.id);
     let identifier = machine.expect("a machine").identifier;
     assert_eq!(ended.code, Some(0), "{ended:?}\n{script}");
     assert!(ended.out.contains(&identifier), "{ended:?}");
+    let listed = ended.out.lines().last().expect("a list of tenants");
+    assert!(listed.starts_with("acme"), "{ended:?}");
+    let token = std::fs::metadata(folder.path().join("admin.token")).expect("a token");
+    assert_eq!(token.permissions().mode() & 0o777, 0o600, "others can read it");
     assert!(!folder.path().join("tollgate.db").exists(), "the store is in PostgreSQL");
+}
+
+/// Two ports that are free, and below those that the system gives to whoever asks for any: they are
+/// listened on only seconds later.
+fn free_ports() -> [String; 2] {
+    let first = u16::try_from(10_000 + std::process::id() % 20_000).expect("a port");
+    let free = (first..).filter_map(|port| TcpListener::bind(("127.0.0.1", port)).ok());
+    let free: Vec<_> = free.take(2).collect();
+    let port = |listener: &TcpListener| listener.local_addr().expect("bound").port().to_string();
+    [port(&free[0]), port(&free[1])]
 }
 
 /// The commands one after the other, until the first that fails; and then the end of the server.
