@@ -279,7 +279,10 @@ fn what_a_lost_request_may_have_begun_is_written_to_its_line_alone() {
     assert_eq!(named(1, Some(End::Unknown)), (0, both.clone()));
     // As a server leaves it that died.
     assert_eq!(named(2, None), (0, both));
-    assert_eq!(named(3, Some(End::Answered(Bytes::new()))), (0, Box::default()));
+    assert_eq!(
+        named(3, Some(End::Answered { reply: Bytes::new(), generation: 1 })),
+        (0, Box::default())
+    );
 }
 
 #[test]
