@@ -79,6 +79,16 @@ impl Base {
         }
     }
 
+    fn patience(&self, config: &Config) -> Arc<Patience> {
+        let (directory, metrics) = (Arc::clone(&self.directory), Arc::clone(&self.metrics));
+        Arc::new(Patience::new(&config.rotation, directory, metrics))
+    }
+
+    fn catcher(&self, auditor: Arc<Auditor>, patience: &Arc<Patience>) -> Catcher {
+        let (rotor, routes) = (Arc::clone(&self.rotor), Arc::clone(&self.routes));
+        Catcher { rotor, patience: Arc::clone(patience), routes, auditor }
+    }
+
     fn keeper(&self, config: &Config) -> Result<Arc<Keeper>, StartError> {
         let (keyring, metrics) = (self.directory.keyring(), Arc::clone(&self.metrics));
         let (store, tasks) = (&config.tenants, self.tasks.clone());
@@ -89,7 +99,7 @@ impl Base {
 
     /// Makes what the layers share.
     pub(super) fn shared(&self, config: &Config, auditor: Auditor) -> Result<Shared, StartError> {
-        let Self { routes, directory, settler, rotor, tasks, metrics, .. } = self;
+        let Self { routes, directory, settler, tasks, metrics, .. } = self;
         let auditor = Arc::new(auditor);
         let shelf = Arc::new(Shelf::new(
             config.cache.clone(),
@@ -111,8 +121,7 @@ impl Base {
             tasks.clone(),
             config.gateway.fetch_timeout,
         );
-        let patience = Patience::new(&config.rotation, Arc::clone(directory), Arc::clone(metrics));
-        let patience = Arc::new(patience);
+        let patience = self.patience(config);
         Ok(Shared {
             config: config.gateway.clone(),
             seed: u64::from_ne_bytes(*keyring::random::<8>()?),
@@ -134,12 +143,7 @@ impl Base {
                 metrics: Arc::clone(metrics),
                 tasks: tasks.clone(),
             }),
-            catcher: Arc::new(Catcher {
-                rotor: Arc::clone(rotor),
-                patience: Arc::clone(&patience),
-                routes: Arc::clone(routes),
-                auditor,
-            }),
+            catcher: Arc::new(self.catcher(auditor, &patience)),
             keeper: self.keeper(config)?,
             negotiation: Arc::new(self.negotiation(config)),
             conversion: Arc::new(conversion(config)),
