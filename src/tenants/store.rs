@@ -271,7 +271,9 @@ impl Store {
         let (view, deeds) = (View { session, now }, audit::Deeds::default());
         let edit = Edit { view, deeds, sealing: RefCell::default() };
         let change = || {
+            // First of all, so that the others wait for their turn.
             edit.session.execute(query("UPDATE store SET revision = revision + 1"))?;
+            view::revision(&edit.session, &self.place)?;
             let changed = change(&edit)?;
             audit::append_deeds(&edit.session, &self.scribe, edit.deeds.take(), now)?;
             backend.announce().map_or(Ok(()), |announce| edit.session.script(announce))?;
@@ -284,7 +286,7 @@ impl Store {
     fn require_schema(&mut self) -> Result<(), StoreError> {
         let place = self.place.clone();
         // Asked inside a write transaction: two processes may open a new store at once.
-        self.write(|session| {
+        self.write_any(|session| {
             if let Some(lock) = session.backend().lock_schema() {
                 session.script(lock)?;
             }
@@ -313,7 +315,20 @@ impl Store {
         moment.end(seen)
     }
 
+    /// Changes what nobody follows, in one transaction.
     fn write<T, E: From<StoreError>>(
+        &mut self,
+        change: impl FnOnce(&Session<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let place = self.place.clone();
+        self.write_any(|session| {
+            view::revision(session, &place)?;
+            change(session)
+        })
+    }
+
+    /// The same, whatever version the store has.
+    fn write_any<T, E: From<StoreError>>(
         &mut self,
         change: impl FnOnce(&Session<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
@@ -325,6 +340,14 @@ impl Store {
 }
 
 impl StoreError {
+    /// Whether the connection may be at fault, or what it is connected to: it is not asked again.
+    pub fn is_of_the_connection(&self) -> bool {
+        matches!(
+            self,
+            Self::Database(_) | Self::TimedOut { .. } | Self::Unsettled(_) | Self::Newer { .. }
+        )
+    }
+
     fn missing(noun: Noun, name: &str) -> Self {
         Self::Missing { noun, name: name.to_owned() }
     }

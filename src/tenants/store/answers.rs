@@ -5,7 +5,7 @@
 
 use sqlx::query;
 
-use super::{Edit, StoreError, get};
+use super::{Edit, Store, StoreError, View, get};
 
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +16,16 @@ pub struct Kept {
     pub sealed: Vec<u8>,
 }
 
-impl Edit<'_> {
+impl Store {
+    /// Deletes the answers that have expired by a Unix time. There are never more than so many.
+    pub fn prune_answers(&mut self, now: i64) -> Result<u64, StoreError> {
+        self.write(|session| {
+            session.execute(query("DELETE FROM answers WHERE expires <= $1").bind(now))
+        })
+    }
+}
+
+impl View<'_> {
     /// What was answered under an id, if it is still kept.
     pub fn kept_answer(&self, id: &str) -> Result<Option<Kept>, StoreError> {
         let select = query("SELECT * FROM answers WHERE id = $1 AND expires > $2");
@@ -24,7 +33,9 @@ impl Edit<'_> {
             Ok(Kept { request: get(row, "request")?, sealed: get(row, "sealed")? })
         })
     }
+}
 
+impl Edit<'_> {
     /// Keeps an answer until it expires, and so many at most: the one that would expire first goes.
     pub fn keep_answer(
         &self,
@@ -91,6 +102,21 @@ mod tests {
         keep(&mut fixture, "e", 200, 1);
         let left = ["a", "c", "d", "e"].map(|id| find(&mut fixture, id, NOW).is_some());
         assert_eq!(left, [false, false, false, true]);
+    }
+
+    #[test]
+    fn what_has_expired_goes_though_nobody_creates_anything() {
+        let mut fixture = Fixture::new();
+        keep(&mut fixture, "a", 60, 10);
+        keep(&mut fixture, "b", 120, 10);
+        let revision = fixture.store.revision().expect("read");
+        assert_eq!(fixture.store.prune_answers(NOW + 59).expect("pruned"), 0);
+        assert_eq!(fixture.store.prune_answers(NOW + 60).expect("pruned"), 1);
+        let left = ["a", "b"].map(|id| find(&mut fixture, id, NOW).is_some());
+        assert_eq!(left, [false, true]);
+        let looked = 2;
+        let now = fixture.store.revision().expect("read");
+        assert_eq!(now, revision + looked, "no server has to read the store anew for it");
     }
 
     #[test]

@@ -18,7 +18,7 @@ impl Store {
     /// Runs statements of no command's, for tests.
     pub(crate) fn script(&mut self, text: &str) {
         let text = sqlx::AssertSqlSafe(text.to_owned());
-        self.write(|session| session.script(text)).expect("done");
+        self.write_any(|session| session.script(text)).expect("done");
     }
 
     /// Looks at what no command does, for tests.
@@ -26,7 +26,7 @@ impl Store {
         &mut self,
         look: impl FnOnce(&Session<'_>) -> Result<T, StoreError>,
     ) -> T {
-        self.write(look).expect("seen")
+        self.write_any(look).expect("seen")
     }
 }
 
@@ -263,4 +263,23 @@ fn a_later_program_that_takes_the_store_over_is_noticed() {
     for refused in [fixture.store.revision().map(drop), fixture.store.read().map(drop)] {
         assert!(matches!(refused, Err(StoreError::Newer { .. })), "{refused:?}");
     }
+}
+
+#[test]
+fn a_store_that_a_later_program_has_taken_over_is_not_changed() {
+    let mut fixture = Fixture::new();
+    fixture.add("acme", "a key");
+    let settings = TenantSettings::default();
+    let version = |version| format!("UPDATE store SET version = {version}");
+    fixture.store.script(&version(schema::VERSION + 1));
+    let edited = fixture.store.edit(NOW, |edit| edit.add_tenant("late", &settings)).map(drop);
+    let pruned = fixture.store.prune_keys(i64::MAX).map(drop);
+    let unlocked = fixture.store.unlock(keyring("ab"), NOW).map(drop);
+    for refused in [edited, pruned, unlocked] {
+        assert!(matches!(refused, Err(StoreError::Newer { .. })), "{refused:?}");
+    }
+    fixture.store.script(&version(schema::VERSION));
+    assert_eq!(fixture.store.revision().expect("ours"), 1, "nothing was counted on");
+    assert_eq!(fixture.store.records().expect("read").tenants.len(), 1);
+    fixture.store.edit(NOW, |edit| edit.add_tenant("late", &settings)).expect("added");
 }
