@@ -217,13 +217,15 @@ impl Process {
     /// Serves until the shutdown, and returns when all that was begun has ended or the bound of
     /// the drain has passed. The admin listener ends last, so that the drain can be watched.
     pub async fn run(self: Arc<Self>, listeners: Listeners, shutdown: CancellationToken) {
-        let watches = self.watches(&self.background);
+        let mut watches = self.watches(&self.background);
+        let admin = self.admin();
+        watches.push(tokio::spawn(Arc::clone(&admin.office).prune(self.background.clone())));
         self.readiness.set(Condition::Certificate, true);
         let admin = tokio::spawn(admin::serve(
             listeners.admin,
             self.admin_tls.as_ref().map(|tls| tls.http1_acceptor()),
             self.config.admin.clone(),
-            self.admin(),
+            admin,
             self.background.clone().cancelled_owned(),
         ));
         self.readiness.serving();

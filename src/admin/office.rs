@@ -31,6 +31,8 @@ use crate::{
     },
 };
 
+mod prune;
+
 /// What it takes to ask the store.
 pub struct Parts {
     /// Where the store is.
@@ -166,8 +168,10 @@ impl Office {
             environment,
         };
         let done = work(&mut store, &means, unix(SystemTime::now()));
-        // A connection that failed once is not asked again.
-        if !done.as_ref().is_err_and(is_of_the_connection) {
+        // A connection that failed once is not asked again, nor are those that were opened before it.
+        if done.as_ref().is_err_and(is_of_the_connection) {
+            self.idle().clear();
+        } else {
             self.idle().push(store);
         }
         done
@@ -191,7 +195,7 @@ fn is_of_the_connection(refusal: &Refusal) -> bool {
     else {
         return false;
     };
-    matches!(error, StoreError::Database(_) | StoreError::TimedOut { .. })
+    error.is_of_the_connection()
 }
 
 #[cfg(test)]

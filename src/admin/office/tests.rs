@@ -3,13 +3,17 @@
 use std::sync::mpsc;
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
     auth::token::{RANDOM_BYTES, Token},
     metrics::Metrics,
     operations::tenants::{self, NewTenant},
-    tenants::fixture::{Fixture, NOW, keyring, surroundings},
+    tenants::{
+        fixture::{Fixture, NOW, keyring, surroundings},
+        store::Kept,
+    },
 };
 
 /// Asks a store, one operation at a time.
@@ -106,12 +110,48 @@ async fn what_fails_leaves_no_connection_behind_that_failed() {
         assert!(matches!(missing, Err(Refusal::Operation(_))), "{missing:?}");
         assert_eq!(office.idle().len(), 1, "one that answers is kept");
     }
-    let failed: Result<(), _> = office
-        .work(&caller, |_, _, _| {
-            let after = Duration::from_secs(1);
-            Err(StoreError::TimedOut { after }.into())
-        })
-        .await;
-    assert!(failed.is_err());
-    assert_eq!(office.idle().len(), 0);
+    for failure in [
+        || StoreError::TimedOut { after: Duration::from_secs(1) },
+        || StoreError::Database(sqlx::Error::PoolClosed),
+        || {
+            let lost = StoreError::TimedOut { after: Duration::from_secs(1) };
+            StoreError::Unsettled(Box::new(lost))
+        },
+    ] {
+        let found = office.view(|view| Ok(tenants::show(view, "nobody")?)).await;
+        assert!(found.is_err());
+        // Another one rests, that two at once would have left.
+        office.idle().push(Store::open(&fixture.config()).expect("a store"));
+        assert_eq!(office.idle().len(), 2);
+        let failed: Result<(), _> =
+            office.work(&caller, move |_, _, _| Err(failure().into())).await;
+        assert!(failed.is_err());
+        assert_eq!(office.idle().len(), 0, "the other one is to the same store");
+    }
+}
+
+#[tokio::test]
+async fn answers_that_have_expired_go_by_themselves() {
+    let mut fixture = Fixture::new();
+    let office = Arc::new(office(&fixture, Duration::from_secs(5)));
+    let keep = |edit: &Edit<'_>| {
+        for (id, expires) in [("old", 1), ("new", i64::MAX)] {
+            let answer = Kept { request: String::new(), sealed: Vec::new() };
+            edit.keep_answer(id, answer, expires, 10)?;
+        }
+        Ok(())
+    };
+    fixture.store.edit::<_, StoreError>(0, keep).expect("kept");
+    let stop = CancellationToken::new();
+    let pruning = tokio::spawn(Arc::clone(&office).prune(stop.clone()));
+    let begun = Instant::now();
+    // A connection rests when it has been used.
+    while office.idle().is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(5), "nothing is done");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(fixture.store.prune_answers(i64::MAX - 1).expect("pruned"), 0, "it was gone");
+    assert_eq!(fixture.store.prune_answers(i64::MAX).expect("pruned"), 1, "the other stays");
+    stop.cancel();
+    pruning.await.expect("no panic");
 }
