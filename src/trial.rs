@@ -1,7 +1,7 @@
 //! Whether an upstream takes the secret of a credential: it is asked for the profile that it is of,
 //! which every user may read.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::{
     HeaderValue, Request, StatusCode, Uri,
@@ -15,6 +15,20 @@ use crate::{
     },
     vocabulary::{Closed as _, Format, UpstreamCause},
 };
+
+/// Why nobody knows whether it does.
+#[derive(Debug, thiserror::Error)]
+pub enum TrialError {
+    /// It could not be asked, or did not answer.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// Whoever asks has waited long enough.
+    #[error("no answer within {} ms (admin.operation_timeout)", after.as_millis())]
+    Late {
+        /// For how long it was waited.
+        after: Duration,
+    },
+}
 
 /// What an upstream, which may have one format alone, answers to a secret.
 pub async fn ask(
@@ -30,4 +44,15 @@ pub async fn ask(
     request.headers_mut().insert(ACCEPT, HeaderValue::try_from(accept).expect("ASCII"));
     let reply = pool.exchange(UpstreamCause::Probe, request, || (), never).await?;
     Ok(reply.status())
+}
+
+/// The same within a time, for whoever has to be answered himself.
+pub async fn ask_within(
+    patience: Duration,
+    pool: &Arc<Upstream<ClientBody>>,
+    only_format: Option<Format>,
+    authorization: HeaderValue,
+) -> Result<StatusCode, TrialError> {
+    let asked = tokio::time::timeout(patience, ask(pool, only_format, authorization)).await;
+    Ok(asked.map_err(|_| TrialError::Late { after: patience })??)
 }

@@ -21,9 +21,9 @@ use crate::{
     auth::failures::FailedTokens,
     formats::Book,
     metrics::Metrics,
-    net::upstream::UpstreamError,
     operations::upstreams::Upstream,
     settings::{ByteSize, Problems},
+    trial::TrialError,
 };
 
 pub mod access;
@@ -65,7 +65,8 @@ crate::section! {
         /// How many operations ask the store at once, each over a connection that stays open; further
         /// ones wait.
         pub max_operations: usize = 8,
-        /// How long an operation may wait for its turn and for the store.
+        /// How long an operation may wait for its turn and for the store, and a secret that is tested
+        /// for its upstream.
         pub operation_timeout: Duration = Duration::from_secs(20),
         /// The largest body of a request.
         pub max_body: ByteSize = ByteSize::mib(1),
@@ -122,7 +123,7 @@ pub type Refresh = Arc<dyn Fn(&Metrics, &Readiness) + Send + Sync>;
 
 /// None where there is no such upstream; else what it answers, or why it does not.
 pub type Trial = Arc<
-    dyn Fn(&str, HeaderValue) -> Option<BoxFuture<'static, Result<StatusCode, UpstreamError>>>
+    dyn Fn(&str, HeaderValue) -> Option<BoxFuture<'static, Result<StatusCode, TrialError>>>
         + Send
         + Sync,
 >;

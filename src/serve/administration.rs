@@ -50,10 +50,11 @@ impl Process {
 
     fn trial(&self) -> Trial {
         let sites = self.shared.sites.by_name.clone();
+        let patience = self.config.admin.operation_timeout;
         Arc::new(move |name, authorization| {
             let site = Arc::clone(sites.get(name)?);
             Some(Box::pin(async move {
-                trial::ask(site.pool(), site.only_format(), authorization).await
+                trial::ask_within(patience, site.pool(), site.only_format(), authorization).await
             }))
         })
     }

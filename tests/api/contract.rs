@@ -8,7 +8,10 @@ use std::{
 use serde_json::{Value, json};
 
 use super::House;
-use crate::{cli::TOKEN, program};
+use crate::{
+    cli::{Place, TOKEN},
+    program,
+};
 
 /// What it does not check: that whatever fits a schema is accepted. No schema says which cursor a list
 /// has given, or what a tag is now.
@@ -16,7 +19,9 @@ const UNCHECKED: &str = "positive_data_acceptance";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn schemathesis_finds_nothing() {
-    let house = House::new().await;
+    // It presents a wrong token to every operation, and is to be told each time that it is wrong.
+    let place = Place::configured("[failed_tokens]\nfailed_tokens_per_minute = 0").await;
+    let house = House { server: place.serve(), place };
     house.furnish("alice").await;
     let document = format!("http://{}/v1/openapi.json", house.server.admin);
     let begun = Instant::now();

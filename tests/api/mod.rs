@@ -6,6 +6,7 @@ mod encrypted;
 mod refusals;
 mod resources;
 mod roles;
+mod trial;
 
 use bytes::Bytes;
 use http::Request;

@@ -21,7 +21,7 @@ use crate::{
         keyring::{Keyring, Mac},
     },
     operations::{Means, OperationError},
-    tenants::store::{Edit, Kept},
+    tenants::store::{Edit, Kept, Store, View},
 };
 
 /// How a create is asked for.
@@ -32,6 +32,39 @@ pub(super) struct Create {
     pub(super) path: &'static str,
     /// The body.
     pub(super) raw: Bytes,
+}
+
+/// What a create is known by: the caller's key, and the request.
+struct Print {
+    id: String,
+    request: String,
+}
+
+impl Create {
+    /// None where nobody wishes to be answered again.
+    fn print(&self, keyring: &Keyring, caller: &Caller) -> Option<Print> {
+        let key = self.key.0.as_deref()?;
+        let id = hex(&keyring.mac(&joined(&["answer", &caller.actor().to_string(), key])));
+        let body = [joined(&["request", self.path]), self.raw.to_vec()].concat();
+        Some(Print { id, request: hex(&keyring.mac(&body)) })
+    }
+}
+
+impl Print {
+    /// What was answered to it, if that is still kept.
+    fn answered<T: DeserializeOwned>(
+        &self,
+        view: &View<'_>,
+        keyring: &Keyring,
+    ) -> Result<Option<T>, Refusal> {
+        match view.kept_answer(&self.id)? {
+            Some(kept) if kept.request == self.request => {
+                opened(&kept, &self.id, keyring).map(Some)
+            }
+            Some(_) => Err(Refusal::KeyReused),
+            None => Ok(None),
+        }
+    }
 }
 
 /// An answer.
@@ -69,30 +102,35 @@ pub(super) fn created(value: &impl Serialize, path: &str, name: &str) -> Respons
     response
 }
 
+/// What was said to the same create before, for whoever does something else before it is done.
+pub(super) async fn answered<T: DeserializeOwned + Send + 'static>(
+    admin: &Admin,
+    caller: &Caller,
+    asked: &Create,
+) -> Result<Option<T>, Refusal> {
+    let Some(print) = asked.print(admin.office.keyring(), caller) else { return Ok(None) };
+    let look = move |store: &mut Store, means: &Means<'_>, now| {
+        store.view(now, |view| print.answered(view, means.vault.keyring))
+    };
+    admin.office.work(caller, look).await
+}
+
 /// Creates something; or says once more what was said to the same request before.
 pub(super) async fn create<T: Serialize + DeserializeOwned + Send + 'static>(
     admin: &Admin,
     caller: &Caller,
-    Create { key, path, raw }: Create,
+    asked: Create,
     make: impl FnOnce(&Edit<'_>, &Means<'_>) -> Result<T, OperationError> + Send + 'static,
 ) -> Result<T, Refusal> {
     let (seconds, most) = admin.office.replays();
-    let keyring = admin.office.keyring();
-    let asked = key.0.map(|key| {
-        let id = hex(&keyring.mac(&joined(&["answer", &caller.actor().to_string(), &key])));
-        let body = [joined(&["request", path]), raw.to_vec()].concat();
-        (id, hex(&keyring.mac(&body)))
-    });
+    let print = asked.print(admin.office.keyring(), caller);
     let create = move |edit: &Edit<'_>, means: &Means<'_>| {
-        let Some((id, request)) = asked else { return Ok(make(edit, means)?) };
+        let Some(print) = print else { return Ok(make(edit, means)?) };
         let keyring = means.vault.keyring;
-        if let Some(kept) = edit.kept_answer(&id)? {
-            return if kept.request == request {
-                opened(&kept, &id, keyring)
-            } else {
-                Err(Refusal::KeyReused)
-            };
+        if let Some(answer) = print.answered(edit, keyring)? {
+            return Ok(answer);
         }
+        let Print { id, request } = print;
         let made = make(edit, means)?;
         let answer = Zeroizing::new(written(&made));
         let sealed = keyring.answer_key().seal(&answer, Binding { row: ANSWER, origin: &id });

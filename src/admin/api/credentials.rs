@@ -8,7 +8,7 @@ use axum::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    answered::{Create, create, created, json, shown, tag_of},
+    answered::{Create, answered, create, created, json, shown, tag_of},
     asked::{Asking, IdempotencyKey, IfMatch, IfNoneMatch, Json, Named, PageQuery},
 };
 use crate::{
@@ -67,10 +67,14 @@ async fn add_credential(
     key: IdempotencyKey,
     Json { value, raw }: Json<NewCredential>,
 ) -> Result<Response, Refusal> {
+    let asked = Create { key, path: PATH, raw };
+    // What was stored the first time was tested then, and the upstream may be away by now.
+    if let Some(before) = answered::<Credential>(&admin, &caller, &asked).await? {
+        return Ok(created(&before, PATH, &before.name));
+    }
     if value.test != Some(false) {
         try_out(&admin, &value.upstream, &value.secret()?).await?;
     }
-    let asked = Create { key, path: PATH, raw };
     let make = move |edit: &Edit<'_>, means: &Means<'_>| credentials::add(edit, means, &value);
     let added = create(&admin, &caller, asked, make).await?;
     Ok(created(&added, PATH, &added.name))
@@ -164,6 +168,7 @@ async fn rotate_credential(
     if value.test != Some(false) {
         let named = name.clone();
         let shown = admin.office.view(move |view| Ok(credentials::show(view, &named)?)).await?;
+        meant.require(&tag_of(&shown))?;
         try_out(&admin, &shown.upstream, &value.secret()?).await?;
     }
     let rotate = move |edit: &Edit<'_>, means: &Means<'_>| {
