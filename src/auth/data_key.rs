@@ -74,6 +74,9 @@ pub enum UnwrapError {
     /// Wrapped by the key of another master key.
     #[error("it belongs to another master key (key id {0})")]
     OtherMaster(String),
+    /// Nothing names another master key, but one has signed what there is.
+    #[error("the audit log was signed last with another master key")]
+    OtherSigner,
     /// The bytes were changed, or belong to another key.
     #[error("the data key {0} does not open: its row was changed")]
     Changed(String),

@@ -26,6 +26,7 @@ mod trust;
 pub use accept::Accepted;
 pub use check::Verified;
 pub use prune::{PruneError, Pruned};
+pub(super) use trust::is_signed_last;
 pub use trust::{Memory, Untrusted};
 
 /// Who changes the store, and with what key it is said that they did.

@@ -12,7 +12,7 @@ mod reseal;
 use reseal::sealed_with;
 pub use reseal::{Holder, LeftBehind, Resealed};
 
-use super::{Edit, Session, Store, StoreError, credentials::wrapped_key, get, word};
+use super::{Edit, Session, Store, StoreError, audit, credentials::wrapped_key, get, word};
 use crate::{
     audit::event::Action,
     auth::{
@@ -167,13 +167,11 @@ impl Edit<'_> {
 /// Gives a store that keeps no keys yet those that it is used with from now on.
 fn begin(session: &Session<'_>, keyring: Keyring, now: i64) -> Result<Keyring, StoreError> {
     let derived = keyring.id().as_str().to_owned();
-    let named: Vec<String> = session.all(query(NAMED_KEYS), |row| get(row, "key_id"))?;
-    let keyring = if named.contains(&derived) || (named.is_empty() && has_audit(session)?) {
-        keyring
-    } else if let Some(other) = named.into_iter().next() {
-        return Err(locked(&keyring)(UnwrapError::OtherMaster(other)));
-    } else {
-        keyring.with_lasting(DataKey::random(Purpose::Tokens)?, DataKey::random(Purpose::Audit)?)
+    let keyring = match first_keys(session, &keyring)? {
+        FirstKeys::Given => keyring,
+        FirstKeys::Others(why) => return Err(locked(&keyring)(why)),
+        FirstKeys::None => keyring
+            .with_lasting(DataKey::random(Purpose::Tokens)?, DataKey::random(Purpose::Audit)?),
     };
     for key in keyring.lasting() {
         insert(session, &keyring.wrap(key)?, now, None)?;
@@ -188,17 +186,48 @@ fn begin(session: &Session<'_>, keyring: Keyring, now: i64) -> Result<Keyring, S
     Ok(keyring)
 }
 
-/// The ids of the keys of tokens, and of those that sealed credentials before there were data keys.
+/// Whose keys a store was used with before it kept any.
+enum FirstKeys {
+    /// Those of the master key that is given.
+    Given,
+    /// Those of another one.
+    Others(UnwrapError),
+    /// Nobody's: it is new.
+    None,
+}
+
+/// Looks for what the master key has left in the store. Where the keys were changed, tokens from before
+/// may name the ones that were left; whoever signed the audit log last, or sealed a credential, has the
+/// later ones.
+fn first_keys(session: &Session<'_>, keyring: &Keyring) -> Result<FirstKeys, StoreError> {
+    let ids = |statement| session.all(query(statement), |row| get::<String>(row, "key_id"));
+    let (sealing, named) = (ids(SEALING_KEYS)?, ids(NAMED_KEYS)?);
+    let signed = audit::is_signed_last(session, keyring)?;
+    let given = keyring.id().as_str();
+    let is_given = |id: &String| id == given;
+    let is_ours = match signed {
+        _ if !named.is_empty() && named.iter().all(is_given) => true,
+        Some(signed) => signed && (named.is_empty() || named.iter().any(is_given)),
+        None if named.is_empty() => return Ok(FirstKeys::None),
+        None => sealing.iter().any(is_given),
+    };
+    if is_ours {
+        return Ok(FirstKeys::Given);
+    }
+    let other = sealing.into_iter().chain(named).find(|id| id != given);
+    Ok(FirstKeys::Others(other.map_or(UnwrapError::OtherSigner, UnwrapError::OtherMaster)))
+}
+
+/// The ids of the keys that sealed credentials before there were data keys.
+const SEALING_KEYS: &str = "
+SELECT DISTINCT key_id FROM credentials
+WHERE key_id NOT IN (SELECT id FROM data_keys WHERE purpose = 'vault')";
+
+/// The same, and those of tokens.
 const NAMED_KEYS: &str = "
 SELECT key_id FROM tokens
 UNION SELECT key_id FROM credentials
     WHERE key_id NOT IN (SELECT id FROM data_keys WHERE purpose = 'vault')";
-
-fn has_audit(session: &Session<'_>) -> Result<bool, StoreError> {
-    let count = query("SELECT count(*) AS links FROM audit");
-    let links: Option<i64> = session.first(count, |row| get(row, "links"))?;
-    Ok(links.is_some_and(|links| links > 0))
-}
 
 fn in_force(session: &Session<'_>, purpose: Purpose) -> Result<Option<WrappedKey>, StoreError> {
     let select = query(

@@ -7,7 +7,7 @@ use super::{
     super::{Session, StoreError},
     Keys, rows,
 };
-use crate::audit::chain::Tail;
+use crate::{audit::chain::Tail, auth::keyring::Keyring};
 
 /// Why nothing is appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -102,6 +102,15 @@ pub(super) fn require_signed(
         Some(_) | None => Untrusted::Unsigned(tail.sequence),
     };
     Err(untrusted.into())
+}
+
+/// Whether the latest signature is that of a keyring; none where nothing is signed.
+pub(in crate::tenants::store) fn is_signed_last(
+    session: &Session<'_>,
+    keyring: &Keyring,
+) -> Result<Option<bool>, StoreError> {
+    let verifier = Keys::of(keyring).signer.verifier();
+    Ok(rows::last_head(session)?.map(|(head, _)| verifier.has_signed(&head)))
 }
 
 /// Whether a signature says of itself that it is another key's; those of old say nothing.

@@ -81,6 +81,53 @@ fn a_signed_audit_log_keeps_its_key_even_when_nothing_else_is_left() {
     assert_eq!(verified.expect("whole").report.signed_up_to, Some(1));
 }
 
+/// What a store says to a master key with which it was not used last.
+fn refused(case: &mut Case, digits: &str) -> String {
+    let refused = case.unlock(digits).expect_err("a master key that nothing is of");
+    assert!(matches!(refused, StoreError::Locked { .. }), "{refused:?}");
+    assert_eq!(case.store.key_uses().expect("read"), [], "none is kept");
+    refused.to_string()
+}
+
+#[test]
+fn a_master_key_that_has_not_signed_the_log_is_not_its_key() {
+    let mut case = Case::new();
+    let Case { fixture, store } = case;
+    let mut store = store.audited(Actor::unnamed(ActorKind::Server), &keyring("ab"));
+    store.edit(NOW, |edit| edit.add_tenant("acme", &TenantSettings::default())).expect("added");
+    case = Case { fixture, store };
+    let other = refused(&mut case, "cd");
+    assert!(other.contains("the audit log was signed last with another master key"), "{other}");
+    assert_eq!(case.unlock("ab").expect("unlocked").id(), keyring("ab").id());
+}
+
+#[test]
+fn of_two_keys_that_were_used_the_later_is_taken() {
+    let old = |case: &mut Case| {
+        case.add_token(&keyring("ab"));
+        // As it was sealed anew after the master key was changed, before there were data keys.
+        let id = keyring("cd").id().as_str().to_owned();
+        case.store
+            .script(&format!("UPDATE credentials SET key_id = '{id}'; DELETE FROM data_keys"));
+    };
+    let mut case = Case::new();
+    old(&mut case);
+    let other = refused(&mut case, "ab");
+    assert!(other.contains(keyring("cd").id().as_str()), "{other}");
+    assert_eq!(case.unlock("cd").expect("unlocked").id(), keyring("cd").id());
+
+    // Who has signed last is asked first.
+    let mut case = Case::new();
+    old(&mut case);
+    let Case { fixture, store } = case;
+    let mut store = store.audited(Actor::unnamed(ActorKind::Server), &keyring("ab"));
+    store.edit(NOW, |edit| edit.add_tenant("more", &TenantSettings::default())).expect("added");
+    case = Case { fixture, store };
+    let other = refused(&mut case, "cd");
+    assert!(other.contains("another master key"), "{other}");
+    assert_eq!(case.unlock("ab").expect("unlocked").id(), keyring("ab").id());
+}
+
 #[test]
 fn another_master_key_takes_the_place_of_the_first_and_nothing_is_lost() {
     let mut case = Case::new();
