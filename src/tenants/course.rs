@@ -172,7 +172,8 @@ pub struct Course<S> {
 /// So often is tried in vain what can still be left alone.
 pub const MOST_TRIES: u32 = 10;
 
-/// For so many questions in vain are requests held back: for about an hour.
+/// For so many questions in vain are requests held back, and has every other key of the upstream to wait
+/// until it is known whether one was made: for about an hour.
 pub const MOST_HELD: u32 = 64;
 
 impl Step {
@@ -365,10 +366,14 @@ impl<S> Course<S> {
         Self { tries: self.tries + 1, step: Step::Planned, ..self }
     }
 
-    /// The same once more; what can still be left alone is, at some time.
+    /// The same once more; what can still be left alone is, at some time. So is the search for a key that
+    /// was to be added: as long as it goes on, no other rotation of this upstream makes one.
     fn later(self) -> Self {
         if self.step == Step::Planned {
             return self.again();
+        }
+        if self.way == Way::Add && self.step == Step::Doubting && self.tries >= MOST_HELD {
+            return self.end(Step::Undone, Note::NotSeen);
         }
         Self { tries: self.tries.saturating_add(1), ..self }
     }

@@ -71,6 +71,10 @@ closed! {
         OldLeft => "old-key-left",
         /// The new key could not be removed.
         NewLeft => "new-key-left",
+        /// A key was asked for, and the panel has not answered since.
+        NotSeen => "not-seen",
+        /// Nothing was asked for, because no more may be kept.
+        TooManyKept => "too-many-kept",
     }
 }
 
@@ -94,20 +98,33 @@ impl Note {
             Self::MintRefused => "the panel refuses to make a key",
             Self::NoAnswer => "the panel did not answer",
             Self::NewRefused => "the panel does not take the key that it made",
-            Self::Overtaken => "the credential was given another secret meanwhile",
+            Self::Overtaken => {
+                "the credential was given another secret meanwhile; if the panel has replaced its key, \
+                 the new one is kept (`tollgate credential rotations`)"
+            }
             Self::Ambiguous => {
                 "whether a key was made cannot be told from the panel's list; look at the keys of \
                  this user"
             }
             Self::NotRecovered => {
-                "the old key is dead, and nobody can read the new one; give the credential another \
-                 with `tollgate credential rotate`"
+                "the old key is dead, and nobody can read the new one: give the credential another with \
+                 `tollgate credential rotate`, or the new one, if it is kept, with `tollgate credential \
+                 rotations --use`"
             }
             Self::OldLeft => {
                 "the old key was not removed: another credential has it, or the panel does not say \
                  which one it is, or refuses"
             }
             Self::NewLeft => "the new key could not be removed; remove it in the panel",
+            Self::NotSeen => {
+                "the panel was asked for a key and has not answered since, so that it may have made \
+                 one: look at the keys of this user in the panel, remove what nobody uses, and rotate \
+                 anew"
+            }
+            Self::TooManyKept => {
+                "as many keys as may be are kept that no credential has; an operator has to claim or \
+                 to forget some"
+            }
         }
     }
 }

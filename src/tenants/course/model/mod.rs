@@ -51,7 +51,7 @@ fn at_the_end(world: &World) -> Result<(), String> {
     let kept = world.made.iter().find(left);
     // What replaced the key of the profile cannot be taken back.
     let replaced = world.setting.way == Way::Replace && told(&[Note::Overtaken]);
-    let known = told(&[Note::NewLeft, Note::Ambiguous, Note::OldLeft]) || replaced;
+    let known = told(&[Note::NewLeft, Note::Ambiguous, Note::NotSeen, Note::OldLeft]) || replaced;
     if let Some(kept) = kept.filter(|_| !known) {
         return Err(format!("{kept} was made and is left: {world:?}"));
     }
@@ -196,6 +196,21 @@ fn a_key_that_is_refused_again_and_again_is_lost_and_only_then() {
         let lost = course.after(Outcome::Fails);
         assert_eq!((lost.step, lost.new.is_some()), (Step::Lost, true));
     }
+}
+
+#[test]
+fn a_key_that_was_added_is_not_looked_for_for_ever() {
+    let planned = Course::planned(Way::Add, Facts::default());
+    let mut course: Course<String> = Course { step: Step::Doubting, ..planned };
+    let mut asked = 0;
+    while !course.step.is_end() {
+        assert!(course.step.mints(), "others wait for it");
+        course = course.after(Outcome::NoAnswer);
+        asked += 1;
+        assert!(asked <= MOST_HELD + 1, "it does not end: {course:?}");
+    }
+    assert_eq!((course.step, course.note), (Step::Undone, Some(Note::NotSeen)));
+    assert_eq!(asked, MOST_HELD + 1);
 }
 
 fn any_fault() -> impl Strategy<Value = Fault> {
