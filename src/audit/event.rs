@@ -50,6 +50,8 @@ closed! {
         KeyCatch => "key.catch",
         /// Such a key was given to a credential.
         KeyClaim => "key.claim",
+        /// A key that was kept for an owner was forgotten.
+        KeyForget => "key.forget",
         /// A token was created.
         TokenCreate => "token.create",
         /// A token was created in the place of another.

@@ -34,10 +34,10 @@ pub enum StoredCommand {
     Set(SetCredential),
     /// List the credentials, without their secrets
     List,
-    /// List the rotations of keys, and what came of them
-    Rotations,
-    /// List the keys that clients have made and that belong to no credential
-    Pending,
+    /// List the rotations of keys, and what came of them; use or forget what an ended one has kept
+    Rotations(keys::Rotations),
+    /// List the keys that clients have made and that belong to no credential; forget one
+    Pending(keys::Pending),
     /// Give such a key to a credential
     Claim(keys::ClaimKey),
     /// Remove a credential that no token in use stands for
@@ -188,8 +188,8 @@ pub fn run(command: &StoredCommand, desk: &mut Desk<'_>) -> Result<(), Failure> 
             let all = desk.list("/v1/credentials?", credentials::list)?;
             desk.output.list(&all, &COLUMNS)
         }
-        StoredCommand::Rotations => keys::rotations(desk),
-        StoredCommand::Pending => keys::pending(desk),
+        StoredCommand::Rotations(asked) => keys::rotations(asked, desk),
+        StoredCommand::Pending(asked) => keys::pending(asked, desk),
         StoredCommand::Claim(claim) => keys::claim(claim, desk),
         StoredCommand::Remove { name } => {
             let call = Call::delete(path(&[PATH, name]));

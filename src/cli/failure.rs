@@ -179,7 +179,7 @@ pub enum Failure {
         /// Of which credential.
         name: String,
         /// Why.
-        why: &'static str,
+        why: String,
     },
     /// The running server cannot be asked.
     #[error(

@@ -86,7 +86,14 @@ pub fn run(
     })?;
     let note = ended.course.note;
     if ended.course.step != Step::Done {
-        let why = note.map_or("it has not ended", Note::meaning);
+        let mut why = note.map_or("it has not ended", Note::meaning).to_owned();
+        if ended.ended.is_some() && ended.course.new.is_some() {
+            let row = ended.row;
+            why = format!(
+                "{why}\nThe key that the panel made is kept: `tollgate credential rotations --use \
+                 {row}` gives it to the credential, --forget {row} forgets it"
+            );
+        }
         return Err(Failure::NotRotated { name: name.clone(), why });
     }
     let generation = ended.now_generation;

@@ -3,12 +3,12 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Means, OperationError, credentials::RotatedCredential};
+use super::{Listed, Means, OperationError, Page, credentials::RotatedCredential};
 use crate::{
     tenants::{
         course::Note,
         record::{PendingRecord, RotationRecord},
-        store::{Edit, Store},
+        store::{Edit, View},
     },
     vocabulary::Closed as _,
 };
@@ -16,6 +16,8 @@ use crate::{
 /// The rotation of a credential's key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct KeyRotation {
+    /// Its number.
+    pub id: i64,
     /// The credential.
     pub credential: String,
     /// Whether a key is added, or replaces the one that there is.
@@ -28,6 +30,10 @@ pub struct KeyRotation {
     pub begun: i64,
     /// When it ended, as a Unix time.
     pub ended: Option<i64>,
+    /// Whether it has ended and keeps the key that the upstream made, which no credential has.
+    pub new_kept: bool,
+    /// Whether it has ended and keeps the key that there was before, which may still work.
+    pub old_kept: bool,
 }
 
 /// A key that a client had the upstream make, for a user who is behind no credential.
@@ -59,13 +65,35 @@ pub struct KeyClaim {
 }
 
 /// The rotations, the latest first.
-pub fn rotations(store: &mut Store) -> Result<Vec<KeyRotation>, OperationError> {
-    Ok(store.rotations()?.into_iter().map(KeyRotation::from).collect())
+pub fn rotations(view: &View<'_>, page: &Page) -> Result<Listed<KeyRotation>, OperationError> {
+    let found = view.rotations(page.before_number()?, page.probe())?;
+    Ok(page.of(found, |rotation| rotation.row.to_string()).map(KeyRotation::from))
+}
+
+/// Gives the credential of a rotation that has ended the new key that it has kept.
+pub fn use_kept(
+    edit: &Edit<'_>,
+    means: &Means<'_>,
+    id: i64,
+) -> Result<RotatedCredential, OperationError> {
+    let (credential, generation) = edit.use_kept(&means.vault, id)?;
+    Ok(RotatedCredential { credential, generation })
+}
+
+/// Forgets the keys that a rotation has kept which has ended.
+pub fn forget_kept(edit: &Edit<'_>, id: i64) -> Result<(), OperationError> {
+    Ok(edit.forget_kept(id)?)
 }
 
 /// The keys that wait for an owner.
-pub fn pending(store: &mut Store) -> Result<Vec<PendingKey>, OperationError> {
-    Ok(store.pending()?.into_iter().map(PendingKey::from).collect())
+pub fn pending(view: &View<'_>, page: &Page) -> Result<Listed<PendingKey>, OperationError> {
+    let found = view.pending(page.after_number()?, page.probe())?;
+    Ok(page.of(found, |key| key.row.to_string()).map(PendingKey::from))
+}
+
+/// Forgets one of them; the upstream keeps it, if it was made.
+pub fn forget(edit: &Edit<'_>, id: i64) -> Result<(), OperationError> {
+    Ok(edit.forget_key(id)?)
 }
 
 /// Gives one of them to a credential.
@@ -81,14 +109,17 @@ pub fn claim(
 
 impl From<RotationRecord> for KeyRotation {
     fn from(record: RotationRecord) -> Self {
-        let RotationRecord { name, course, created, ended, .. } = record;
+        let RotationRecord { row, name, course, old, created, ended, .. } = record;
         Self {
+            id: row,
             credential: name,
             way: course.way.as_str().to_owned(),
             step: course.step.as_str().to_owned(),
             note: course.note.map(|note| Note::as_str(note).to_owned()),
             begun: created,
             ended,
+            new_kept: ended.is_some() && course.new.is_some(),
+            old_kept: ended.is_some() && !old.bytes.is_empty(),
         }
     }
 }

@@ -130,6 +130,11 @@ impl Page {
         self.cursor.as_ref().map_or(Ok(N::default()), number)
     }
 
+    /// The number that it goes on before, in a list whose greatest is first.
+    fn before_number(&self) -> Result<i64, OperationError> {
+        if self.cursor.is_some() { self.after_number() } else { Ok(i64::MAX) }
+    }
+
     /// One more than is wanted, to see whether there is more.
     fn probe(&self) -> i64 {
         i64::from(self.limit) + 1

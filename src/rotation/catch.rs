@@ -61,6 +61,15 @@ pub enum Uncaught {
     Silent,
 }
 
+impl Wish {
+    /// What is written of a key for somebody who is behind no credential. No panel has so many users
+    /// that a number of theirs would not fit.
+    fn pending<'a>(&'a self, login: &'a str) -> NewPending<'a> {
+        let user = i64::try_from(self.user).unwrap_or(i64::MAX);
+        NewPending { upstream: &self.credential.upstream, user, login, token: &self.token }
+    }
+}
+
 /// How often a key that was made is tried to be written, and how long apart.
 const WRITES: u32 = 20;
 const BETWEEN_WRITES: Duration = Duration::from_millis(500);
@@ -85,7 +94,13 @@ impl Rotor {
     async fn rotate_for(self: &Arc<Self>, wish: &Wish) -> Result<Caught, Uncaught> {
         let name = &wish.credential.name;
         let facts = Facts { keeps_old: true, ..Facts::default() };
-        let row = self.plan(name, wish.way, facts).await.map_err(|error| not_planned(&error))?;
+        let (most, wished) = (self.config.max_kept, wish.clone());
+        let planned = self.edit(move |edit, vault| {
+            let Credential { name, upstream, .. } = &*wished.credential;
+            edit.require_room(upstream, most)?;
+            edit.plan_rotation(vault, name, wished.way, &facts)
+        });
+        let row = planned.await.map_err(|error| not_kept(&error))?;
         // What is not done by then is gone on with by the server, and not by this request; but not while a
         // key is on its way.
         let enough = CancellationToken::new();
@@ -150,13 +165,13 @@ impl Rotor {
         let reply = match asked {
             Ok(reply) => reply,
             Err(Silence::NotAsked) => {
-                self.forget(row).await;
+                self.unexpect(row).await;
                 return Err(Uncaught::Unreachable);
             }
             Err(Silence::Unknown) => return Err(Uncaught::Silent),
         };
         if reply.is_refused() {
-            self.forget(row).await;
+            self.unexpect(row).await;
             return Err(Uncaught::No(Note::MintRefused));
         }
         let key = reply.key().filter(|_| reply.is_good());
@@ -181,22 +196,16 @@ impl Rotor {
     }
 
     async fn expect(self: &Arc<Self>, wish: &Wish, login: &str) -> Result<i64, Uncaught> {
-        let user = i64::try_from(wish.user).map_err(|_| Uncaught::No(Note::MintRefused))?;
-        let (wish, login) = (wish.clone(), login.to_owned());
+        let (wish, login, most) = (wish.clone(), login.to_owned(), self.config.max_kept);
         let written = self.edit(move |edit, vault| {
-            let new = NewPending {
-                upstream: &wish.credential.upstream,
-                user,
-                login: &login,
-                token: &wish.token,
-            };
-            edit.expect_key(vault, &new)
+            edit.require_room(&wish.credential.upstream, most)?;
+            edit.expect_key(vault, &wish.pending(&login))
         });
-        written.await.map_err(|error| away(&error))
+        written.await.map_err(|error| not_kept(&error))
     }
 
-    async fn forget(self: &Arc<Self>, row: i64) {
-        if let Err(error) = self.edit(move |edit, _| edit.forget_key(row)).await {
+    async fn unexpect(self: &Arc<Self>, row: i64) {
+        if let Err(error) = self.edit(move |edit, _| edit.unexpect_key(row)).await {
             tracing::warn!(reason = error_chain(&error), "a key that was not made stays expected");
         }
     }
@@ -210,8 +219,10 @@ impl Rotor {
     ) -> Result<(), Uncaught> {
         let secret = Arc::new(secret);
         for _ in 0..WRITES {
-            let (secret, upstream) = (Arc::clone(&secret), wish.credential.upstream.clone());
-            let kept = self.edit(move |edit, vault| edit.keep_key(vault, row, &upstream, &secret));
+            let (secret, wish) = (Arc::clone(&secret), wish.clone());
+            let kept = self.edit(move |edit, vault| {
+                edit.keep_key(vault, row, &wish.pending(secret.pair().0), &secret)
+            });
             match kept.await {
                 Ok(()) => return Ok(()),
                 Err(error) => {
@@ -264,9 +275,13 @@ impl Doomed<'_> {
     }
 }
 
-fn not_planned(error: &StoreError) -> Uncaught {
+fn not_kept(error: &StoreError) -> Uncaught {
     match error {
         StoreError::Rotation(RotationRefusal::UnderWay(_)) => Uncaught::Busy,
+        StoreError::Rotation(full @ RotationRefusal::Full { .. }) => {
+            tracing::warn!(reason = error_chain(full), "no key is asked for");
+            Uncaught::No(Note::TooManyKept)
+        }
         error => away(error),
     }
 }

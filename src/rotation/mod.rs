@@ -38,7 +38,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use futures_util::future::{join, join_all};
+use futures_util::future::{join_all, join3};
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
@@ -84,6 +84,11 @@ crate::section! {
         pub max_wait: Duration = Duration::from_secs(20),
         /// How many requests wait so; further ones are refused with 503.
         pub max_waiting: usize = 1024,
+        /// How many keys of an upstream are kept that no credential has: those that wait for an owner,
+        /// and those that an ended rotation has left.
+        pub max_kept: u32 = 100,
+        /// How long what is known of an ended rotation is kept.
+        pub retention: Duration = Duration::from_secs(90 * 86_400),
     }
 }
 
@@ -126,6 +131,9 @@ const LOOK: Duration = Duration::from_millis(250);
 /// A scheduled rotation that failed is not tried again sooner, nor a key looked at more often.
 const RETRY: Duration = Duration::from_secs(86_400);
 
+/// How often ended rotations are looked for that are too old.
+const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+
 impl Config {
     /// Adds what is wrong with the values as such.
     pub fn validate(&self, problems: &mut Problems) {
@@ -135,6 +143,13 @@ impl Config {
         }
         if self.lease < Duration::from_secs(2) {
             problems.add(None, "rotation.lease", "must be at least \"2s\"");
+        }
+        if self.max_kept == 0 {
+            problems.add(None, "rotation.max_kept", "must be at least 1");
+        }
+        // By them it is known what was tried a short while ago.
+        if self.retention < RETRY {
+            problems.add(None, "rotation.retention", "must be at least \"1d\"");
         }
     }
 }
@@ -175,21 +190,13 @@ impl Rotor {
 
     /// How far a rotation is.
     pub async fn look(self: &Arc<Self>, row: i64) -> Result<Option<RotationRecord>, StoreError> {
-        self.with_store(move |store, _| {
-            Ok(store.rotations()?.into_iter().find(|rotation| rotation.row == row))
-        })
-        .await
+        self.with_store(move |store, _| store.rotation(row)).await
     }
 
     /// The rotation of a credential that has not ended.
     pub async fn open(self: &Arc<Self>, name: &str) -> Result<Option<i64>, StoreError> {
         let name = name.to_owned();
-        self.with_store(move |store, _| {
-            let all = store.rotations()?.into_iter();
-            let mut open = all.filter(|rotation| rotation.name == name && rotation.ended.is_none());
-            Ok(open.next().map(|rotation| rotation.row))
-        })
-        .await
+        self.with_store(move |store, _| store.open_rotation(&name)).await
     }
 
     /// Works on whatever is due, and on what the schedule says, until the end of the process.
@@ -197,7 +204,7 @@ impl Rotor {
         let loops = self.panels.keys().flat_map(|upstream| {
             [true, false].map(|held| self.keep_up(upstream, held, &directory, &shutdown))
         });
-        join(join_all(loops), self.keep_schedule(&shutdown)).await;
+        join3(join_all(loops), self.keep_schedule(&shutdown), self.keep_no_longer(&shutdown)).await;
     }
 
     async fn keep_schedule(self: &Arc<Self>, shutdown: &CancellationToken) {
@@ -206,6 +213,15 @@ impl Rotor {
         while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
             if let Err(error) = self.schedule().await {
                 tracing::warn!(reason = error_chain(&error), "keys are not rotated");
+            }
+        }
+    }
+
+    async fn keep_no_longer(self: &Arc<Self>, shutdown: &CancellationToken) {
+        let mut ticks = ticks(PRUNE_EVERY);
+        while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+            if let Err(error) = self.prune().await {
+                tracing::warn!(reason = error_chain(&error), "ended rotations are not deleted");
             }
         }
     }
@@ -266,6 +282,14 @@ impl Rotor {
         .await
     }
 
+    /// Deletes what is known of rotations that ended too long ago, some at a time.
+    async fn prune(self: &Arc<Self>) -> Result<(), StoreError> {
+        let age = i64::try_from(self.config.retention.as_secs()).unwrap_or(i64::MAX);
+        let before = unix_now().saturating_sub(age);
+        while self.with_store(move |store, _| store.prune_rotations(before)).await? {}
+        Ok(())
+    }
+
     /// Changes the store, off the runtime's own threads.
     async fn edit<T: Send + 'static>(
         self: &Arc<Self>,
@@ -299,7 +323,7 @@ impl Rotor {
         let origin = |name: &str| self.panels.get(name).map(Panel::origin);
         let asked = ask(store, &Vault { keyring, origin: &origin });
         // A connection that failed once is not asked again.
-        if matches!(asked, Err(StoreError::Database(_) | StoreError::TimedOut { .. })) {
+        if asked.as_ref().is_err_and(StoreError::is_of_the_connection) {
             *kept = None;
         }
         asked

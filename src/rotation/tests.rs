@@ -3,7 +3,7 @@
 use super::{catch::Doomed, *};
 use crate::tenants::{
     course::{Course, Step},
-    fixture::{Fixture, origin},
+    fixture::{Fixture, origin, surroundings},
     record::Standing,
     secret::{SealedSecret, UpstreamSecret},
     store::pending::NewPending,
@@ -95,7 +95,7 @@ fn keys_of_ours() -> Fixture {
             let (upstream, login, token) = ("main", "ann@example.com", "t");
             let pending = NewPending { upstream, user: 7, login, token };
             let row = edit.expect_key(&vault, &pending)?;
-            edit.keep_key(&vault, row, upstream, &key(login, "pending"))
+            edit.keep_key(&vault, row, &pending, &key(login, "pending"))
         })
         .expect("written");
     fixture
@@ -128,4 +128,47 @@ fn a_key_that_anything_of_ours_may_have_is_not_replaced() {
     let records = fixture.store.records().expect("read");
     let vault = Vault { keyring: &fixture.keyring, origin: &origin };
     assert!(!other.may_be_ours(&records, &vault));
+}
+
+#[test]
+fn what_would_bound_nothing_or_forget_too_soon_is_refused() {
+    let problems = |change: fn(&mut Config)| {
+        let (mut config, mut problems) = (Config::default(), Problems::default());
+        change(&mut config);
+        config.validate(&mut problems);
+        problems.iter().map(|problem| problem.key.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(problems(|_| ()), Vec::<String>::new());
+    assert_eq!(problems(|config| config.max_kept = 0), ["rotation.max_kept"]);
+    let brief = |config: &mut Config| config.retention = Duration::from_secs(86_399);
+    assert_eq!(problems(brief), ["rotation.retention"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_forgets_what_ended_long_ago() {
+    let mut fixture = keys_of_ours();
+    fixture.store.script("UPDATE rotations SET ended = 1, step = 'undone', old_key = x''");
+    assert_eq!(fixture.store.rotations().expect("read").len(), 1);
+    let metrics = Arc::new(Metrics::new());
+    let keys = tenants::fixture::keyring("ab");
+    let directory = Directory::open(&fixture.config(), keys, surroundings(), Arc::clone(&metrics));
+    let directory = Arc::new(directory.expect("a directory"));
+    let rotor = Rotor::new(Parts {
+        config: Config::default(),
+        store: fixture.config(),
+        keyring: Arc::clone(directory.keyring()),
+        actor: Actor::unnamed(crate::audit::event::ActorKind::Server),
+        panels: HashMap::new(),
+        metrics,
+    });
+    let stop = CancellationToken::new();
+    let rotor = Arc::new(rotor.expect("randomness"));
+    let keeping = tokio::spawn(rotor.keep(directory, stop.clone()));
+    let begun = std::time::Instant::now();
+    while !fixture.store.rotations().expect("read").is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(5), "it is still there");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    stop.cancel();
+    keeping.await.expect("no panic");
 }

@@ -1,11 +1,15 @@
 //! `/v1/vault`, `/v1/key-rotations` and `/v1/pending-keys`: the keys of the store, and those of upstreams.
 
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::{
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     answered::json,
-    asked::{Json, Named},
+    asked::{Asking, Json, Named, PageQuery},
 };
 use crate::{
     admin::{
@@ -27,12 +31,11 @@ pub(super) fn router() -> OpenApiRouter<Admin> {
         .routes(routes!(list_vault_keys))
         .routes(routes!(rotate_vault))
         .routes(routes!(list_key_rotations))
+        .routes(routes!(use_kept_key))
+        .routes(routes!(forget_kept_keys))
         .routes(routes!(list_pending_keys))
+        .routes(routes!(forget_key))
         .routes(routes!(claim_key))
-}
-
-fn all<T>(items: Vec<T>) -> Listed<T> {
-    Listed { items, next: None }
 }
 
 /// List the keys of the store, and how many secrets or tokens each is used by.
@@ -45,7 +48,8 @@ async fn list_vault_keys(
     Viewer(caller): Viewer,
 ) -> Result<Response, Refusal> {
     let list = |store: &mut Store, _: &Means<'_>, _| Ok(vault::keys(store)?);
-    Ok(json(StatusCode::OK, &all(admin.office.work(&caller, list).await?)))
+    let items = admin.office.work(&caller, list).await?;
+    Ok(json(StatusCode::OK, &Listed { items, next: None }))
 }
 
 /// Seal every secret with a new data key, while servers serve, and delete the old one.
@@ -64,27 +68,90 @@ async fn rotate_vault(
 /// List the rotations of upstream keys, the latest first.
 #[utoipa::path(
     get, path = "/v1/key-rotations", tag = "vault",
-    responses((status = 200, description = "All of them", body = Listed<KeyRotation>)),
+    params(PageQuery),
+    responses((status = 200, description = "A part of the list", body = Listed<KeyRotation>)),
 )]
 async fn list_key_rotations(
     State(admin): State<Admin>,
-    Viewer(caller): Viewer,
+    _: Viewer,
+    Asking(query): Asking<PageQuery>,
 ) -> Result<Response, Refusal> {
-    let list = |store: &mut Store, _: &Means<'_>, _| Ok(keys::rotations(store)?);
-    Ok(json(StatusCode::OK, &all(admin.office.work(&caller, list).await?)))
+    let page = query.page()?;
+    let part = admin.office.view(move |view| Ok(keys::rotations(view, &page)?)).await?;
+    Ok(json(StatusCode::OK, &part))
+}
+
+/// Give the credential of a rotation that has ended the new key that it has kept.
+#[utoipa::path(
+    post, path = "/v1/key-rotations/{id}/use", tag = "vault",
+    params(("id" = String, Path, description = "Its number")),
+    responses(
+        (status = 200, description = "The credential has it", body = RotatedCredential),
+        (status = 409, description = "It keeps no new key, or another rotation is under way"),
+    ),
+)]
+async fn use_kept_key(
+    State(admin): State<Admin>,
+    Owner(caller): Owner,
+    Named(id): Named,
+) -> Result<Response, Refusal> {
+    let id = number(&id)?;
+    let take = move |edit: &Edit<'_>, means: &Means<'_>| Ok(keys::use_kept(edit, means, id)?);
+    Ok(json(StatusCode::OK, &admin.office.edit(&caller, take).await?))
+}
+
+/// Forget the keys that a rotation has kept which has ended; the upstream keeps them.
+#[utoipa::path(
+    post, path = "/v1/key-rotations/{id}/forget", tag = "vault",
+    params(("id" = String, Path, description = "Its number")),
+    responses(
+        (status = 204, description = "They are forgotten"),
+        (status = 409, description = "It keeps none"),
+    ),
+)]
+async fn forget_kept_keys(
+    State(admin): State<Admin>,
+    Owner(caller): Owner,
+    Named(id): Named,
+) -> Result<Response, Refusal> {
+    let id = number(&id)?;
+    admin.office.edit(&caller, move |edit, _| Ok(keys::forget_kept(edit, id)?)).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// List the keys that clients have made for users who are behind no credential.
 #[utoipa::path(
     get, path = "/v1/pending-keys", tag = "vault",
-    responses((status = 200, description = "All of them", body = Listed<PendingKey>)),
+    params(PageQuery),
+    responses((status = 200, description = "A part of the list", body = Listed<PendingKey>)),
 )]
 async fn list_pending_keys(
     State(admin): State<Admin>,
-    Viewer(caller): Viewer,
+    _: Viewer,
+    Asking(query): Asking<PageQuery>,
 ) -> Result<Response, Refusal> {
-    let list = |store: &mut Store, _: &Means<'_>, _| Ok(keys::pending(store)?);
-    Ok(json(StatusCode::OK, &all(admin.office.work(&caller, list).await?)))
+    let page = query.page()?;
+    let part = admin.office.view(move |view| Ok(keys::pending(view, &page)?)).await?;
+    Ok(json(StatusCode::OK, &part))
+}
+
+/// Forget a pending key, whether it came or not; the upstream keeps it, if it was made.
+#[utoipa::path(
+    delete, path = "/v1/pending-keys/{id}", tag = "vault",
+    params(("id" = String, Path, description = "Its number")),
+    responses(
+        (status = 204, description = "It is forgotten"),
+        (status = 409, description = "There is none"),
+    ),
+)]
+async fn forget_key(
+    State(admin): State<Admin>,
+    Owner(caller): Owner,
+    Named(id): Named,
+) -> Result<Response, Refusal> {
+    let id = number(&id)?;
+    admin.office.edit(&caller, move |edit, _| Ok(keys::forget(edit, id)?)).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// Give a pending key to a credential, which is added if there is none.
@@ -103,8 +170,12 @@ async fn claim_key(
     Named(id): Named,
     Json { value, .. }: Json<KeyClaim>,
 ) -> Result<Response, Refusal> {
-    // No key has another number than a number.
-    let id = id.parse().map_err(|_| Refusal::NoRoute)?;
+    let id = number(&id)?;
     let claim = move |edit: &Edit<'_>, means: &Means<'_>| Ok(keys::claim(edit, means, id, &value)?);
     Ok(json(StatusCode::OK, &admin.office.edit(&caller, claim).await?))
+}
+
+/// Nothing has another number than a number.
+fn number(id: &str) -> Result<i64, Refusal> {
+    id.parse().map_err(|_| Refusal::NoRoute)
 }

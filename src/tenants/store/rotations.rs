@@ -8,7 +8,7 @@ use std::sync::Arc;
 use sqlx::{any::AnyRow, query};
 
 use super::{
-    Edit, Session, Store, StoreError, data_keys::sealed, get, meaningless, word, word_or_none,
+    Edit, Session, Store, StoreError, View, data_keys::sealed, get, meaningless, word, word_or_none,
 };
 use crate::{
     audit::event::Action,
@@ -20,37 +20,10 @@ use crate::{
     vocabulary::Closed,
 };
 
-/// Why a rotation cannot begin.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RotationRefusal {
-    /// Another process has taken it over.
-    #[error("another process works on this rotation")]
-    LeaseLost,
-    /// A password is not the panel's to make.
-    #[error("credential \"{0}\" is a password; only API keys can be rotated by themselves")]
-    NotAKey(String),
-    /// One at a time.
-    #[error("a rotation of the credential \"{0}\" is under way")]
-    UnderWay(String),
-    /// The old key is removed, or the new one is not known yet.
-    #[error(
-        "the key of the credential \"{0}\" is being rotated; set its secret when that has ended \
-         (`tollgate credential rotations` shows how far it is)"
-    )]
-    Switching(String),
-    /// What the panel was asked for might be lost.
-    #[error("a rotation of the credential \"{0}\" is under way; remove it when that has ended")]
-    Needed(String),
-    /// No such key.
-    #[error("there is no pending key {0}; `tollgate credential pending` shows them")]
-    NoPending(i64),
-    /// It has not come.
-    #[error("the pending key {0} was asked for, and the panel's answer never came")]
-    Unanswered(i64),
-    /// For another panel.
-    #[error("credential \"{0}\" is of another upstream than this key")]
-    OtherUpstream(String),
-}
+mod ended;
+mod refusal;
+
+pub use refusal::RotationRefusal;
 
 /// A lease of one rotation.
 #[derive(Clone, Copy, Debug)]
@@ -95,9 +68,30 @@ impl Store {
         })
     }
 
+    /// A rotation.
+    pub fn rotation(&mut self, row: i64) -> Result<Option<RotationRecord>, StoreError> {
+        self.look_at(|moment| find(moment, row))
+    }
+
+    /// The row of the rotation of a credential that has not ended.
+    pub fn open_rotation(&mut self, name: &str) -> Result<Option<i64>, StoreError> {
+        let select =
+            query(concat!(select!(), " WHERE credentials.name = $1 AND rotations.ended IS NULL"));
+        self.look_at(|moment| moment.first(select.bind(name), |row| get(row, "row")))
+    }
+
     /// Every credential.
     pub fn credentials(&mut self) -> Result<Vec<CredentialRecord>, StoreError> {
         self.look_at(super::credentials::all)
+    }
+}
+
+impl View<'_> {
+    /// So many rotations at most, the latest first, from before a row on.
+    pub fn rotations(&self, before: i64, limit: i64) -> Result<Vec<RotationRecord>, StoreError> {
+        let select =
+            concat!(select!(), " WHERE rotations.row < $1 ORDER BY rotations.row DESC LIMIT $2");
+        self.session.all(query(select).bind(before).bind(limit), record)
     }
 }
 
@@ -279,10 +273,12 @@ impl Edit<'_> {
             ByHand::Ends => {
                 let Course { step, note, .. } = course.handed();
                 let end = query(
-                    "UPDATE rotations SET step = $2, note = $3, ended = $4, leased = 0 WHERE row = $1",
+                    "UPDATE rotations SET step = $2, note = $3, ended = $4, leased = 0,
+                         old_key = $5, old_key_id = ''
+                     WHERE row = $1",
                 );
                 let end = end.bind(row).bind(step.as_str()).bind(note.map(Note::as_str));
-                self.session.execute(end.bind(self.now))?;
+                self.session.execute(end.bind(self.now).bind(Vec::<u8>::new()))?;
                 self.did(Action::KeyRotationUndone, &credential.name);
                 Ok(())
             }
@@ -318,8 +314,7 @@ impl Edit<'_> {
 
     /// A rotation.
     pub fn rotation(&self, row: i64) -> Result<Option<RotationRecord>, StoreError> {
-        let select = query(concat!(select!(), " WHERE rotations.row = $1"));
-        self.session.first(select.bind(row), record)
+        find(&self.session, row)
     }
 
     /// Every rotation of every credential.
@@ -341,6 +336,11 @@ pub(super) fn open(session: &Session<'_>) -> Result<Vec<RotationRecord>, StoreEr
              OR length(rotations.old_key) > 0"
     );
     session.all(query(select), record)
+}
+
+fn find(session: &Session<'_>, row: i64) -> Result<Option<RotationRecord>, StoreError> {
+    let select = query(concat!(select!(), " WHERE rotations.row = $1"));
+    session.first(select.bind(row), record)
 }
 
 fn record(row: &AnyRow) -> Result<RotationRecord, StoreError> {

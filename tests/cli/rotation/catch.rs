@@ -156,6 +156,62 @@ async fn who_asked_for_a_key_that_may_have_been_made_is_written_down() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn so_many_keys_wait_for_an_owner_and_no_more() {
+    let sections = format!("{QUICK}max_kept = 2\n");
+    let installation = Installation::with(Default::default(), &sections).await;
+    installation.tenant("alice");
+    administrator(&installation);
+    let manager = manager(&installation, "root");
+    let server = installation.serve();
+    let made = || installation.panel.further_keys("bob").len();
+    let bob = "/users/2/user_api_keys/generate";
+    for n in 1..=2 {
+        let (status, kept) = post(&server, &manager, bob).await;
+        assert_eq!((status, made()), (200, n), "{kept}");
+    }
+    let refused = server.ask(&manager, &format!("POST {bob}.json"), "").await;
+    assert_eq!((refused.status, refused.code()), (409, "no_key"), "{refused:?}");
+    assert!(refused.text().contains("claim or to forget"), "{refused:?}");
+    // Nor does one's own, which would leave the old one behind.
+    let own = self::manager(&installation, "alice");
+    server.answers(&own, 200, "").await;
+    let (status, refused) = post(&server, &own, GENERATE).await;
+    assert_eq!((status, installation.panel.count("POST", GENERATE)), (409, 0), "{refused}");
+
+    let pending = installation.json("credential pending", "");
+    let id = pending[0]["id"].as_i64().expect("a number");
+    let forgotten = installation.json(&format!("credential pending --forget {id}"), "");
+    assert_eq!(forgotten, json!({ "forgotten": id }));
+    let left = installation.json("credential pending", "");
+    assert_eq!((left.as_array().map(Vec::len), &left[0]["id"]), (Some(1), &pending[1]["id"]));
+    let again = installation.run(&["credential", "pending", "--forget", &id.to_string()], "");
+    assert_eq!(again.code, Some(65), "{again:?}");
+    assert_eq!((post(&server, &manager, bob).await.0, made()), (200, 3));
+    assert_eq!(server.terminate().code, Some(0));
+    let audited = installation.run(&["audit", "export"], "").good();
+    assert!(audited.contains("\"action\":\"key.forget\""), "{audited}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_key_that_is_left_is_forgotten_by_an_operator() {
+    let installation = installation().await;
+    installation.tenant("alice");
+    let manager = manager(&installation, "alice");
+    let server = installation.serve();
+    assert_eq!(post(&server, &manager, GENERATE).await.0, 200);
+    let rotation = installation.json("credential rotations", "")[0].clone();
+    let kept = [&rotation["new_kept"], &rotation["old_kept"]];
+    assert_eq!((&rotation["step"], kept), (&"done".into(), [&false.into(), &true.into()]));
+    let id = rotation["id"].as_i64().expect("a number").to_string();
+    let unused = installation.run(&["credential", "rotations", "--use", &id], "");
+    assert_eq!(unused.code, Some(65), "{unused:?}");
+    installation.json(&format!("credential rotations --forget {id}"), "");
+    assert_eq!(installation.json("credential rotations", "")[0]["old_kept"], false);
+    assert_eq!(generation(&installation, "alice"), 2);
+    assert_eq!(server.terminate().code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_could_not_be_kept_is_not_asked_for() {
     let mut postgres = Postgres::start();
     let installation = Installation::on_with(&postgres.url(), QUICK).await;

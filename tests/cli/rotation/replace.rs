@@ -177,6 +177,36 @@ async fn a_key_whose_answer_was_lost_is_read_by_the_administrator() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_was_overtaken_is_kept_and_given_to_the_credential_after_all() {
+    let installation = installation().await;
+    installation.tenant("alice");
+    administrator(&installation);
+    let bob = user(&installation, "bob");
+    // The panel has replaced the key, and does not answer when the new one is tried.
+    let minting = installation.panel.hold(REPLACE, Stage::BeforeReply, 1);
+    let command = installation.start(&["credential", "rotate-key", "alice", "--replace"], "");
+    minting.arrived().await.expect("it asks");
+    let probing = installation.panel.hold("GET /profile", Stage::BeforeReply, 1);
+    minting.release();
+    probing.arrived().await.expect("it tries the key");
+    let by_hand = format!("credential rotate alice --email {} --no-test --secret-stdin", bob.email);
+    installation.json(&by_hand, &bob.api_key);
+    probing.release();
+    let ended = tokio::task::spawn_blocking(move || command.end_within(Duration::from_secs(20)));
+    let ended = ended.await.expect("no panic");
+    assert_eq!(ended.code, Some(69), "{ended:?}");
+    let rotation = installation.json("credential rotations", "")[0].clone();
+    assert_eq!((&rotation["note"], &rotation["new_kept"]), (&"overtaken".into(), &true.into()));
+    let id = rotation["id"].as_i64().expect("a number");
+    let way_out = format!("credential rotations --use {id}");
+    assert!(ended.err.contains(&way_out), "{ended:?}");
+    let used = installation.json(&way_out, "");
+    assert_eq!((&used["credential"], &used["generation"]), (&"alice".into(), &3.into()));
+    installation.json("credential test alice", "");
+    assert_eq!(installation.json("credential rotations", "")[0]["new_kept"], false);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_that_dies_with_the_answer_on_its_way_loses_no_key() {
     let installation = installation().await;
     let token = installation.tenant("alice");

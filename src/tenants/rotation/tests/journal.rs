@@ -33,7 +33,7 @@ fn journal() -> Fixture {
             let step = minted(Step::Minted);
             assert!(edit.advance_rotation(&vault, &at(row, &step), LEASE)?);
             let pending = edit.expect_key(&vault, &PENDING)?;
-            edit.keep_key(&vault, pending, "main", &key("planted-caught-key"))
+            edit.keep_key(&vault, pending, &PENDING, &key("planted-caught-key"))
         })
         .expect("written");
     fixture

@@ -13,20 +13,20 @@ use crate::{
     },
 };
 
-const LEASE: Lease<'static> = Lease { holder: "one", until: i64::MAX };
+pub(super) const LEASE: Lease<'static> = Lease { holder: "one", until: i64::MAX };
 
 /// A credential, and the row of a rotation of its key that somebody works on.
-struct Journal {
-    fixture: Fixture,
-    row: i64,
+pub(super) struct Journal {
+    pub(super) fixture: Fixture,
+    pub(super) row: i64,
 }
 
-fn key(text: &str) -> UpstreamSecret {
+pub(super) fn key(text: &str) -> UpstreamSecret {
     UpstreamSecret::new(SecretKind::Key, "joe", text).expect("a good key")
 }
 
 impl Journal {
-    fn new(way: Way, facts: &Facts) -> Self {
+    pub(super) fn new(way: Way, facts: &Facts) -> Self {
         let mut fixture = Fixture::new();
         let Fixture { store, keyring, .. } = &mut fixture;
         let vault = Vault { keyring, origin: &origin };
@@ -40,7 +40,7 @@ impl Journal {
         Self { row: row.expect("planned"), fixture }
     }
 
-    fn advance(&mut self, course: &Course<Arc<UpstreamSecret>>) -> bool {
+    pub(super) fn advance(&mut self, course: &Course<Arc<UpstreamSecret>>) -> bool {
         let Fixture { store, keyring, .. } = &mut self.fixture;
         let vault = Vault { keyring, origin: &origin };
         let entry = Entry { row: self.row, course, due: 0, since: 0 };
@@ -48,20 +48,20 @@ impl Journal {
         advanced.expect("written")
     }
 
-    fn set_by_hand(&mut self, text: &str) -> Result<i64, StoreError> {
+    pub(super) fn set_by_hand(&mut self, text: &str) -> Result<i64, StoreError> {
         let Fixture { store, keyring, .. } = &mut self.fixture;
         let vault = Vault { keyring, origin: &origin };
         store.edit(NOW, |edit| edit.rotate_credential(&vault, "acme", &key(text)))
     }
 
-    fn record(&mut self) -> RotationRecord {
+    pub(super) fn record(&mut self) -> RotationRecord {
         let mut all = self.fixture.store.rotations().expect("read").into_iter();
         all.find(|rotation| rotation.row == self.row).expect("it is there")
     }
 }
 
 /// A rotation that has a new key, at a step.
-fn at(way: Way, step: Step) -> Course<Arc<UpstreamSecret>> {
+pub(super) fn at(way: Way, step: Step) -> Course<Arc<UpstreamSecret>> {
     let new = Some(Arc::new(key("planted-new-key")));
     Course { step, new, ..Course::planned(way, Facts::default()) }
 }
@@ -98,6 +98,7 @@ fn a_secret_set_by_hand_ends_a_replacement_that_does_not_go_on() {
         let RotationRecord { course, ended, .. } = journal.record();
         assert_eq!((course.step, course.note), (Step::Undone, Some(Note::Overtaken)));
         assert_eq!(ended, Some(NOW));
+        assert!(journal.record().old.bytes.is_empty(), "it is no credential's any more");
         assert!(course.new.is_some(), "it is what the panel has");
         // Whoever works on it finds that it is no longer his.
         assert!(!journal.advance(&at(Way::Replace, Step::Probed)));
@@ -127,6 +128,22 @@ fn no_credential_is_given_a_key_that_is_removed_at_this_moment() {
         assert!(journal.advance(&at(Way::Add, Step::Undone)));
         assert_eq!(journal.set_by_hand(going).expect("it has ended"), 2);
     }
+}
+
+#[test]
+fn a_switch_overwrites_no_secret_that_was_set_by_hand() {
+    let mut journal = Journal::new(Way::Add, &Facts::default());
+    assert!(journal.advance(&at(Way::Add, Step::Probed)));
+    assert_eq!(journal.set_by_hand("planted-own-key").expect("set"), 2);
+    let rotation = journal.record();
+    let Fixture { store, keyring, .. } = &mut journal.fixture;
+    let vault = Vault { keyring, origin: &origin };
+    let new = key("planted-new-key");
+    let switched =
+        store.edit::<_, StoreError>(NOW, |edit| edit.switch_key(&vault, &rotation, &new));
+    assert_eq!(switched.expect("asked"), None);
+    let credentials = store.credentials().expect("read");
+    assert_eq!(vault.open(&credentials[0]).expect("opened"), key("planted-own-key"));
 }
 
 #[test]
