@@ -1,6 +1,10 @@
 //! Command lines, what they print, and how they end.
 
-use std::{fs, io::BufReader, os::unix::fs::PermissionsExt};
+use std::{
+    fs,
+    io::{BufReader, Write},
+    os::unix::fs::PermissionsExt,
+};
 
 use clap::CommandFactory;
 
@@ -21,6 +25,16 @@ fn run(fixture: &mut Fixture, line: &str) -> Result<String, Failure> {
 
 /// Likewise with another standard input, on which an operator also answers.
 pub(super) fn run_with(fixture: &mut Fixture, line: &str, stdin: &str) -> Result<String, Failure> {
+    run_asked(fixture, line, stdin, &mut Vec::new())
+}
+
+/// The same, with whoever is asked something.
+pub(super) fn run_asked(
+    fixture: &mut Fixture,
+    line: &str,
+    stdin: &str,
+    asks: &mut dyn Write,
+) -> Result<String, Failure> {
     let arguments = line.split_whitespace().map(OsString::from);
     let cli = Cli::read(std::iter::once("tollgate".into()).chain(arguments)).expect("usage");
     let mut written = Vec::new();
@@ -48,7 +62,7 @@ pub(super) fn run_with(fixture: &mut Fixture, line: &str, stdin: &str) -> Result
         Command::Token(command) => token::run(command, &mut desk),
         Command::AdminToken(command) => admin_token::run(command, &mut desk),
         Command::Import(args) => import::run(args, &mut desk),
-        Command::Apply(args) => apply::run(args, &mut desk, Some(&mut Vec::new())),
+        Command::Apply(args) => apply::run(args, &mut desk, Some(asks)),
         Command::Vault(command) => vault::run(command, &mut desk),
         Command::MasterKey(args) => master_key::run(args, &mut desk.output),
         other => panic!("{other:?} does not belong to the store"),

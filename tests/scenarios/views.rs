@@ -99,6 +99,23 @@ async fn replies_to_writes_follow_the_view() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_answered_in_one_view_is_not_replayed_in_the_other() {
+    let w = world("").await;
+    for (first, password, other) in [("knows", SECRET, "a"), ("a", MASKED, "knows")] {
+        let made = |who| {
+            let post = w.post(VMS).as_(who).header("idempotency-key", first);
+            post.body("application/json", "{}")
+        };
+        let answer = made(first).origin(json(machine(SECRET)).status(201));
+        answer.expect_status(201).expect_body(machine(password)).await;
+        made(first).no_origin().expect_body(machine(password)).await;
+        // The key is the tenant's and the credential's, which the two have in common.
+        let refused = made(other).expect_refusal(422, "idempotency_key_reused").await;
+        assert!(!refused.text().contains("root_password"), "{refused:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_streams_is_masked_wherever_it_is_cut() {
     let w = world("cache.max_entry = \"1KiB\"").await;
     let padding = format!("\"{}\"", "x".repeat(3000));

@@ -1,10 +1,21 @@
 //! Who is asked, and what comes of the answer.
 
-use std::fs;
+use std::{
+    fs,
+    io::{self, Write},
+};
 
 use crate::{
-    cli::{exit::Exit, tests::run_with},
-    tenants::fixture::Fixture,
+    cli::{
+        exit::Exit,
+        tests::{run_asked, run_with},
+    },
+    tenants::{
+        Config,
+        fixture::{Fixture, NOW},
+        record::TenantSettings,
+        store::Store,
+    },
 };
 
 /// A fixture with a file that declares a tenant, and the file.
@@ -30,6 +41,33 @@ fn an_operator_is_asked_and_nothing_but_a_yes_applies() {
         assert_eq!(shown.lines().last(), Some(said), "{answer:?}: {shown}");
     }
     assert_eq!(fixture.store.records().expect("read").tenants.len(), 1);
+}
+
+/// Somebody who is asked, and changes the store meanwhile.
+struct Meddler(Config);
+
+impl Write for Meddler {
+    fn write(&mut self, asked: &[u8]) -> io::Result<usize> {
+        let settings = TenantSettings::default();
+        let mut store = Store::open(&self.0).map_err(io::Error::other)?;
+        store.edit(NOW, |edit| edit.add_tenant("late", &settings)).map_err(io::Error::other)?;
+        Ok(asked.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn what_has_changed_while_somebody_was_asked_is_planned_anew() {
+    let (mut fixture, file) = declared();
+    let mut meddler = Meddler(fixture.config());
+    let line = format!("apply --prune {file}");
+    let refused = run_asked(&mut fixture, &line, "y\n", &mut meddler).expect_err("it has moved");
+    assert!(refused.report().contains("the store has changed"), "{}", refused.report());
+    let tenants = fixture.store.records().expect("read").tenants;
+    assert_eq!(tenants.iter().map(|tenant| &*tenant.name).collect::<Vec<_>>(), ["late"]);
 }
 
 #[test]

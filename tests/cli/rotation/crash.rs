@@ -54,6 +54,29 @@ async fn killed_when_the_panel_had_made_a_key() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_may_still_be_made_is_waited_for_before_another_is_asked_for() {
+    let sections = QUICK.replace("settle = \"500ms\"", "settle = \"6s\"");
+    let installation = Installation::with(Default::default(), &sections).await;
+    installation.tenant("alice");
+    let gate = installation.panel.hold(GENERATE, Stage::BeforeAction, 1);
+    let command = installation.start(&["credential", "rotate-key", "alice"], "");
+    gate.arrived().await.expect("it asks");
+    let asked = std::time::Instant::now();
+    command.signal(Signal::KILL);
+    assert_eq!(command.end_within(Duration::from_secs(10)).code, None);
+    let server = installation.serve();
+    while installation.panel.count("POST", "/users/1/user_api_keys/generate") < 2 {
+        assert!(asked.elapsed() < Duration::from_secs(30), "none is asked for");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(asked.elapsed() > Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert_eq!(ended(&installation).await, ("done".to_owned(), None));
+    assert_eq!(installation.panel.further_keys("alice").len(), 1);
+    drop(gate);
+    assert_eq!(server.terminate().code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_while_the_new_key_was_tried() {
     let installation = installation().await;
     installation.tenant("alice");
