@@ -361,6 +361,7 @@ fn of_store(error: &StoreError) -> Kind {
         | StoreError::InUse { .. }
         | StoreError::TokenTaken { .. }
         | StoreError::Ended { .. }
+        | StoreError::Replaced { .. }
         | StoreError::Rotation(_)
         | StoreError::Untrusted(_) => Kind::Conflict,
         StoreError::BadName { .. }

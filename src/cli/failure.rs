@@ -337,6 +337,7 @@ pub(super) fn of_store(error: &StoreError) -> Exit {
         | StoreError::InUse { .. }
         | StoreError::BadName { .. }
         | StoreError::Ended { .. }
+        | StoreError::Replaced { .. }
         | StoreError::TokenTaken { .. }
         | StoreError::NoAccount { .. }
         | StoreError::Rotation(_)

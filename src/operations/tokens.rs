@@ -19,7 +19,7 @@ use crate::{
     policy::{document::PolicyDocument, policies::Policies},
     tenants::{
         record::{LimitStatus, TokenRecord, TokenTerms},
-        store::{self, Edit, NewToken as Row, Successor, View},
+        store::{self, Edit, NewToken as Row, Succession, Successor, View},
     },
 };
 
@@ -88,7 +88,8 @@ pub struct Rotation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(maximum = 253402300799_i64)]
     pub overlap_seconds: Option<u64>,
-    /// The Unix time from which the new one is no longer good; that of the old one if left out.
+    /// The Unix time from which the new one is no longer good; the end that the old one had before if
+    /// this is left out.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "moment")]
     #[schema(minimum = 0, maximum = 253402300799_i64)]
     pub expires: Option<i64>,
@@ -116,6 +117,8 @@ pub struct RotatedToken {
     pub id: String,
     /// The new one itself.
     pub token: String,
+    /// The Unix time from which it is no longer good.
+    pub expires: Option<i64>,
     /// The public id of the old one.
     pub replaces: String,
     /// The Unix time from which the old one is no longer good.
@@ -171,6 +174,8 @@ pub struct Token {
     pub created: i64,
     /// When it was revoked, as a Unix time.
     pub revoked: Option<i64>,
+    /// The public id of the token that has taken its place.
+    pub replaced_by: Option<String>,
 }
 
 /// A token, and what is known of its use.
@@ -179,6 +184,8 @@ pub struct DescribedToken {
     /// The token.
     #[serde(flatten)]
     pub token: Token,
+    /// The public id of the token whose place it has taken.
+    pub replaces: Option<String>,
     /// What is known of its use.
     pub used: Option<store::Used>,
 }
@@ -247,12 +254,13 @@ pub fn rotate(
         key_id: keyring.id(),
         expires: rotation.expires,
     };
-    let old = edit.rotate_token(id, &successor, overlap_ends)?;
+    let Succession { replaced, successor } = edit.rotate_token(id, &successor, overlap_ends)?;
     Ok(RotatedToken {
-        id: token.id().to_owned(),
+        id: successor.id,
         token: token.expose().to_owned(),
-        replaces: id.to_owned(),
-        replaced_until: old.terms.expires,
+        expires: successor.terms.expires,
+        replaces: replaced.id,
+        replaced_until: replaced.terms.expires,
     })
 }
 
@@ -297,7 +305,7 @@ pub fn policies(view: &View<'_>, id: &str) -> Result<PolicyDocument, OperationEr
 /// A token, and what is known of its use.
 pub fn describe(view: &View<'_>, id: &str) -> Result<DescribedToken, OperationError> {
     let token = Token::of(view.named_token(id)?, view.now());
-    Ok(DescribedToken { token, used: view.used(id)? })
+    Ok(DescribedToken { token, replaces: view.replaced_by(id)?, used: view.used(id)? })
 }
 
 /// The tokens in the order of their creation, revoked ones included; of one tenant, if it is named.
@@ -367,6 +375,7 @@ impl Token {
             policies,
             created: token.created,
             revoked: token.revoked,
+            replaced_by: token.replaced_by,
         }
     }
 }

@@ -228,6 +228,8 @@ pub struct TokenRecord {
     pub created: i64,
     /// When it was revoked, as a Unix time.
     pub revoked: Option<i64>,
+    /// The public id of the token that has taken its place, and that may be gone by now.
+    pub replaced_by: Option<String>,
 }
 
 /// An operator's token; only its MAC is kept.
@@ -268,6 +270,13 @@ pub struct TokenTerms {
     pub limit_status: Option<LimitStatus>,
     /// What it may not, and how often it may.
     pub policies: PolicyDocument,
+}
+
+impl TokenRecord {
+    /// Whether it is no longer good at a Unix time, revoked or not.
+    pub fn has_ended(&self, now: i64) -> bool {
+        self.terms.expires.is_some_and(|end| end <= now)
+    }
 }
 
 impl LimitStatus {

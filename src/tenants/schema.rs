@@ -59,7 +59,8 @@ CREATE TABLE tokens (
     permissions TEXT NOT NULL DEFAULT '',
     ordinal INTEGER NOT NULL DEFAULT 0,
     label TEXT NOT NULL DEFAULT '',
-    policies TEXT NOT NULL DEFAULT '{}'
+    policies TEXT NOT NULL DEFAULT '{}',
+    replaced_by TEXT
 ) STRICT;
 CREATE TABLE uses (
     token TEXT PRIMARY KEY REFERENCES tokens (id) ON DELETE CASCADE,
@@ -71,6 +72,7 @@ CREATE TABLE uses (
 CREATE INDEX tokens_of_tenant ON tokens (tenant);
 CREATE INDEX tokens_of_credential ON tokens (credential);
 CREATE INDEX tokens_in_order ON tokens (ordinal);
+CREATE UNIQUE INDEX tokens_replaced ON tokens (replaced_by) WHERE replaced_by IS NOT NULL;
 CREATE TABLE store (version INTEGER NOT NULL, revision INTEGER NOT NULL) STRICT;
 INSERT INTO store (version, revision) VALUES (0, 0);
 CREATE TABLE audit (
@@ -226,6 +228,8 @@ INSERT INTO audit_tail (sequence, hash) VALUES (0, '');
     "
 UPDATE tokens SET permissions = trim(permissions || ' secrets:read') WHERE adopted = 1;
 ALTER TABLE credentials ADD COLUMN user_since INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE tokens ADD COLUMN replaced_by TEXT;
+CREATE UNIQUE INDEX tokens_replaced ON tokens (replaced_by) WHERE replaced_by IS NOT NULL;
 ALTER TABLE audit_heads ADD COLUMN key_id TEXT NOT NULL DEFAULT '';
 CREATE INDEX audit_heads_in_order ON audit_heads (kind, sequence);
 CREATE TABLE idempotency (

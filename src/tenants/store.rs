@@ -39,6 +39,7 @@ pub mod pending;
 pub mod rotations;
 mod seen;
 mod session;
+mod succession;
 mod tenants;
 mod tokens;
 mod uses;
@@ -61,7 +62,8 @@ use session::Link;
 pub(super) use session::Session;
 #[cfg(test)]
 pub(super) use session::loss;
-pub use tokens::{Listed, NewToken, Successor};
+pub use succession::{Succession, Successor};
+pub use tokens::{Listed, NewToken};
 pub use uses::{Use, Used};
 pub use view::View;
 
@@ -195,6 +197,17 @@ pub enum StoreError {
     Ended {
         /// Its public id.
         id: String,
+    },
+    /// A token whose place another one has taken.
+    #[error(
+        "the token {id} was rotated before: rotate {by}, which has taken its place, or create \
+         another one"
+    )]
+    Replaced {
+        /// Its public id.
+        id: String,
+        /// The public id of the one that nothing has replaced yet.
+        by: String,
     },
     /// A token that is never good.
     #[error("the token would expire before it becomes good")]

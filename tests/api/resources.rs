@@ -85,7 +85,16 @@ async fn a_token_works_is_rotated_and_revoked() {
     let rotated = house.ask(&rotate, &json!({"overlap_seconds": 3600})).await;
     assert_eq!(rotated.status, 201, "{rotated:?}");
     let rotated = value(&rotated);
-    assert_eq!(rotated["replaces"], id);
+    assert_eq!((&rotated["replaces"], &rotated["expires"]), (&json!(id), &Value::Null));
+    let successor = rotated["id"].as_str().expect("an id");
+    let again = house.ask(&rotate, &json!({})).await;
+    assert_eq!(again.status, 409, "{again:?}");
+    let why = value(&again)["detail"].to_string();
+    assert!(why.contains(&format!("rotate {successor}, which")), "{why}");
+    let dead = json!({"expires": 1});
+    let never = house.ask(&format!("POST /v1/tokens/{successor}/rotate"), &dead).await;
+    assert_eq!(never.status, 422, "{never:?}");
+    assert_eq!(house.get(&format!("/v1/tokens/{successor}")).await["expires"], Value::Null);
     house.server.answers(rotated["token"].as_str().expect("a token"), 200, "").await;
 
     let revoke = format!("POST /v1/tokens/{id}/revoke");

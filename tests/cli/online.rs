@@ -155,6 +155,7 @@ fn plain(value: Value) -> Value {
                 "key_id",
                 "replaces",
                 "replaced_until",
+                "replaced_by",
             ];
             let plain = |(name, value): (String, Value)| {
                 let chance = by_chance.contains(&&*name);

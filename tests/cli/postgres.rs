@@ -182,7 +182,7 @@ fn id_of(installation: &Installation, token: &str) -> String {
 fn plain(mut list: Value) -> Value {
     for shown in list.as_array_mut().expect("a list") {
         let shown = shown.as_object_mut().expect("an object");
-        for by_chance in ["id", "created", "expires", "revoked", "key_id"] {
+        for by_chance in ["id", "created", "expires", "revoked", "key_id", "replaced_by"] {
             if let Some(value) = shown.get_mut(by_chance) {
                 *value = Value::from(!value.is_null());
             }

@@ -170,14 +170,15 @@ async fn set_policies(
 }
 
 /// Create a token that takes another's place, with the same terms, and show it, this once; the other
-/// one ends by itself.
+/// one ends by itself. Until then each of them has limits of its own; the caps and the quota of a month
+/// are used up in the new one by as much as in the other by now, and from then on each counts for itself.
 #[utoipa::path(
     post, path = "/v1/tokens/{id}/rotate", tag = "tokens",
     params(("id" = String, Path, description = "The public id of the old one")),
     request_body = Rotation,
     responses(
         (status = 201, description = "The new one was created", body = RotatedToken),
-        (status = 409, description = "The old one is not good any more"),
+        (status = 409, description = "The old one is not good any more, or was rotated before"),
     ),
 )]
 async fn rotate_token(

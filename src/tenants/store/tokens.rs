@@ -36,19 +36,6 @@ pub struct NewToken<'a> {
     pub adopted: bool,
 }
 
-/// A token that takes another's place.
-#[derive(Clone, Copy, Debug)]
-pub struct Successor<'a> {
-    /// The public id.
-    pub id: &'a str,
-    /// What it is recognized by.
-    pub mac: Mac,
-    /// The keys that made the MAC.
-    pub key_id: &'a KeyId,
-    /// When it ends, as a Unix time; as the one before it if not given.
-    pub expires: Option<i64>,
-}
-
 /// A token with the names of what it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
@@ -71,7 +58,7 @@ impl Edit<'_> {
             return Err(StoreError::TokenTaken { id: taken.id });
         }
         let terms = new.terms;
-        require_good(terms)?;
+        self.require_future(terms.not_before, terms.expires)?;
         let insert = query(
             "INSERT INTO tokens (id, tenant, credential, mac, key_id, access, allow, deny,
                  addresses, not_before, expires, limit_status, adopted, created, permissions,
@@ -102,60 +89,6 @@ impl Edit<'_> {
         self.session.execute(insert)?;
         self.did_so(Action::TokenCreate, new.id, details::of_permissions(terms.permissions));
         Ok(())
-    }
-
-    /// Replaces a token by one with another secret and the same terms, but for when it ends. The old
-    /// one is good until `overlap_ends`, or until its own end if that is earlier.
-    pub fn rotate_token(
-        &self,
-        old: &str,
-        successor: &Successor<'_>,
-        overlap_ends: i64,
-    ) -> Result<TokenRecord, StoreError> {
-        let old = self.require_token(old)?;
-        let has_ended = old.terms.expires.is_some_and(|end| end <= self.now);
-        if old.revoked.is_some() || has_ended {
-            return Err(StoreError::Ended { id: old.id });
-        }
-        if let Some(taken) = self.token_by_mac(&successor.mac)? {
-            return Err(StoreError::TokenTaken { id: taken.id });
-        }
-        let insert = query(
-            "INSERT INTO tokens (id, tenant, credential, mac, key_id, access, allow, deny,
-                 addresses, not_before, expires, limit_status, adopted, created, permissions,
-                 label, policies, ordinal)
-             SELECT $1, tenant, credential, $2, $3, access, allow, deny,
-                 addresses, CASE WHEN not_before > $5 THEN not_before END, $4, limit_status, 0, $5,
-                 permissions, label, policies,
-                 (SELECT max(ordinal) + 1 FROM tokens)
-             FROM tokens WHERE id = $6",
-        );
-        let insert = insert
-            .bind(successor.id)
-            .bind(successor.mac.as_bytes().to_vec())
-            .bind(successor.key_id.as_str())
-            .bind(successor.expires.or(old.terms.expires))
-            .bind(self.now)
-            .bind(&*old.id);
-        self.session.execute(insert)?;
-        // Its quota of the month is used up by as much, and so are its caps.
-        let copy = query(
-            "INSERT INTO uses (token, last_used, month, reads, writes)
-             SELECT $1, 0, month, reads, writes FROM uses WHERE token = $2",
-        );
-        self.session.execute(copy.bind(successor.id).bind(&*old.id))?;
-        let copy = query(
-            "INSERT INTO acts (token, policy, dated, number, ends)
-             SELECT $1, policy, dated, number, ends FROM acts WHERE token = $2",
-        );
-        self.session.execute(copy.bind(successor.id).bind(&*old.id))?;
-        let ends = old.terms.expires.map_or(overlap_ends, |end| end.min(overlap_ends));
-        let update = query("UPDATE tokens SET expires = $2 WHERE id = $1");
-        self.session.execute(update.bind(&*old.id).bind(ends))?;
-        self.did(Action::TokenRotate, &old.id);
-        let given = details::of_permissions(old.terms.permissions);
-        self.did_so(Action::TokenCreate, successor.id, given);
-        self.require_token(&old.id)
     }
 
     /// Replaces the policies of a token.
@@ -190,8 +123,9 @@ impl Edit<'_> {
     ) -> Result<(), StoreError> {
         require_good(terms)?;
         let old = self.require_token(id)?;
-        let has_ended = old.terms.expires.is_some_and(|end| end <= self.now);
-        if old.revoked.is_some() || (has_ended && old.terms.expires != terms.expires) {
+        self.require_last(&old)?;
+        let revives = old.has_ended(self.now) && old.terms.expires != terms.expires;
+        if old.revoked.is_some() || revives {
             return Err(StoreError::Ended { id: old.id });
         }
         let row = self.require_credential(credential)?.row;
@@ -233,6 +167,16 @@ impl Edit<'_> {
             self.did(Action::TokenRevoke, id);
         }
         Ok(revoked.is_none())
+    }
+
+    /// What is made has to be good at some time from now on.
+    pub(super) fn require_future(
+        &self,
+        not_before: Option<i64>,
+        expires: Option<i64>,
+    ) -> Result<(), StoreError> {
+        let from = not_before.map_or(self.now, |from| from.max(self.now));
+        if expires.is_some_and(|until| until <= from) { Err(StoreError::NeverGood) } else { Ok(()) }
     }
 }
 
@@ -345,6 +289,7 @@ fn record(row: &AnyRow) -> Result<TokenRecord, StoreError> {
         adopted: adopted != 0,
         created: get(row, "created")?,
         revoked: get(row, "revoked")?,
+        replaced_by: get(row, "replaced_by")?,
     })
 }
 
