@@ -149,8 +149,8 @@ pub fn export(desk: &mut Desk<'_>) -> Result<(), Failure> {
     let records = store.records()?;
     let rotated = HashSet::new();
     let (vault, scope) = (means.vault, means.scope);
-    let known = Known { records: &records, rotated: &rotated, vault, scope };
-    let text = declared::export(&known, desk.now);
+    let known = Known { records: &records, rotated: &rotated, vault, scope, now: desk.now };
+    let text = declared::export(&known);
     desk.output.one(&text, text.trim_end())
 }
 
@@ -195,8 +195,9 @@ fn plan(
     records: &Records,
     rotated: &HashSet<String>,
 ) -> Result<Plan, Failure> {
+    let now = desk.now;
     let (_, means) = desk.at_store()?;
-    let known = Known { records, rotated, vault: means.vault, scope: means.scope };
+    let known = Known { records, rotated, vault: means.vault, scope: means.scope, now };
     let plan = Plan::make(declaration, &known, args.prune, &mut problems);
     let problems: Vec<Problem> = problems.iter().cloned().collect();
     let path = args.file.clone();

@@ -9,10 +9,11 @@
 //! 2. No secret stands in a file, only the name of a file or variable that holds it.
 //! 3. Tenants and credentials are the same by their names. A token is the same by its public id if
 //!    that is declared, else by tenant and label, else by its key where the client made it. A label
-//!    names the newest token that has it; older ones that end by themselves have been rotated, and
-//!    are left to their end.
-//! 4. What is not declared is left alone, unless it is to be pruned.
-//! 5. What cannot be done as declared is a problem, with its line and key, and all problems are found
+//!    names the newest token that has it; older ones that end by themselves are left to their end.
+//! 4. The id of a token that was rotated stands for the one that has taken its place. The old one is
+//!    not to be declared, and is left to its end beside the new one.
+//! 5. What is not declared is left alone, unless it is to be pruned.
+//! 6. What cannot be done as declared is a problem, with its line and key, and all problems are found
 //!    at once. No message repeats a secret.
 
 use std::{collections::HashSet, path::PathBuf};
@@ -53,6 +54,8 @@ pub struct Known<'a> {
     pub vault: Vault<'a>,
     /// The bit of a route class or a family.
     pub scope: &'a dyn Fn(&str) -> Option<u64>,
+    /// The Unix time.
+    pub now: i64,
 }
 
 /// Where a secret is.

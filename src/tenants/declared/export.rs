@@ -18,7 +18,7 @@ const HEADING: &str = "\
 
 /// Writes the declaration. What has a label that names it has no id, so that the file can also be
 /// applied to another store.
-pub fn export(known: &Known<'_>, now: i64) -> String {
+pub fn export(known: &Known<'_>) -> String {
     let records = known.records;
     let mut text = HEADING.to_owned();
     for tenant in &records.tenants {
@@ -35,7 +35,7 @@ pub fn export(known: &Known<'_>, now: i64) -> String {
         records.credentials.iter().map(|c| (c.row, &*c.name)).collect();
     let name = |names: &HashMap<i64, &'_ str>, row| (*names.get(&row).unwrap_or(&"")).to_owned();
     let defaults = facts::of_token("", &TokenTerms::default());
-    for (token, named) in tokens(&records.tokens, now) {
+    for (token, named) in tokens(&records.tokens, known.now) {
         text.push_str("\n[[tokens]]\n");
         if !named {
             put(&mut text, "id", &Value::from(&*token.id));
@@ -60,9 +60,10 @@ fn credential_keys(text: &mut String, known: &Known<'_>, credential: &Credential
     facts::of_standing(&credential.standing).iter().for_each(|fact| put_fact(text, fact));
 }
 
-/// The tokens that can be used or will be, and whether the label of each names it.
+/// The tokens that can be declared, and whether the label of each names it.
 fn tokens(records: &[TokenRecord], now: i64) -> Vec<(&TokenRecord, bool)> {
-    let live = || records.iter().filter(|token| token.revoked.is_none());
+    let live =
+        || records.iter().filter(|token| token.revoked.is_none() && token.replaced_by.is_none());
     let mut by_label: HashMap<(i64, &str), Vec<&TokenRecord>> = HashMap::new();
     for token in live() {
         by_label.entry((token.tenant, &*token.terms.label)).or_default().push(token);
@@ -79,9 +80,9 @@ fn tokens(records: &[TokenRecord], now: i64) -> Vec<(&TokenRecord, bool)> {
     live()
         .filter_map(|token| {
             let (clear, newest) = named(token);
-            let over = token.terms.expires.is_some_and(|end| end <= now);
-            // What was rotated, and has ended since, is of no use to anybody.
-            (newest || !(clear && over)).then_some((token, clear && newest))
+            // What has ended, and has a newer one of its label, is of no use to anybody.
+            let declarable = newest || !(clear && token.has_ended(now));
+            declarable.then_some((token, clear && newest))
         })
         .collect()
 }

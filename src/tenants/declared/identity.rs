@@ -15,7 +15,7 @@ pub(super) struct Identities<'a> {
     pub(super) found: Vec<Found<'a>>,
     /// The ids of those that are declared.
     pub(super) declared: HashSet<&'a str>,
-    /// The ids of those that were rotated and end by themselves.
+    /// The ids of those that end by themselves, beside a declared one that is newer.
     pub(super) ending: HashSet<&'a str>,
 }
 
@@ -35,6 +35,8 @@ struct Matcher<'a, 'p> {
     by_id: HashMap<&'a str, &'a TokenRecord>,
     by_label: HashMap<(i64, &'a str), Vec<&'a TokenRecord>>,
     by_mac: HashMap<Mac, &'a TokenRecord>,
+    /// Those that were rotated, by the ids of what has taken their place.
+    replaced: HashMap<&'a str, &'a TokenRecord>,
     tenants: HashMap<&'a str, &'a TenantRecord>,
     new_keys: HashSet<Mac>,
     declared: HashSet<&'a str>,
@@ -66,13 +68,19 @@ impl<'a, 'p> Matcher<'a, 'p> {
     fn new(known: &'p Known<'a>, problems: &'p mut Problems) -> Self {
         let records = known.records;
         let mut by_label: HashMap<_, Vec<_>> = HashMap::new();
+        let live = |token: &&TokenRecord| token.revoked.is_none() && token.replaced_by.is_none();
         // In the order in which they were made.
-        for token in records.tokens.iter().filter(|token| token.revoked.is_none()) {
+        for token in records.tokens.iter().filter(live) {
             by_label.entry((token.tenant, &*token.terms.label)).or_default().push(token);
         }
         Self {
             by_id: records.tokens.iter().map(|token| (&*token.id, token)).collect(),
             by_mac: records.tokens.iter().map(|token| (token.mac, token)).collect(),
+            replaced: records
+                .tokens
+                .iter()
+                .filter_map(|token| Some((token.replaced_by.as_deref()?, token)))
+                .collect(),
             tenants: records.tenants.iter().map(|tenant| (&*tenant.name, tenant)).collect(),
             new_keys: HashSet::new(),
             declared: HashSet::new(),
@@ -144,6 +152,13 @@ impl<'a, 'p> Matcher<'a, 'p> {
                 );
                 self.unclear(token, key, &why)
             }
+            (Found::New, Some(TokenRecord { id, replaced_by: Some(by), .. })) => {
+                let why = format!(
+                    "the token {id} with this key was rotated: leave the key out, and name the id \
+                     of what has taken its place ({by})"
+                );
+                self.unclear(token, key, &why)
+            }
             (Found::New, Some(record)) => self.claim(token, key, record),
             (Found::New, None) if self.new_keys.insert(mac) => Found::New,
             (Found::New, None) => {
@@ -152,28 +167,52 @@ impl<'a, 'p> Matcher<'a, 'p> {
         }
     }
 
+    /// Takes a token, or what has taken its place, for the declared one.
     fn claim(
         &mut self,
         token: &DeclaredToken,
         key: &'static str,
-        record: &'a TokenRecord,
+        named: &'a TokenRecord,
     ) -> Found<'a> {
-        let id = &*record.id;
+        let Some(record) = self.last_of_chain(named) else {
+            let why =
+                format!("the token {} was rotated, and what took its place is gone", named.id);
+            return self.unclear(token, key, &why);
+        };
+        let which = if record.id == named.id {
+            format!("the token {}", record.id)
+        } else {
+            format!("the token {}, which has taken the place of {},", record.id, named.id)
+        };
         let tenant = token.written.keys.tenant.as_deref();
         let is_of = |name: &str| self.tenants.get(name).is_some_and(|t| t.row == record.tenant);
         if record.revoked.is_some() {
-            let why = format!("the token {id} was revoked, and that is for good");
+            let why = format!("{which} was revoked, and that is for good");
             return self.unclear(token, key, &why);
         }
         if tenant.is_some_and(|name| !is_of(name)) {
-            let why = format!("the token {id} is another tenant's, and tokens never change hands");
+            let why = format!("{which} is another tenant's, and tokens never change hands");
             return self.unclear(token, "tenant", &why);
         }
-        if !self.declared.insert(id) {
-            let why = format!("the token {id} is declared twice");
+        if !self.declared.insert(&record.id) {
+            let why = format!("{which} is declared twice");
             return self.unclear(token, key, &why);
         }
+        let mut before = self.replaced.get(&*record.id);
+        while let Some(older) = before {
+            self.ending.insert(&older.id);
+            before = self.replaced.get(&*older.id);
+        }
         Found::There(record)
+    }
+
+    /// None where it is gone.
+    fn last_of_chain(&self, first: &'a TokenRecord) -> Option<&'a TokenRecord> {
+        let mut last = first;
+        while let Some(next) = &last.replaced_by {
+            last = self.by_id.get(&**next)?;
+        }
+        Some(last)
     }
 
     fn unclear(&mut self, token: &DeclaredToken, key: &str, why: &str) -> Found<'a> {

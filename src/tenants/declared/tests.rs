@@ -118,9 +118,18 @@ fn secret(place: &SecretPlace) -> Result<Zeroizing<String>, String> {
 }
 
 fn plan(fixture: &mut Fixture, text: &str, prune: bool) -> Result<(i64, Plan), String> {
+    plan_at(NOW, fixture, text, prune)
+}
+
+fn plan_at(
+    now: i64,
+    fixture: &mut Fixture,
+    text: &str,
+    prune: bool,
+) -> Result<(i64, Plan), String> {
     let (revision, records) = fixture.store.read().expect("read");
     let vault = Vault { keyring: &fixture.keyring, origin: &origin };
-    let known = Known { records: &records, rotated: &HashSet::new(), vault, scope: &scope };
+    let known = Known { records: &records, rotated: &HashSet::new(), vault, scope: &scope, now };
     let mut problems = Problems::default();
     let declaration = Declaration::read(text, &mut secret, &mut problems);
     let plan = Plan::make(declaration, &known, prune, &mut problems);
@@ -145,10 +154,10 @@ fn apply(fixture: &mut Fixture, text: &str, prune: bool) -> Plan {
     made.1
 }
 
-fn exported(fixture: &mut Fixture) -> String {
+fn exported(fixture: &mut Fixture, now: i64) -> String {
     let records = fixture.store.records().expect("read");
     let vault = Vault { keyring: &fixture.keyring, origin: &origin };
-    export(&Known { records: &records, rotated: &HashSet::new(), vault, scope: &scope }, NOW)
+    export(&Known { records: &records, rotated: &HashSet::new(), vault, scope: &scope, now })
 }
 
 /// The steps in a line each.
@@ -315,7 +324,7 @@ fn no_secret_is_in_what_is_shown_or_written() {
     let (_, made) = plan(&mut fixture, FULL, false).expect("a plan");
     let mut shown = format!("{made:?}{:?}", steps(&made));
     apply(&mut fixture, FULL, false);
-    shown += &exported(&mut fixture);
+    shown += &exported(&mut fixture, NOW);
     for planted in [SECRET, KEY, "root-upstream-secret"] {
         assert!(!shown.contains(planted), "{shown}");
     }
@@ -338,6 +347,27 @@ fn the_end_of_a_rotated_token_is_not_taken_back() {
 }
 
 #[test]
+fn what_has_ended_is_neither_made_nor_prolonged() {
+    let mut fixture = Fixture::new();
+    let text = "[tenants.acme]\n[credentials.acme]\nupstream = \"main\"\nlogin = \"acme\"\n\
+                secret_file = \"password\"\n[[tokens]]\ntenant = \"acme\"\n\
+                credential = \"acme\"\nlabel = \"ci\"\nexpires = 1800000000\n";
+    let refused = plan(&mut fixture, text, false).expect_err("it has ended already");
+    assert!(
+        refused.contains("line 10: tokens.expires: the token would expire before"),
+        "{refused}"
+    );
+    apply(&mut fixture, &text.replace("1800000000", "1800000001"), false);
+    let longer = text.replace("1800000000", "1800000009");
+    assert!(plan_at(NOW, &mut fixture, &longer, false).is_ok(), "it is good");
+    let refused = plan_at(NOW + 1, &mut fixture, &longer, false).expect_err("it has ended");
+    assert!(refused.contains("line 10: tokens.expires: the token"), "{refused}");
+    assert!(refused.contains("has been revoked or has expired; create another one"), "{refused}");
+    let same = text.replace("1800000000", "1800000001");
+    assert!(plan_at(NOW + 1, &mut fixture, &same, false).expect("a plan").1.is_empty());
+}
+
+#[test]
 fn a_key_that_was_rotated_since_is_not_put_back() {
     let mut fixture = Fixture::new();
     fixture.add("acme", KEY);
@@ -347,7 +377,7 @@ fn a_key_that_was_rotated_since_is_not_put_back() {
     let vault = Vault { keyring: &fixture.keyring, origin: &origin };
     for (rotated, refused) in [(HashSet::new(), false), (HashSet::from(["acme".to_owned()]), true)]
     {
-        let known = Known { records: &records, rotated: &rotated, vault, scope: &scope };
+        let known = Known { records: &records, rotated: &rotated, vault, scope: &scope, now: NOW };
         let mut problems = Problems::default();
         let declaration = Declaration::read(declared, &mut secret, &mut problems);
         let plan = Plan::make(declaration, &known, false, &mut problems);

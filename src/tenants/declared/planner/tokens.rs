@@ -68,7 +68,8 @@ impl Planner<'_, '_> {
         if let Some(Err(why)) = secret.text.as_ref().map(|key| adoptable(key.as_bytes())) {
             written.complain(secret.key(), &why.to_string(), self.problems);
         }
-        self.judge(&token, &terms);
+        let now = self.known.now;
+        self.judge(&token, &terms, Some(terms.not_before.map_or(now, |from| from.max(now))));
         let name = Name::token(&tenant, &terms.label, None);
         let defaults = facts::of_token("", &TokenTerms::default());
         let changes = Change::beyond(&defaults, &facts::of_token(&credential, &terms));
@@ -84,7 +85,7 @@ impl Planner<'_, '_> {
         terms: TokenTerms,
         there: &TokenRecord,
     ) {
-        // An end that the file does not name may be that of a rotation.
+        // An end that the file does not name may have been given in a rotation.
         let terms = TokenTerms { expires: terms.expires.or(there.terms.expires), ..terms };
         let name = Name::token(tenant, &terms.label, Some(&there.id));
         let stood_for = self.stood_for.get(&there.credential).copied().unwrap_or_default();
@@ -93,13 +94,17 @@ impl Planner<'_, '_> {
         if changes.is_empty() {
             return self.plan.kept.push(name);
         }
-        self.judge(token, &terms);
+        if there.has_ended(self.known.now) && terms.expires != there.terms.expires {
+            let why = StoreError::Ended { id: there.id.clone() }.to_string();
+            token.written.complain("expires", &why, self.problems);
+        }
+        self.judge(token, &terms, terms.not_before);
         let deed = Deed::SetToken { id: there.id.clone(), credential, terms };
         self.plan.steps.push(Step { name, changes, deed });
     }
 
-    /// Whether a token can be made so.
-    fn judge(&mut self, token: &DeclaredToken, terms: &TokenTerms) {
+    /// Whether a token can be made so, which may be good from then on.
+    fn judge(&mut self, token: &DeclaredToken, terms: &TokenTerms, from: Option<i64>) {
         let label = &terms.label;
         if label.chars().count() > LABEL_MAX || label.contains(char::is_control) {
             let why = format!("expected at most {LABEL_MAX} characters on one line");
@@ -114,7 +119,7 @@ impl Planner<'_, '_> {
                 token.written.complain(key, &why, self.problems);
             }
         }
-        if terms.not_before.zip(terms.expires).is_some_and(|(from, until)| from >= until) {
+        if from.zip(terms.expires).is_some_and(|(from, until)| from >= until) {
             let why = StoreError::NeverGood.to_string();
             token.written.complain("expires", &why, self.problems);
         }

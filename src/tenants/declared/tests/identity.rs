@@ -39,16 +39,72 @@ fn token(keys: &str) -> String {
     format!("{STANDS_ON}[[tokens]]\ntenant = \"acme\"\ncredential = \"acme\"\n{keys}\n")
 }
 
+fn rotate(fixture: &mut Fixture, old: &str, new: &str) {
+    let Fixture { store, keyring, .. } = fixture;
+    let (mac, key_id) = (keyring.mac(new.as_bytes()), keyring.id());
+    let successor = Successor { id: new, mac, key_id, expires: None };
+    store.edit(NOW, |edit| edit.rotate_token(old, &successor, NOW + 60)).expect("rotated");
+}
+
+#[test]
+fn an_id_stands_for_what_has_taken_its_place() {
+    let end = NOW + 1_000_000;
+    let mut fixture = with_tokens(&[("1", "", Some(end))]);
+    let declared = exported(&mut fixture, NOW);
+    assert!(declared.contains("id = \"1\"\n"), "{declared}");
+    rotate(&mut fixture, "1", "2");
+    rotate(&mut fixture, "2", "3");
+    // It changes nothing, and not the end of what was rotated.
+    for prune in [false, true] {
+        let made = plan(&mut fixture, &declared, prune).expect("a plan").1;
+        assert_eq!((steps(&made), made.unmanaged), (vec![], vec![]));
+        assert_eq!(made.kept.last().and_then(|name| name.id.as_deref()), Some("3"));
+    }
+    apply(&mut fixture, &(declared.clone() + "access = \"read-only\"\n"), true);
+    let tokens = fixture.store.records().expect("read").tokens;
+    let ends: Vec<_> = tokens[1..].iter().map(|token| token.terms.expires).collect();
+    assert_eq!(ends, [Some(NOW + 60), Some(NOW + 60), Some(end)]);
+    // An export says it by the id that is good from now on, and both say the same.
+    let anew = exported(&mut fixture, NOW);
+    assert!(anew.contains("id = \"3\"\n") && !anew.contains("id = \"1\"\n"), "{anew}");
+    let both = declared + "[[tokens]]\ntenant = \"acme\"\ncredential = \"acme\"\nid = \"3\"\n";
+    let said = plan(&mut fixture, &both, false).expect_err("twice");
+    assert!(said.contains("is declared twice"), "{said}");
+}
+
+#[test]
+fn what_was_rotated_is_not_declared_in_the_place_of_a_revoked_one() {
+    let mut fixture = with_tokens(&[("1", "", None), ("2", "ci", None)]);
+    for (old, new) in [("1", "1b"), ("2", "2b")] {
+        rotate(&mut fixture, old, new);
+        fixture.store.edit(NOW, |edit| edit.revoke_token(new)).expect("revoked");
+    }
+    let said = plan(&mut fixture, &token("id = \"1\""), false).expect_err("revoked");
+    let why = "the token 1b, which has taken the place of 1, was revoked, and that is for good";
+    assert!(said.contains(why), "{said}");
+    // A label may be used again.
+    let made = plan(&mut fixture, &token("label = \"ci\""), false).expect("a plan").1;
+    assert_eq!((made.to_mint(), made.steps.len()), (1, 1), "{:?}", steps(&made));
+}
+
+#[test]
+fn the_key_of_a_rotated_token_declares_nothing() {
+    let mut fixture = with_tokens(&[]);
+    apply(&mut fixture, &token("secret_file = \"key\""), true);
+    let id = fixture.store.records().expect("read").tokens.last().expect("one").id.clone();
+    rotate(&mut fixture, &id, "later");
+    let said = plan(&mut fixture, &token("secret_file = \"key\""), true).expect_err("rotated");
+    let why = format!("the token {id} with this key was rotated: leave the key out, and name");
+    assert!(said.contains(&why) && said.contains("(later)"), "{said}");
+}
+
 #[test]
 fn a_token_keeps_its_label_when_it_is_rotated() {
     let mut fixture = with_tokens(&[]);
     let declared = token("label = \"billing\"");
     apply(&mut fixture, &declared, true);
     let id = fixture.store.records().expect("read").tokens.last().expect("one").id.clone();
-    let Fixture { store, keyring, .. } = &mut fixture;
-    let (mac, key_id) = (keyring.mac(b"later"), keyring.id());
-    let successor = Successor { id: "later", mac, key_id, expires: None };
-    store.edit(NOW, |edit| edit.rotate_token(&id, &successor, NOW + 60)).expect("rotated");
+    rotate(&mut fixture, &id, "later");
 
     // The old one ends by itself: it is neither declared nor in the way, even of a pruning.
     let made = plan(&mut fixture, &declared, true).expect("a plan").1;
