@@ -18,6 +18,7 @@ use crate::{
     vocabulary::{Closed, Format},
 };
 
+mod chains;
 mod identity;
 mod stores;
 
