@@ -67,25 +67,37 @@ async fn start(config: Config, refresh: Refresh) -> Server {
 async fn start_with(config: Config, refresh: Refresh, token: Option<&str>) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let at = listener.local_addr().expect("bound");
-    let readiness = Arc::new(Readiness::new());
-    let metrics = Arc::new(Metrics::new());
-    let token = AdminToken::find(&Config::default(), token).expect("a good token");
-    let routes = Arc::new(RouteTable::new(&[]).expect("the table itself"));
     let store = Fixture::new();
+    let token = AdminToken::find(&Config::default(), token).expect("a good token");
+    let (admin, pen) = admin(&config, &store);
+    let admin = Admin { refresh, token: token.map(Arc::new), ..admin };
+    let (readiness, metrics) = (Arc::clone(&admin.readiness), Arc::clone(&admin.metrics));
+    let (stop, stopped) = oneshot::channel();
+    let shutdown = async {
+        drop(stopped.await);
+    };
+    let task = tokio::spawn(serve(listener, None, config, admin, shutdown));
+    Server { at, readiness, metrics, stop, task, _store: store, pen }
+}
+
+/// What a listener needs that has no token, and what it would write down.
+pub(super) fn admin(config: &Config, store: &Fixture) -> (Admin, Pen) {
+    let metrics = Arc::new(Metrics::new());
     let (auditor, pen) = auditor::new(&auditor::Config::default(), &metrics);
+    let routes = Arc::new(RouteTable::new(&[]).expect("the table itself"));
     let admin = Admin {
-        office: Arc::new(office(&store, Duration::from_secs(5))),
+        office: Arc::new(office(store, Duration::from_secs(5))),
         trial: Arc::new(|_, _| None),
         upstreams: Arc::new([]),
         max_body: config.max_body.get(),
         max_import: config.max_import.get(),
-        metrics: Arc::clone(&metrics),
-        readiness: Arc::clone(&readiness),
-        refresh,
+        auditor: Arc::new(auditor),
+        metrics,
+        readiness: Arc::new(Readiness::new()),
+        refresh: Arc::new(|_, _| {}),
         seed: 1,
         failures: Arc::new(FailedTokens::new(&failures::Config::default())),
-        auditor: Arc::new(auditor),
-        token: token.map(Arc::new),
+        token: None,
         purge: Arc::new(|purge| {
             if format!("{purge:?}").contains("none") {
                 return Err(PurgeError::NotListed("/none".to_owned()));
@@ -98,12 +110,7 @@ async fn start_with(config: Config, refresh: Refresh, token: Option<&str>) -> Se
         verifying: Arc::default(),
         softening: Arc::default(),
     };
-    let (stop, stopped) = oneshot::channel();
-    let shutdown = async {
-        drop(stopped.await);
-    };
-    let task = tokio::spawn(serve(listener, None, config, admin, shutdown));
-    Server { at, readiness, metrics, stop, task, _store: store, pen }
+    (admin, pen)
 }
 
 async fn start_fast() -> Server {

@@ -116,12 +116,16 @@ pub(super) async fn answered<T: DeserializeOwned + Send + 'static>(
 }
 
 /// Creates something; or says once more what was said to the same request before.
-pub(super) async fn create<T: Serialize + DeserializeOwned + Send + 'static>(
+pub(super) async fn create<T, E>(
     admin: &Admin,
     caller: &Caller,
     asked: Create,
-    make: impl FnOnce(&Edit<'_>, &Means<'_>) -> Result<T, OperationError> + Send + 'static,
-) -> Result<T, Refusal> {
+    make: impl FnOnce(&Edit<'_>, &Means<'_>) -> Result<T, E> + Send + 'static,
+) -> Result<T, Refusal>
+where
+    T: Serialize + DeserializeOwned + Send + 'static,
+    Refusal: From<E>,
+{
     let (seconds, most) = admin.office.replays();
     let print = asked.print(admin.office.keyring(), caller);
     let create = move |edit: &Edit<'_>, means: &Means<'_>| {

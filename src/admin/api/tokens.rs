@@ -188,14 +188,15 @@ async fn rotate_token(
     key: IdempotencyKey,
     Json { value, raw }: Json<Rotation>,
 ) -> Result<Response, Refusal> {
-    // The new one is shown, and may what the old one may.
-    let old = id.clone();
-    let has = admin.office.view(move |view| Ok(tokens::permissions(view, &old)?)).await?;
-    caller.require_owner(tokens::takes_an_owner(has))?;
     // Which token it is belongs to what is asked.
     let raw = [id.as_bytes(), b"\0", &raw[..]].concat().into();
     let asked = Create { key, path: "/v1/tokens/{id}/rotate", raw };
-    let make = move |edit: &Edit<'_>, means: &Means<'_>| tokens::rotate(edit, means, &id, &value);
+    let who = caller.clone();
+    let make = move |edit: &Edit<'_>, means: &Means<'_>| -> Result<_, Refusal> {
+        // The new one is shown, and may what the old one may.
+        who.require_owner(tokens::takes_an_owner(tokens::permissions(edit, &id)?))?;
+        Ok(tokens::rotate(edit, means, &id, &value)?)
+    };
     let made = create(&admin, &caller, asked, make).await?;
     Ok(created(&made, PATH, &made.id))
 }
@@ -213,4 +214,80 @@ async fn revoke_token(
 ) -> Result<Response, Refusal> {
     let revoke = move |edit: &Edit<'_>, _: &Means<'_>| Ok(tokens::revoke(edit, &id)?);
     Ok(json(StatusCode::OK, &admin.office.edit(&caller, revoke).await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, mpsc};
+
+    use tokio::{spawn, task::yield_now};
+
+    use super::*;
+    use crate::{
+        admin::{access::Caller, tests::admin},
+        auth::{
+            role::Role,
+            scopes::{Permission, PermissionSet},
+        },
+        tenants::{
+            fixture::{Fixture, NOW},
+            record::AdminTokenRecord,
+        },
+    };
+
+    fn operator(store: &Fixture) -> Caller {
+        Caller::from(AdminTokenRecord {
+            id: "1".to_owned(),
+            name: "bob".to_owned(),
+            role: Role::Operator,
+            mac: store.keyring.mac(b"bob's"),
+            expires: None,
+            created: NOW,
+            revoked: None,
+        })
+    }
+
+    #[tokio::test]
+    async fn a_permission_that_is_given_meanwhile_is_not_shown_to_who_may_not_give_it() {
+        let mut store = Fixture::new();
+        let id = store.add("acme", "a key");
+        let (admin, _pen) = admin(&crate::admin::Config::default(), &store);
+        let bob = operator(&store);
+        // The one turn that there is: whoever asks now waits, and is served in order.
+        let (release, released) = mpsc::channel::<()>();
+        let office = Arc::clone(&admin.office);
+        let owner = Caller::configured();
+        let held = {
+            let (office, owner) = (Arc::clone(&office), owner.clone());
+            spawn(async move {
+                let hold = move |_: &Edit<'_>, _: &Means<'_>| {
+                    let _ = released.recv();
+                    Ok(())
+                };
+                office.edit(&owner, hold).await
+            })
+        };
+        yield_now().await;
+        let key = IdempotencyKey(None);
+        let body = Json { value: Rotation::default(), raw: "{}".into() };
+        let rotating =
+            spawn(rotate_token(State(admin.clone()), Operator(bob), Named(id.clone()), key, body));
+        yield_now().await;
+        let given = id.clone();
+        let setting = spawn(async move {
+            let set = move |edit: &Edit<'_>, _: &Means<'_>| {
+                let secrets = PermissionSet::from_iter([Permission::ReadSecrets]);
+                Ok(edit.set_permissions(&given, secrets)?)
+            };
+            office.edit(&owner, set).await
+        });
+        yield_now().await;
+        release.send(()).expect("it is held");
+        assert!(held.await.expect("no panic").is_ok() && setting.await.expect("no panic").is_ok());
+        let shown = rotating.await.expect("no panic").is_ok();
+        let tokens = store.store.records().expect("read").tokens;
+        let may = tokens.iter().filter(|token| token.id != id);
+        let may = may.map(|token| token.terms.permissions.contains(Permission::ReadSecrets));
+        assert_eq!((shown, may.collect::<Vec<_>>()), (true, vec![false]));
+    }
 }
