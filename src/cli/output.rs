@@ -34,6 +34,15 @@ impl<'a> Output<'a> {
         if self.json { Ok(()) } else { self.line(text) }
     }
 
+    /// What people should know besides the answer: on standard error, so that a script that takes the
+    /// answer has nothing else. Programs have it in the document.
+    pub fn aside(&self, text: &str) {
+        if !self.json {
+            // The answer has been given, and stands where nobody hears this.
+            drop(writeln!(io::stderr(), "tollgate: {text}"));
+        }
+    }
+
     /// One result: a document, or lines for people.
     pub fn one<T: Serialize>(&mut self, value: &T, text: &str) -> Result<(), Failure> {
         if self.json { self.document(value) } else { self.line(text) }

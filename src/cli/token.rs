@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use ipnet::IpNet;
 use serde::Serialize;
 
-use self::shown::{describe, list};
+use self::shown::{describe, list, rotation_shown};
 use super::{
     Desk,
     failure::Failure,
@@ -24,6 +24,7 @@ use crate::{
     policy::document::PolicyDocument,
     settings::parse_duration,
     tenants::record::{LimitStatus, address_range, member},
+    vocabulary::Closed as _,
 };
 
 mod shown;
@@ -34,7 +35,9 @@ pub enum TokenCommand {
     /// Create a token and show it, this once
     Create(Box<CreateToken>),
     /// Create a token that takes another's place, with the same terms, and show it, this once; the
-    /// other one ends by itself
+    /// other one ends by itself. Until then each of them has limits of its own; the caps and the quota
+    /// of a month are used up in the new one by as much as in the other by now, and from then on each
+    /// counts for itself
     Rotate(RotateToken),
     /// Replace the policies or the permissions of a token; a running server follows within a second
     Set(Box<SetToken>),
@@ -70,10 +73,14 @@ pub struct CreateToken {
     /// Refuse these route classes and families
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub deny: Vec<String>,
-    /// Give it these permissions: cache:refresh (its requests may make the cache fetch anew),
-    /// explain (its replies say why they were answered so), secrets:read (it is shown the passwords of
-    /// machines, which are masked for the others)
-    #[arg(long, value_name = "PERMISSION", value_delimiter = ',', value_parser = permission)]
+    /// What few tokens may.
+    #[arg(
+        long,
+        value_name = "PERMISSION",
+        value_delimiter = ',',
+        value_parser = permission,
+        help = format!("Give it these permissions: {}", meanings())
+    )]
     pub permit: Vec<Permission>,
     /// Take it from these addresses alone: an address or a range such as 192.0.2.0/24
     #[arg(long = "address", value_name = "RANGE", value_delimiter = ',', value_parser = range)]
@@ -100,9 +107,17 @@ pub struct CreateToken {
 pub struct SetToken {
     /// The public id of the token
     pub id: String,
-    /// Give it these permissions instead of those that it has, or "none"; its policies stay as they
-    /// are if none are given
-    #[arg(long, value_name = "PERMISSIONS", value_parser = permissions)]
+    /// What few tokens may: all that it may of that, from now on.
+    #[arg(
+        long,
+        value_name = "PERMISSIONS",
+        value_parser = permissions,
+        help = format!(
+            "Give it these permissions instead of those that it has, or \"none\": {}; its policies \
+             stay as they are if none are given",
+            meanings()
+        )
+    )]
     pub permit: Option<PermissionSet>,
     /// Take all of its policies away
     #[arg(long)]
@@ -120,7 +135,8 @@ pub struct RotateToken {
     /// How long the old one stays good: time enough for all of its clients to change
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = duration)]
     pub overlap: Duration,
-    /// The new one is good until then: a time from now such as 90d; as long as the old one if not given
+    /// The new one is good until then: a time from now such as 90d; if not given, as long as the old one
+    /// would have been
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub expires_in: Option<Duration>,
 }
@@ -167,7 +183,9 @@ pub fn run(command: &TokenCommand, desk: &mut Desk<'_>) -> Result<(), Failure> {
             let rotated =
                 desk.edit(call, |edit, means| tokens::rotate(edit, means, &args.id, &rotation))?;
             // The bare token for people, as when it is created.
-            desk.output.one(&rotated, &rotated.token)
+            desk.output.one(&rotated, &rotated.token)?;
+            desk.output.aside(&rotation_shown(&rotated));
+            Ok(())
         }
         TokenCommand::Set(args) => set(args, desk),
         TokenCommand::List(args) => list(args, desk),
@@ -242,15 +260,35 @@ fn range(text: &str) -> Result<IpNet, &'static str> {
     address_range(text).ok_or("expected an address or a range such as 192.0.2.0/24")
 }
 
-fn permission(text: &str) -> Result<Permission, &'static str> {
-    member(text).ok_or("expected cache:refresh, explain or secrets:read")
+fn permission(text: &str) -> Result<Permission, String> {
+    let words = || Permission::ALL.iter().map(|permission| permission.as_str());
+    let expected = || format!("expected one of {}", words().collect::<Vec<_>>().join(", "));
+    member(text).ok_or_else(expected)
 }
 
-fn permissions(text: &str) -> Result<PermissionSet, &'static str> {
+/// Every permission, and what it gives.
+fn meanings() -> String {
+    let gives = |permission: &Permission| match permission {
+        Permission::Refresh => "its requests may make the cache fetch anew",
+        Permission::Explain => "its replies say why they were answered so",
+        Permission::ReadSecrets => {
+            "it is shown the passwords of machines, which are masked for the others"
+        }
+        Permission::ManageCredentials => {
+            "it may have the panel make keys, which are kept and shown to nobody"
+        }
+    };
+    let all = Permission::ALL.iter();
+    let all = all.map(|permission| format!("{} ({})", permission.as_str(), gives(permission)));
+    all.collect::<Vec<_>>().join(", ")
+}
+
+fn permissions(text: &str) -> Result<PermissionSet, String> {
     if text == "none" {
         return Ok(PermissionSet::default());
     }
-    text.split(',').map(permission).collect()
+    let given: Result<_, _> = text.split(',').map(permission).collect();
+    given.map_err(|why| format!("{why}, or none"))
 }
 
 pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
@@ -264,3 +302,6 @@ fn moment(text: &str) -> Result<Moment, &'static str> {
     at().or_else(|| parse_duration(text).map(Moment::In))
         .ok_or("expected a time from now such as 2h, or a Unix time in seconds")
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,8 +46,11 @@ async fn both_tokens_are_good_while_one_takes_the_place_of_the_other() {
     let old = installation.tenant("alice");
     let server = installation.serve();
     let id = installation.json("token list", "")[0]["id"].as_str().expect("an id").to_owned();
-    let rotated = installation.json(&format!("token rotate {id} --overlap 2s"), "");
-    let new = rotated["token"].as_str().expect("a token");
+    let rotated = installation.run(&["token", "rotate", &id, "--overlap", "2s"], "");
+    assert!(rotated.err.contains(&format!("; {id} is good until ")), "{rotated:?}");
+    // The bare token, for scripts.
+    let new = rotated.good();
+    let new = new.trim_end();
     server.answers(new, 200, "").await;
     server.answers(&old, 200, "").await;
     tokio::time::sleep(Duration::from_millis(2100)).await;
