@@ -29,6 +29,7 @@ pub mod layers;
 pub mod limit;
 pub mod metrics;
 pub mod net;
+pub mod objects;
 pub mod operations;
 pub mod policy;
 pub mod purge;

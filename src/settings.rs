@@ -9,8 +9,9 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::Deserialize;
 
-pub use values::parse_duration;
+pub use self::{json::to_json, values::parse_duration};
 
+mod json;
 mod values;
 
 /// Declares a configuration section: a struct whose every field has a default, a key and a
@@ -90,6 +91,8 @@ pub enum Origin {
     Line(usize),
     /// An environment variable.
     Environment(String),
+    /// A place in a JSON document, as a JSON Pointer (RFC 6901).
+    Pointer(String),
 }
 
 /// One table of the document, with the place of every entry.
@@ -222,7 +225,7 @@ impl Table {
     /// Where the table, or one of its entries that is still there, stands.
     pub fn origin(&self, key: Option<&str>) -> Origin {
         let entry = key.and_then(|k| self.entries.get(k));
-        entry.map_or_else(|| self.origin.clone(), |e| e.origin.clone())
+        entry.map_or_else(|| self.origin.lacking(key), |e| e.origin.clone())
     }
 
     /// The full name of a key of this table.
@@ -317,6 +320,8 @@ impl fmt::Display for Problem {
         match &self.origin {
             Some(Origin::Line(line)) => write!(f, "line {line}: ")?,
             Some(Origin::Environment(name)) => write!(f, "environment variable {name}: ")?,
+            // It names the key, too.
+            Some(Origin::Pointer(place)) => return write!(f, "{place}: {}", self.message),
             None => {}
         }
         if !self.key.is_empty() {

@@ -70,7 +70,7 @@ crate::section! {
         pub operation_timeout: Duration = Duration::from_secs(20),
         /// The largest body of a request.
         pub max_body: ByteSize = ByteSize::mib(1),
-        /// The largest body of an import of tenants, or of maps of formats.
+        /// The largest body of an import of tenants, of a declaration, or of maps of formats.
         pub max_import: ByteSize = ByteSize::mib(16),
         /// How long a create that is repeated with its `Idempotency-Key` is answered as the first time.
         pub replay_window: Duration = Duration::from_secs(600),
@@ -98,7 +98,7 @@ pub struct Admin {
     pub upstreams: Arc<[Upstream]>,
     /// The largest body of a request, in bytes.
     pub max_body: usize,
-    /// The largest body of an import, in bytes.
+    /// The largest body of an import, or of a declaration, in bytes.
     pub max_import: usize,
     /// Called for each purge.
     pub purge: RunPurge,

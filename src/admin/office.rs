@@ -62,6 +62,8 @@ pub struct Office {
     /// Whoever presents a token waits here for its only turn: who has none must not take the turns of
     /// those who have been let in.
     door: Arc<Semaphore>,
+    /// The turn of what takes all of the store into memory.
+    alone: Arc<Semaphore>,
     /// Open stores that nobody works with.
     idle: Mutex<Vec<Store>>,
 }
@@ -70,8 +72,8 @@ impl Office {
     /// Opens nothing yet.
     pub fn new(parts: Parts) -> Self {
         let turns = Arc::new(Semaphore::new(parts.max_operations));
-        let door = Arc::new(Semaphore::new(1));
-        Self { parts, turns, door, idle: Mutex::default() }
+        let [door, alone] = [1, 1].map(|turns| Arc::new(Semaphore::new(turns)));
+        Self { parts, turns, door, alone, idle: Mutex::default() }
     }
 
     /// Changes the store in the name of somebody.
@@ -102,7 +104,17 @@ impl Office {
         self.work_in(&[&self.turns], caller.author(), work).await
     }
 
-    /// The same, once a turn of each kind has come.
+    /// Does what takes all of the store into memory, one at a time; who waits for it keeps nobody else
+    /// waiting.
+    pub(super) async fn work_alone<T: Send + 'static>(
+        self: &Arc<Self>,
+        caller: &Caller,
+        work: impl FnOnce(&mut Store, &Means<'_>, i64) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        self.work_in(&[&self.alone, &self.turns], caller.author(), work).await
+    }
+
+    /// Does something once a turn of each kind has come.
     async fn work_in<T: Send + 'static>(
         self: &Arc<Self>,
         kinds: &[&Arc<Semaphore>],

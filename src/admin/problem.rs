@@ -15,6 +15,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use self::kinds::{of_operation, of_store};
 use crate::{
     auth::role::Role,
     closed,
@@ -23,10 +24,13 @@ use crate::{
     formats,
     operations::OperationError,
     purge::{PurgeError, SelectorError},
+    settings::{self, Origin},
     tenants::{import, secret::BadSecret, store::StoreError},
     transcode::errors::PROBLEM_JSON,
     vocabulary::Closed as _,
 };
+
+mod kinds;
 
 closed! {
     /// What kind of problem it is.
@@ -76,6 +80,10 @@ pub struct Problem {
     pub detail: String,
     /// All that is wrong, each by itself.
     pub errors: Vec<String>,
+    /// Where in the body each of these is, as a JSON Pointer (RFC 6901); left out where that is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub pointers: Vec<String>,
 }
 
 /// A kind of problem.
@@ -284,9 +292,14 @@ impl Refusal {
             Kind::Unavailable => self.to_string(),
             _ => error_chain(self),
         };
+        let mut pointers = Vec::new();
         let errors = match self {
             Self::Import(import::ImportError::Lines(bad)) => {
                 bad.iter().map(ToString::to_string).collect()
+            }
+            Self::Operation(OperationError::Undeclarable(problems)) => {
+                pointers = problems.iter().map(pointer).collect();
+                problems.iter().map(ToString::to_string).collect()
             }
             _ => vec![detail.clone()],
         };
@@ -296,6 +309,7 @@ impl Refusal {
             status: kind.status().as_u16(),
             detail,
             errors,
+            pointers,
         }
     }
 }
@@ -340,44 +354,9 @@ impl IntoResponse for Refusal {
     }
 }
 
-fn of_operation(error: &OperationError) -> Kind {
-    match error {
-        OperationError::Store(error) => of_store(error),
-        OperationError::BadCursor => Kind::BadRequest,
-        OperationError::Broken(_) | OperationError::NoEvent(_) => Kind::Conflict,
-        OperationError::Random(_) => Kind::Unavailable,
-        OperationError::BadSecret(_)
-        | OperationError::Scope(_)
-        | OperationError::Policy(_)
-        | OperationError::TooLate
-        | OperationError::BadLabel => Kind::Invalid,
-    }
-}
-
-fn of_store(error: &StoreError) -> Kind {
-    match error {
-        StoreError::Missing { .. } => Kind::NotFound,
-        StoreError::Exists { .. }
-        | StoreError::InUse { .. }
-        | StoreError::TokenTaken { .. }
-        | StoreError::Ended { .. }
-        | StoreError::Replaced { .. }
-        | StoreError::Rotation(_)
-        | StoreError::Untrusted(_) => Kind::Conflict,
-        StoreError::BadName { .. }
-        | StoreError::NeverGood
-        | StoreError::NoAccount { .. }
-        | StoreError::BadAccount { .. }
-        | StoreError::Vault { .. } => Kind::Invalid,
-        StoreError::Create { .. }
-        | StoreError::Open { .. }
-        | StoreError::Foreign { .. }
-        | StoreError::Newer { .. }
-        | StoreError::Database(_)
-        | StoreError::TimedOut { .. }
-        | StoreError::Unsettled(_)
-        | StoreError::Locked { .. }
-        | StoreError::NoNewKey(_)
-        | StoreError::Meaningless { .. } => Kind::Unavailable,
+fn pointer(problem: &settings::Problem) -> String {
+    match &problem.origin {
+        Some(Origin::Pointer(pointer)) => pointer.clone(),
+        Some(Origin::Line(_) | Origin::Environment(_)) | None => String::new(),
     }
 }

@@ -83,6 +83,13 @@ impl Permission {
 }
 
 impl PermissionSet {
+    /// Whether only an owner gives these: with them a token reads secrets, or changes credentials.
+    pub fn takes_an_owner(self) -> bool {
+        [Permission::ReadSecrets, Permission::ManageCredentials]
+            .iter()
+            .any(|permission| self.contains(*permission))
+    }
+
     /// Whether a permission is among them.
     pub const fn contains(self, permission: Permission) -> bool {
         self.0 & permission.bit() != 0

@@ -1,29 +1,28 @@
 //! `tollgate apply` and `tollgate export`: the store as a file declares it, and such a file.
 
 use std::{
-    collections::HashSet,
-    fs::{self, OpenOptions},
-    io::{self, Read as _, Write},
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
 use clap::Args;
-use serde::Serialize;
+use http::{HeaderValue, header::ACCEPT};
+use serde_json::{Map, Value};
 
-use self::shown::{Shown, text};
-use super::{Desk, exit::Exit, failure::Failure, input::SecretSource};
+use self::{file::DeclaredFile, shown::text};
+use super::{Counter, Desk, exit::Exit, failure::Failure, remote::Call};
 use crate::{
-    auth::{keyring::random, token::Token},
-    settings::{Problem, Problems},
-    tenants::{
-        declared::{self, Declaration, Known, NotCarriedOut, Plan, SecretPlace, carry_out},
-        record::Records,
-        store::{Store, StoreError},
-    },
+    operations::declaration::{self, DeclarationPlan, MintedToken},
+    settings::Problem,
+    tenants::declared::{Exported, NotCarriedOut},
 };
 
+mod file;
+mod server;
 mod shown;
+mod store;
 
 /// What to apply.
 #[derive(Debug, Args)]
@@ -51,7 +50,9 @@ What is left out has its default, except that a credential keeps the login and s
 stored. A token is known by its tenant and label, or by its id; one that is not there is created \
 and written to the file of --tokens-out, or is the key in its secret_file. It may have what \
 `tollgate token create` takes: id, allow, deny, permissions, addresses, not_before, expires (such as \
-2027-01-31T00:00:00Z), limit_status and a table of policies. `tollgate export` writes such a file.")]
+2027-01-31T00:00:00Z), limit_status and a table of policies. `tollgate export` writes such a file.
+
+Secrets are read here, from the files and variables that are named, and sent to the server.")]
 pub struct ApplyArgs {
     /// The file ("-" is standard input)
     pub file: PathBuf,
@@ -81,7 +82,7 @@ pub enum ApplyError {
         problems: Vec<Problem>,
     },
     /// More than a file can reasonably declare.
-    #[error("the file has more than {FILE_MAX} bytes")]
+    #[error("the file has more than {} bytes", file::MAX)]
     TooLong,
     /// Nobody would have the secrets.
     #[error("tokens to be created: {0}; name a new file for them with --tokens-out")]
@@ -97,16 +98,19 @@ pub enum ApplyError {
     NotCarriedOut(#[from] NotCarriedOut),
 }
 
-/// A token that was created, in a line of the file for it.
-#[derive(Serialize)]
-struct Created<'a> {
-    id: &'a str,
-    name: &'a str,
-    token: &'a str,
+/// A plan, and what carries it out.
+struct Planned {
+    shown: DeclarationPlan,
+    held: Held,
 }
 
-/// Much more than a hundred thousand tokens need.
-const FILE_MAX: u64 = 256 << 20;
+/// Where a plan is held against the state of the store that it was made from.
+enum Held {
+    Here(store::Plan),
+    There(server::Plan),
+}
+
+const PATH: &str = "/v1/declaration";
 
 /// Does it. `asks` is where an operator is asked, if one is there.
 pub fn run(
@@ -114,94 +118,66 @@ pub fn run(
     desk: &mut Desk<'_>,
     asks: Option<&mut dyn Write>,
 ) -> Result<(), Failure> {
-    let declared = read(args, desk)?;
-    let store = desk.at_store()?.0;
-    let (revision, records) = store.read()?;
-    let rotated = rotated(store)?;
-    let plan = plan(args, desk, declared, &records, &rotated)?;
+    let declared = DeclaredFile::read(&args.file, &mut desk.input)?;
+    let now = desk.now;
+    let Planned { shown, held } = match &mut desk.counter {
+        Counter::Store { store, means } => store::plan(store, means, declared, args.prune, now)?,
+        Counter::Server(server) => server::plan(server, declared, args.prune)?,
+    };
     let asks = asks.filter(|_| !args.yes && !desk.output.is_json() && !is_stdin(&args.file));
-    let applies = !args.dry_run && !plan.is_empty();
+    let applies = !args.dry_run && !shown.steps.is_empty();
     if !desk.output.is_json() {
-        desk.output.one(&(), &text(&plan))?;
+        desk.output.one(&(), &text(&shown))?;
     }
-    if applies && plan.to_mint() > 0 && args.tokens_out.is_none() {
-        return Err(ApplyError::NoPlace(plan.to_mint()).into());
+    if applies && shown.to_mint > 0 && args.tokens_out.is_none() {
+        return Err(ApplyError::NoPlace(shown.to_mint).into());
     }
     if applies && !args.yes && asks.is_none() {
         return Err(ApplyError::Unconfirmed.into());
     }
     let applied = applies && asks.map_or(Ok(true), |asks| confirmed(asks, desk))?;
     if applied {
-        apply(args, desk, &plan, revision)?;
+        let tokens_out = args.tokens_out.as_deref().filter(|_| shown.to_mint > 0);
+        match (&mut desk.counter, held) {
+            (Counter::Store { store, means }, Held::Here(plan)) => {
+                store::apply(store, means, &plan, tokens_out, now)?;
+            }
+            (Counter::Server(server), Held::There(plan)) => {
+                server::apply(server, &plan, tokens_out)?;
+            }
+            // Who plans is who applies.
+            (Counter::Store { .. } | Counter::Server(_), _) => return Err(ApplyError::Moved.into()),
+        }
     }
     let said = match (applied, args.dry_run) {
         (true, _) => "applied",
         (false, true) => "nothing was applied: --dry-run",
-        (false, false) if plan.is_empty() => "the store is as declared",
+        (false, false) if shown.steps.is_empty() => "the store is as declared",
         (false, false) => "nothing was applied",
     };
-    desk.output.one(&Shown::of(&plan, applied), said)
+    desk.output.one(&DeclarationPlan { applied, ..shown }, said)
 }
 
 /// Writes what the store has.
 pub fn export(desk: &mut Desk<'_>) -> Result<(), Failure> {
-    let (store, means) = desk.at_store()?;
-    let records = store.records()?;
-    let rotated = HashSet::new();
-    let (vault, scope) = (means.vault, means.scope);
-    let known = Known { records: &records, rotated: &rotated, vault, scope, now: desk.now };
-    let text = declared::export(&known);
-    desk.output.one(&text, text.trim_end())
-}
-
-/// The credentials that have been given another key since somebody wrote theirs down.
-fn rotated(store: &mut Store) -> Result<HashSet<String>, Failure> {
-    let switched = store.rotations()?.into_iter().filter(|r| r.now_generation > r.generation);
-    Ok(switched.map(|rotation| rotation.name).collect())
-}
-
-fn read(args: &ApplyArgs, desk: &mut Desk<'_>) -> Result<(Declaration, Problems), Failure> {
-    let unreadable = |source| match is_stdin(&args.file) {
-        true => Failure::Stdin(source),
-        false => Failure::Unreadable { path: args.file.clone(), source },
+    let (now, as_json) = (desk.now, desk.output.is_json());
+    let written = |exported: &Exported<'_>| match as_json {
+        true => (exported.to_json(), String::new()),
+        false => (Map::new(), exported.to_toml()),
     };
-    let mut text = String::new();
-    let file = desk.input.open(&args.file)?;
-    let length = file.take(FILE_MAX + 1).read_to_string(&mut text).map_err(unreadable)?;
-    // The beginning of a declaration may be one, too, and would have the rest removed.
-    if length as u64 > FILE_MAX {
-        return Err(ApplyError::TooLong.into());
-    }
-    let folder = args.file.parent().unwrap_or(Path::new("")).to_owned();
-    let mut problems = Problems::default();
-    let mut secret = |place: &SecretPlace| {
-        let source = match place {
-            SecretPlace::File(path) if is_stdin(path) => {
-                return Err("expected a file; standard input is none".to_owned());
-            }
-            SecretPlace::File(path) => SecretSource::file(folder.join(path)),
-            SecretPlace::Variable(name) => SecretSource::variable(name.clone()),
-        };
-        source.read(&mut desk.input).map_err(|failure| failure.report())
+    let (json, text): (Map<String, Value>, String) = match &mut desk.counter {
+        Counter::Store { store, means } => {
+            store.view(now, |view| declaration::export(view, means, written))?
+        }
+        Counter::Server(server) if as_json => (server.ask(Call::get(PATH))?, String::new()),
+        Counter::Server(server) => {
+            let toml = HeaderValue::from_static("application/toml");
+            let answer = server.hear(Call::get(PATH).with(ACCEPT, toml))?;
+            let answer = answer.map_err(|problem| server.refused(&problem))?;
+            (Map::new(), String::from_utf8_lossy(answer.body()).into_owned())
+        }
     };
-    let declaration = Declaration::read(&text, &mut secret, &mut problems);
-    Ok((declaration, problems))
-}
-
-fn plan(
-    args: &ApplyArgs,
-    desk: &mut Desk<'_>,
-    (declaration, mut problems): (Declaration, Problems),
-    records: &Records,
-    rotated: &HashSet<String>,
-) -> Result<Plan, Failure> {
-    let now = desk.now;
-    let (_, means) = desk.at_store()?;
-    let known = Known { records, rotated, vault: means.vault, scope: means.scope, now };
-    let plan = Plan::make(declaration, &known, args.prune, &mut problems);
-    let problems: Vec<Problem> = problems.iter().cloned().collect();
-    let path = args.file.clone();
-    if problems.is_empty() { Ok(plan) } else { Err(ApplyError::Wrong { path, problems }.into()) }
+    desk.output.one(&json, text.trim_end())
 }
 
 fn confirmed(asks: &mut dyn Write, desk: &mut Desk<'_>) -> Result<bool, Failure> {
@@ -212,46 +188,36 @@ fn confirmed(asks: &mut dyn Write, desk: &mut Desk<'_>) -> Result<bool, Failure>
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// The tokens are written down before they are in force: nobody could show them again.
-fn apply(args: &ApplyArgs, desk: &mut Desk<'_>, plan: &Plan, revision: i64) -> Result<(), Failure> {
-    let now = desk.now;
-    let (store, means) = desk.at_store()?;
-    let mut minted = Vec::new();
-    for _ in 0..plan.to_mint() {
-        minted.push(Token::mint(means.environment, &*random()?));
-    }
-    let file = args.tokens_out.as_ref().filter(|_| !minted.is_empty());
-    if let Some(path) = file {
-        let unmade = |source| Failure::CannotCreate { path: path.clone(), source };
-        write_tokens(path, plan, &minted).map_err(unmade)?;
-    }
-    let applied =
-        store.edit_seen(revision, now, |edit| carry_out(plan, edit, &means.vault, &minted));
-    let applied = match applied {
-        Ok(Some(())) => Ok(()),
-        Ok(None) => Err(ApplyError::Moved),
-        Err(error) => Err(error.into()),
-    };
-    let unsettled = matches!(
-        applied,
-        Err(ApplyError::NotCarriedOut(NotCarriedOut::Store(StoreError::Unsettled(_))))
-    );
-    if let (Err(_), false, Some(path)) = (&applied, unsettled, file) {
-        // What is in it is good for nothing; what has failed says more than that this failed, too.
-        let _ = fs::remove_file(path);
-    }
-    Ok(applied?)
+/// A file for tokens, which nobody else can read and which was not there.
+struct TokensFile<'a> {
+    path: &'a Path,
+    file: File,
 }
 
-fn write_tokens(path: &Path, plan: &Plan, minted: &[Token]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    let steps = plan.steps.iter().filter(|step| step.mints());
-    for (step, token) in steps.zip(minted) {
-        let (id, token, name) = (token.id(), token.expose(), &*step.name.name);
-        serde_json::to_writer(&mut file, &Created { id, name, token })?;
-        writeln!(file)?;
+impl<'a> TokensFile<'a> {
+    fn create(path: &'a Path) -> Result<Self, Failure> {
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        let file = made.map_err(|source| unmade(path, source))?;
+        Ok(Self { path, file })
     }
-    file.sync_all()
+
+    fn write(&mut self, tokens: &[MintedToken]) -> Result<(), Failure> {
+        self.put(tokens).map_err(|source| unmade(self.path, source))
+    }
+
+    /// What is in it is good for nothing.
+    fn remove(self) {
+        // What has failed says more than that this failed, too.
+        let _ = fs::remove_file(self.path);
+    }
+
+    fn put(&mut self, tokens: &[MintedToken]) -> io::Result<()> {
+        for token in tokens {
+            serde_json::to_writer(&mut self.file, token)?;
+            writeln!(self.file)?;
+        }
+        self.file.sync_all()
+    }
 }
 
 impl ApplyError {
@@ -265,6 +231,10 @@ impl ApplyError {
             Self::NotCarriedOut(NotCarriedOut::Random(_) | NotCarriedOut::TooFew) => Exit::Software,
         }
     }
+}
+
+fn unmade(path: &Path, source: io::Error) -> Failure {
+    Failure::CannotCreate { path: path.to_owned(), source }
 }
 
 fn is_stdin(path: &Path) -> bool {

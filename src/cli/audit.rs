@@ -9,6 +9,7 @@ use crate::{
         Cursor, Page,
         audit::{self, Verified},
     },
+    tenants::store::audit::Accepted,
 };
 
 /// What can be asked of the audit log.
@@ -58,9 +59,10 @@ fn verify(kept: Option<Place>, desk: &mut Desk<'_>) -> Result<(), Failure> {
 
 fn accept(desk: &mut Desk<'_>) -> Result<(), Failure> {
     let now = desk.now;
-    let (store, means) = desk.at_store()?;
-    let accepted = store.accept_audit(means.vault.keyring, now)?;
-    let accepted = accepted.ok_or(Failure::NothingToAccept)?;
+    let accepted: Accepted = match &mut desk.counter {
+        Counter::Store { store, means } => audit::accept(store, means.vault.keyring, now)?,
+        Counter::Server(server) => server.ask(Call::post_nothing("/v1/audit/accept"))?,
+    };
     let text = format!(
         "the audit log begins anew: nothing vouches for events up to {} any more ({})",
         accepted.up_to, accepted.why

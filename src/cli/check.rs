@@ -50,7 +50,8 @@ impl<'a> Shown<'a> {
         let (line, variable) = match &problem.origin {
             Some(Origin::Line(line)) => (Some(*line), None),
             Some(Origin::Environment(name)) => (None, Some(name.as_str())),
-            None => (None, None),
+            // No configuration is JSON.
+            Some(Origin::Pointer(_)) | None => (None, None),
         };
         Self { line, variable, key: &problem.key, message: &problem.message }
     }

@@ -8,9 +8,8 @@ use std::{
 use zeroize::Zeroizing;
 
 use super::{
-    Admit, Cli, Command, Counter, CredentialCommand, Desk, UpstreamCommand, apply,
-    audit::{self, AuditCommand},
-    check, credential, explain,
+    Admit, Cli, Command, Counter, CredentialCommand, Desk, UpstreamCommand, apply, audit, check,
+    credential, explain,
     failure::Failure,
     formats, import,
     input::Input,
@@ -44,6 +43,7 @@ pub fn run(
     stdin: &mut dyn BufRead,
     stdout: &mut (dyn Write + Send),
 ) -> Result<(), Failure> {
+    cli.command.doer().require(cli)?;
     let output = &mut Output::new(stdout, cli.json);
     match &cli.command {
         Command::Serve => serve::run(&Config::load(&cli.config)?),
@@ -57,30 +57,78 @@ pub fn run(
             let config = Config::load(&cli.config)?;
             probe::run(&config, keyring(&config)?, &test.name, output)
         }
-        Command::Credential(CredentialCommand::RotateKey(args)) => {
+        Command::Credential(CredentialCommand::RotateKey(args)) if cli.offline => {
             let config = Config::load(&cli.config)?;
             rotate_key::run(&config, keyring(&config)?, operator(), args, output)
+        }
+        Command::Credential(CredentialCommand::RotateKey(args)) => {
+            rotate_key::ask(&Remote::of(cli)?.or_else(OFFLINE), args, output)
         }
         Command::Purge(args) => purge::run(&Remote::of(cli)?, args, output),
         Command::Formats(command) => formats::run(&Remote::of(cli)?, command, output),
         Command::Explain(args) => explain::run(&Remote::of(cli)?, args, output),
-        // Where the keys and the files are.
-        Command::Vault(VaultCommand::Rewrap(_))
-        | Command::Apply(_)
-        | Command::Export
-        | Command::Audit(AuditCommand::Accept) => at_store(cli, stdin, stdout),
+        Command::Vault(VaultCommand::Rewrap(_)) => at_store(cli, stdin, stdout),
         Command::Tenant(_)
         | Command::Credential(CredentialCommand::Stored(_))
         | Command::Token(_)
         | Command::Vault(_)
         | Command::AdminToken(_)
         | Command::Audit(_)
-        | Command::Import(_) => {
+        | Command::Import(_)
+        | Command::Apply(_)
+        | Command::Export => {
             if cli.offline {
                 at_store(cli, stdin, stdout)
             } else {
                 at_server(cli, stdin, stdout)
             }
+        }
+    }
+}
+
+/// Who can do what a command says.
+enum Doer {
+    /// This process alone, where the configuration and the store are.
+    Here,
+    /// A running server alone.
+    Server,
+    /// A running server, or this process with `--offline`.
+    Either,
+}
+
+impl Doer {
+    /// Refuses to be told otherwise: whoever names a server means that one, and not the store that the
+    /// configuration happens to name here.
+    fn require(&self, cli: &Cli) -> Result<(), Failure> {
+        match self {
+            Self::Here if cli.server.is_some() => Err(Failure::StoreAlone),
+            Self::Server if cli.offline => Err(Failure::ServerAlone),
+            Self::Here | Self::Server | Self::Either => Ok(()),
+        }
+    }
+}
+
+impl Command {
+    fn doer(&self) -> Doer {
+        match self {
+            Self::Serve
+            | Self::Check
+            | Self::Demo
+            | Self::MasterKey(_)
+            | Self::Upstream(_)
+            | Self::Credential(CredentialCommand::Test(_))
+            // No master key is sent to a server.
+            | Self::Vault(VaultCommand::Rewrap(_)) => Doer::Here,
+            Self::Purge(_) | Self::Formats(_) | Self::Explain(_) => Doer::Server,
+            Self::Tenant(_)
+            | Self::Credential(CredentialCommand::Stored(_) | CredentialCommand::RotateKey(_))
+            | Self::Token(_)
+            | Self::AdminToken(_)
+            | Self::Import(_)
+            | Self::Apply(_)
+            | Self::Export
+            | Self::Audit(_)
+            | Self::Vault(_) => Doer::Either,
         }
     }
 }

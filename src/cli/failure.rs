@@ -16,6 +16,7 @@ use crate::{
     serve::StartError,
     telemetry::LogError,
     tenants::{
+        declared::NotCarriedOut,
         import::{ImportError, LineProblem},
         master_key::NoMasterKey,
         secret::{BadSecret, VaultRefusal},
@@ -76,12 +77,14 @@ pub enum Failure {
         "give all policies that the token is to have, --none alone to take them away, or --permit"
     )]
     NoPolicies,
-    /// The audit log is whole.
-    #[error("there is nothing to accept: the audit log is whole, and signed to its end")]
-    NothingToAccept,
     /// No server does it.
-    #[error("a server does not do this: run it where the store is, with --offline")]
+    #[error(
+        "no server does this: leave --server out, and run it where the configuration and the store are"
+    )]
     StoreAlone,
+    /// The store alone cannot do it.
+    #[error("a running server alone does this: leave --offline out")]
+    ServerAlone,
     /// Policies that make no sense.
     #[error(transparent)]
     Policy(#[from] PolicyError),
@@ -249,15 +252,13 @@ impl Failure {
             Self::Operation(error) => of_operation(error),
             Self::Import(ImportError::TooLong { .. }) => Exit::Data,
             Self::Apply(error) => error.exit(),
-            Self::SecretTooLong(_)
-            | Self::NotDone(_)
-            | Self::PolicyFile { .. }
-            | Self::NothingToAccept => Exit::Data,
+            Self::SecretTooLong(_) | Self::NotDone(_) | Self::PolicyFile { .. } => Exit::Data,
             Self::Policy(_)
             | Self::NoSuchPolicy(_)
             | Self::NothingToSet
             | Self::NoPolicies
             | Self::StoreAlone
+            | Self::ServerAlone
             | Self::InClear(_)
             | Self::BadServer(_) => Exit::Usage,
             Self::Random(_) => Exit::Software,
@@ -306,16 +307,23 @@ impl From<BadSecret> for Failure {
 
 fn of_operation(error: &OperationError) -> Exit {
     match error {
-        OperationError::Store(error) => of_store(error),
+        OperationError::Store(error)
+        | OperationError::NotCarriedOut(NotCarriedOut::Store(error)) => of_store(error),
         OperationError::BadSecret(_)
         | OperationError::Broken(_)
+        | OperationError::NothingToAccept
+        | OperationError::Undeclarable(_)
         | OperationError::NoEvent(_)
         | OperationError::BadCursor => Exit::Data,
         OperationError::Scope(_)
         | OperationError::Policy(_)
         | OperationError::TooLate
+        | OperationError::NothingToLose
         | OperationError::BadLabel => Exit::Usage,
-        OperationError::Random(_) => Exit::Software,
+        OperationError::Random(_)
+        | OperationError::NotCarriedOut(NotCarriedOut::Random(_) | NotCarriedOut::TooFew) => {
+            Exit::Software
+        }
     }
 }
 

@@ -67,8 +67,8 @@ pub struct Cli {
     /// Write JSON for programs instead of text for people
     #[arg(long, global = true)]
     pub json: bool,
-    /// Work on the store itself, and not through the server that runs: for tenants, credentials,
-    /// tokens, admin tokens, imports and the audit log
+    /// Work on the store itself, and not through the server that runs: for tenants, credentials and
+    /// their keys, tokens, admin tokens, imports, declared files, the vault and the audit log
     #[arg(long, global = true, conflicts_with = "server")]
     pub offline: bool,
     /// Ask the server there, https://HOST:PORT, and not that of the configuration

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::failure::Failure;
 use crate::{
+    objects,
     policy::{
         Mode, PolicyName,
         document::{
@@ -114,7 +115,7 @@ impl PolicyArgs {
         let mut text = String::new();
         let file = File::open(path).map_err(unreadable)?;
         file.take(FILE_MAX).read_to_string(&mut text).map_err(unreadable)?;
-        serde_json::from_str(&text)
+        objects::from_json(text.as_bytes())
             .map_err(|source| Failure::PolicyFile { path: path.clone(), source })
     }
 

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Method, Request, StatusCode, Uri,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
     header::{AUTHORIZATION, CONTENT_TYPE, HOST},
     uri::Scheme,
 };
@@ -20,7 +20,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_rustls::TlsConnector;
 
@@ -50,6 +50,7 @@ pub struct Call {
     path: String,
     body: Bytes,
     kind: &'static str,
+    more: HeaderMap,
 }
 
 /// Why the server did not answer.
@@ -89,7 +90,8 @@ const JSON: &str = "application/json";
 impl Call {
     /// Gets what stands at a path.
     pub fn get(path: impl Into<String>) -> Self {
-        Self { method: Method::GET, path: path.into(), body: Bytes::new(), kind: JSON }
+        let (method, body, more) = (Method::GET, Bytes::new(), HeaderMap::new());
+        Self { method, path: path.into(), body, kind: JSON, more }
     }
 
     /// Removes what stands at a path.
@@ -123,6 +125,13 @@ impl Call {
         let (method, kind) = (Method::POST, "application/x-ndjson");
         Self { method, body: lines.into(), kind, ..Self::get(path) }
     }
+
+    /// With one more header.
+    #[must_use]
+    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.more.insert(name, value);
+        self
+    }
 }
 
 impl Remote {
@@ -150,26 +159,36 @@ impl Remote {
 
     /// Asks, and reads the answer.
     pub fn ask<A: DeserializeOwned>(&self, call: Call) -> Result<A, Failure> {
-        let unasked = |source| self.unasked(source);
+        let answer = self.hear(call)?.map_err(|problem| self.refused(&problem))?;
+        self.read(&answer)
+    }
+
+    /// Asks, and takes the answer, or why there is none, as it comes.
+    pub fn hear(&self, call: Call) -> Result<Result<Response<Bytes>, Problem>, Failure> {
         let request = self.request(call)?;
         let asked = runtime(1)?.block_on(async { timeout(PATIENCE, self.exchange(request)).await });
-        let (status, body) = asked.unwrap_or(Err(AskError::TimedOut)).map_err(unasked)?;
-        let foreign = |_| unasked(AskError::Foreign(status));
-        if status == StatusCode::NO_CONTENT {
-            return serde_json::from_str("null").map_err(foreign);
-        }
-        if status.is_success() {
-            return serde_json::from_slice(&body).map_err(foreign);
-        }
-        let why = serde_json::from_slice::<Problem>(&body).map_err(foreign)?.report();
-        let place = self.place.clone();
-        Err(match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+        let answer = asked.unwrap_or(Err(AskError::TimedOut)).map_err(|why| self.unasked(why))?;
+        if answer.status().is_success() { Ok(Ok(answer)) } else { self.read(&answer).map(Err) }
+    }
+
+    /// What an answer of JSON says.
+    pub fn read<A: DeserializeOwned>(&self, answer: &Response<Bytes>) -> Result<A, Failure> {
+        let empty = answer.status() == StatusCode::NO_CONTENT;
+        let text = if empty { &b"null"[..] } else { answer.body() };
+        let foreign = |_| self.unasked(AskError::Foreign(answer.status()));
+        serde_json::from_slice(text).map_err(foreign)
+    }
+
+    /// The failure that a refusal is.
+    pub fn refused(&self, problem: &Problem) -> Failure {
+        let (place, why) = (self.place.clone(), problem.report());
+        match StatusCode::from_u16(problem.status) {
+            Ok(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
                 Failure::NotPermitted { place, why }
             }
-            StatusCode::SERVICE_UNAVAILABLE => Failure::NotNow { place, why },
+            Ok(StatusCode::SERVICE_UNAVAILABLE) => Failure::NotNow { place, why },
             _ => Failure::NotDone(why),
-        })
+        }
     }
 
     fn unasked(&self, source: AskError) -> Failure {
@@ -177,7 +196,7 @@ impl Remote {
     }
 
     fn request(&self, call: Call) -> Result<Request<Full<Bytes>>, Failure> {
-        let Call { method, path, body, kind } = call;
+        let Call { method, path, body, kind, more } = call;
         let uri: Uri =
             path.parse().map_err(|_| Failure::NotDone(format!("{path:?} is no path")))?;
         let mut request = Request::new(Full::from(body));
@@ -185,6 +204,7 @@ impl Remote {
         *request.uri_mut() = uri;
         let host = HeaderValue::try_from(&self.place);
         let host = host.map_err(|_| Failure::NotDone(format!("{:?} is no host", self.place)))?;
+        *request.headers_mut() = more;
         let headers = request.headers_mut();
         headers.insert(HOST, host);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -195,10 +215,7 @@ impl Remote {
         Ok(request)
     }
 
-    async fn exchange(
-        &self,
-        request: Request<Full<Bytes>>,
-    ) -> Result<(StatusCode, Bytes), AskError> {
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, AskError> {
         let stream = TcpStream::connect(&self.place).await.map_err(AskError::Connect)?;
         match &self.tls {
             None => answer(stream, request).await,
@@ -209,6 +226,12 @@ impl Remote {
             }
         }
     }
+}
+
+/// Waits until a server may be asked again.
+pub fn pause(wait: Duration) -> Result<(), Failure> {
+    runtime(1)?.block_on(async { sleep(wait).await });
+    Ok(())
 }
 
 /// A path of names that may have anything in them: `path(&["/v1/tenants", name])`.
@@ -289,12 +312,12 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
 async fn answer(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: Request<Full<Bytes>>,
-) -> Result<(StatusCode, Bytes), AskError> {
+) -> Result<Response<Bytes>, AskError> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     let (head, body) = sender.send_request(request).await?.into_parts();
     let body = Limited::new(body, ANSWER_MAX).collect().await.map_err(AskError::Body)?;
-    Ok((head.status, body.to_bytes()))
+    Ok(Response::from_parts(head, body.to_bytes()))
 }
 
 #[cfg(test)]

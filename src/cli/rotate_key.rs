@@ -1,7 +1,8 @@
 //! `tollgate credential rotate-key`: has the panel make a new key for a credential, and removes the old.
 //!
-//! The command does the work itself, whether a server runs or not, and a running server sees each step in
-//! the store. If the command is ended, a server goes on with what it left; so does the same command.
+//! The running server is asked to, works on it by itself, and tells how far it is. With `--offline` the
+//! command does the work, whether a server runs or not, and a running server sees each step in the store.
+//! If the command is ended, a server goes on with what it left; so does the same command.
 
 use std::{
     collections::HashMap,
@@ -13,7 +14,12 @@ use clap::Args;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use super::{failure::Failure, output::Output, serve::runtime};
+use super::{
+    failure::Failure,
+    output::Output,
+    remote::{Call, Remote, path, pause},
+    serve::runtime,
+};
 use crate::{
     audit::event::Actor,
     auth::keyring::Keyring,
@@ -21,11 +27,15 @@ use crate::{
     config::Config,
     metrics::Metrics,
     net::upstream::Upstream,
+    operations::{
+        Page, every,
+        keys::{KeyRotation, NewKeyRotation},
+    },
     rotation::{Panel, Parts, Rotor, Worked, now_in_millis},
     serve::StartError,
     tenants::{
         course::{Facts, Note, Step, Way},
-        record::RotationRecord,
+        record::{RotationRecord, member},
         store::{Store, StoreError, rotations::RotationRefusal},
     },
     vocabulary::Closed as _,
@@ -57,6 +67,39 @@ const LOOK: Duration = Duration::from_millis(250);
 /// More steps than a rotation takes between two looks.
 const STEPS: usize = 64;
 
+const PATH: &str = "/v1/key-rotations";
+
+/// Has a server do it, and tells people the steps that it is seen at.
+pub fn ask(server: &Remote, args: &RotateKey, output: &mut Output<'_>) -> Result<(), Failure> {
+    let RotateKey { name, replace, unrecoverable } = args;
+    let part = |page: &Page| server.ask(Call::get(format!("{PATH}?{}", page.query())));
+    let begun: Vec<KeyRotation> = every::<_, Failure>(part)?;
+    let open = begun.into_iter().find(|one| one.credential == *name && one.ended.is_none());
+    let mut rotation = match open {
+        Some(open) => open,
+        None => {
+            let (replace, unrecoverable) = (*replace, *unrecoverable);
+            let new = NewKeyRotation { credential: name.clone(), replace, unrecoverable };
+            server.ask(Call::post(PATH, &new))?
+        }
+    };
+    let mut told = Step::Planned.as_str().to_owned();
+    loop {
+        if rotation.step != told {
+            output.progress(&format!("{name}: {}", rotation.step))?;
+            told.clone_from(&rotation.step);
+        }
+        if rotation.ended.is_some() {
+            break;
+        }
+        pause(LOOK)?;
+        rotation = server.ask(Call::get(path(&[PATH, &rotation.id.to_string()])))?;
+    }
+    let note = rotation.note.as_deref().and_then(member);
+    let kept = rotation.new_kept.then_some(rotation.id);
+    report(name, End { step: member(&rotation.step), note, kept }, rotation.generation, output)
+}
+
 /// Does it, and tells each step to people.
 pub fn run(
     config: &Config,
@@ -84,24 +127,41 @@ pub fn run(
         let (ended, ()) = tokio::try_join!(working, listening)?;
         Ok::<_, Failure>(ended)
     })?;
-    let note = ended.course.note;
-    if ended.course.step != Step::Done {
+    let kept = ended.ended.is_some() && ended.course.new.is_some();
+    let step = Some(ended.course.step);
+    let end = End { step, note: ended.course.note, kept: kept.then_some(ended.row) };
+    report(name, end, ended.now_generation, output)
+}
+
+/// How a rotation has come out.
+struct End {
+    step: Option<Step>,
+    note: Option<Note>,
+    /// The number of a rotation that keeps a key which no credential has.
+    kept: Option<i64>,
+}
+
+fn report(
+    name: &str,
+    End { step, note, kept }: End,
+    generation: i64,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    if step != Some(Step::Done) {
         let mut why = note.map_or("it has not ended", Note::meaning).to_owned();
-        if ended.ended.is_some() && ended.course.new.is_some() {
-            let row = ended.row;
+        if let Some(row) = kept {
             why = format!(
                 "{why}\nThe key that the panel made is kept: `tollgate credential rotations --use \
                  {row}` gives it to the credential, --forget {row} forgets it"
             );
         }
-        return Err(Failure::NotRotated { name: name.clone(), why });
+        return Err(Failure::NotRotated { name: name.to_owned(), why });
     }
-    let generation = ended.now_generation;
     let mut text = format!("credential {name} has a new key, generation {generation}");
     if let Some(note) = note {
         text = format!("{text}; {}", note.meaning());
     }
-    let rotated = Rotated { credential: name, generation, note: note.map(Note::as_str) };
+    let rotated = Rotated { credential: name, generation, note: note.map(|note| note.as_str()) };
     output.one(&rotated, &text)
 }
 

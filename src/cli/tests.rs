@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufReader, Write},
+    io::{self, BufReader, Write},
     os::unix::fs::PermissionsExt,
 };
 
@@ -103,6 +103,32 @@ fn the_definition_is_sound() {
     ] {
         let arguments = std::iter::once("tollgate").chain(line.split_whitespace());
         Cli::read(arguments.map(OsString::from)).expect(line);
+    }
+}
+
+#[test]
+fn who_is_told_to_do_what_only_another_can_does_nothing() {
+    let refused = |line: &str| {
+        let arguments = std::iter::once("tollgate").chain(line.split_whitespace());
+        let cli = Cli::read(arguments.map(OsString::from)).expect(line);
+        let failure = dispatch::run(&cli, &mut io::empty(), &mut Vec::new()).expect_err(line);
+        (failure.exit(), failure.report())
+    };
+    for line in [
+        "serve",
+        "check",
+        "demo",
+        "master-key /nowhere/key",
+        "upstream list",
+        "credential test x",
+        "vault rewrap --new-master-key-file /nowhere/key",
+    ] {
+        let (exit, report) = refused(&format!("{line} --server https://192.0.2.1:9145"));
+        assert_eq!((exit, report.contains("leave --server out")), (Exit::Usage, true), "{report}");
+    }
+    for line in ["purge --all", "explain 0123456789abcdef", "formats list"] {
+        let (exit, report) = refused(&format!("{line} --offline"));
+        assert_eq!((exit, report.contains("leave --offline out")), (Exit::Usage, true), "{report}");
     }
 }
 

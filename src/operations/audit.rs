@@ -11,7 +11,7 @@ use crate::{
         head::Signer,
     },
     auth::keyring::Keyring,
-    tenants::store::{Store, View},
+    tenants::store::{Store, View, audit::Accepted},
 };
 
 /// What was found of a log that is whole.
@@ -68,7 +68,12 @@ pub fn verify(
     })
 }
 
-/// Where a server is asked for that.
+/// Lets a log that is not whole begin anew behind what stands there.
+pub fn accept(store: &mut Store, keyring: &Keyring, now: i64) -> Result<Accepted, OperationError> {
+    store.accept_audit(keyring, now)?.ok_or(OperationError::NothingToAccept)
+}
+
+/// Where a server is asked whether the log is whole.
 pub fn verify_path(kept: Option<&Place>) -> String {
     kept.map_or_else(|| VERIFY.to_owned(), |kept| format!("{VERIFY}?head={kept}"))
 }

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::{Listed, Means, OperationError, Page, credentials::RotatedCredential};
 use crate::{
     tenants::{
-        course::Note,
+        course::{Facts, Note, Way},
         record::{PendingRecord, RotationRecord},
         store::{Edit, View},
     },
@@ -20,6 +20,8 @@ pub struct KeyRotation {
     pub id: i64,
     /// The credential.
     pub credential: String,
+    /// How often the credential's secret was changed, from one, until now.
+    pub generation: i64,
     /// Whether a key is added, or replaces the one that there is.
     pub way: String,
     /// How far it is.
@@ -34,6 +36,20 @@ pub struct KeyRotation {
     pub new_kept: bool,
     /// Whether it has ended and keeps the key that there was before, which may still work.
     pub old_kept: bool,
+}
+
+/// Whose key is to be rotated, and how.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewKeyRotation {
+    /// The credential.
+    pub credential: String,
+    /// Whether the key of the profile is replaced, where the panel adds none; requests wait meanwhile.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replace: bool,
+    /// Whether it is replaced although nobody else could read the new key if the panel's answer were lost.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unrecoverable: bool,
 }
 
 /// A key that a client had the upstream make, for a user who is behind no credential.
@@ -85,6 +101,29 @@ pub fn forget_kept(edit: &Edit<'_>, id: i64) -> Result<(), OperationError> {
     Ok(edit.forget_kept(id)?)
 }
 
+/// A rotation; none if there is none of this number.
+pub fn rotation(view: &View<'_>, id: i64) -> Result<Option<KeyRotation>, OperationError> {
+    Ok(view.rotation(id)?.map(KeyRotation::from))
+}
+
+/// Plans the rotation of a credential's key. Whoever keeps the journal works on it: a server, as soon as
+/// it sees it.
+pub fn begin(
+    edit: &Edit<'_>,
+    means: &Means<'_>,
+    new: &NewKeyRotation,
+) -> Result<KeyRotation, OperationError> {
+    let NewKeyRotation { credential, replace, unrecoverable } = new;
+    if *unrecoverable && !replace {
+        return Err(OperationError::NothingToLose);
+    }
+    let way = if *replace { Way::Replace } else { Way::Add };
+    let facts = Facts { unrecoverable: *unrecoverable, ..Facts::default() };
+    let row = edit.plan_rotation(&means.vault, credential, way, &facts)?;
+    let planned = edit.rotation(row)?;
+    Ok(planned.expect("it was planned in this transaction").into())
+}
+
 /// The keys that wait for an owner.
 pub fn pending(view: &View<'_>, page: &Page) -> Result<Listed<PendingKey>, OperationError> {
     let found = view.pending(page.after_number()?, page.probe())?;
@@ -109,10 +148,11 @@ pub fn claim(
 
 impl From<RotationRecord> for KeyRotation {
     fn from(record: RotationRecord) -> Self {
-        let RotationRecord { row, name, course, old, created, ended, .. } = record;
+        let RotationRecord { row, name, course, old, now_generation, created, ended, .. } = record;
         Self {
             id: row,
             credential: name,
+            generation: now_generation,
             way: course.way.as_str().to_owned(),
             step: course.step.as_str().to_owned(),
             note: course.note.map(|note| Note::as_str(note).to_owned()),

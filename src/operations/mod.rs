@@ -15,7 +15,9 @@ use crate::{
     audit::verify::Broken,
     auth::{keyring::VaultError, scopes::UnknownName, token::Environment},
     policy::policies::PolicyError,
+    settings::Problem,
     tenants::{
+        declared::NotCarriedOut,
         secret::{BadSecret, Vault},
         store::StoreError,
     },
@@ -24,6 +26,7 @@ use crate::{
 pub mod admin_tokens;
 pub mod audit;
 pub mod credentials;
+pub mod declaration;
 pub mod keys;
 pub mod plain;
 pub mod tenants;
@@ -70,6 +73,18 @@ pub enum OperationError {
     /// The audit log is not what was written.
     #[error("the audit log is broken: {0}")]
     Broken(#[from] Broken),
+    /// There is nothing wrong with the audit log.
+    #[error("there is nothing to accept: the audit log is whole, and signed to its end")]
+    NothingToAccept,
+    /// What is declared cannot be done.
+    #[error("what is declared cannot be done; problems: {}", .0.len())]
+    Undeclarable(Vec<Problem>),
+    /// What was planned was not carried out.
+    #[error(transparent)]
+    NotCarriedOut(#[from] NotCarriedOut),
+    /// A key that is added is never lost with an answer.
+    #[error("only a key that is replaced can be lost: unrecoverable is of no use without replace")]
+    NothingToLose,
     /// An event of the audit log that is none.
     #[error("event {0} of the audit log is no JSON; `tollgate audit verify` says more")]
     NoEvent(u64),

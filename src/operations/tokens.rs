@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::{
     Listed, Means, OperationError, Page,
-    words::{AddressRange, moment, not_null, object},
+    words::{AddressRange, moment, not_null},
 };
 use crate::{
     auth::{
@@ -75,7 +75,7 @@ pub struct TokenChange {
     #[schema(value_type = Vec<Permission>, required = false)]
     pub permissions: Option<Vec<Permission>>,
     /// What it may not, all of it.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "object")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "not_null")]
     #[schema(value_type = PolicyDocument, required = false)]
     pub policies: Option<PolicyDocument>,
 }
@@ -195,13 +195,6 @@ pub const LABEL_MAX: usize = 100;
 
 /// How long the old one stays good if nobody says.
 pub const OVERLAP: Duration = Duration::from_secs(86_400);
-
-/// Whether only an owner gives these: with them a token reads secrets, or changes credentials.
-pub fn takes_an_owner(permissions: PermissionSet) -> bool {
-    [Permission::ReadSecrets, Permission::ManageCredentials]
-        .iter()
-        .any(|permission| permissions.contains(*permission))
-}
 
 /// The permissions of a token.
 pub fn permissions(view: &View<'_>, id: &str) -> Result<PermissionSet, OperationError> {

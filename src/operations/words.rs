@@ -3,9 +3,7 @@
 use std::borrow::Cow;
 
 use ipnet::IpNet;
-use serde::{
-    Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned, de::Error as _,
-};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
@@ -127,14 +125,6 @@ pub(super) fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
         return Ok(time);
     }
     Err(D::Error::custom(format_args!("expected a Unix time in seconds, from 0 to {MOMENT_MAX}")))
-}
-
-/// An object, and no list of what stands in it, which would be taken for one else.
-pub(super) fn object<'de, T: DeserializeOwned, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    let object = serde_json::Map::deserialize(deserializer)?;
-    T::deserialize(serde_json::Value::Object(object)).map(Some).map_err(D::Error::custom)
 }
 
 /// What is there, which is not null: who gives nothing, leaves it out.

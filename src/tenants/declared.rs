@@ -20,10 +20,12 @@ use std::{collections::HashSet, path::PathBuf};
 
 use zeroize::Zeroizing;
 
+#[cfg(test)]
+pub(crate) use self::written::{CredentialKeys, TenantKeys, TokenKeys};
 pub use self::{
     document::Declaration,
     execution::{NotCarriedOut, carry_out},
-    export::export,
+    export::Exported,
     plan::{Act, Change, Name, Plan, Step},
 };
 use super::{record::Records, secret::Vault};

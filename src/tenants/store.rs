@@ -281,7 +281,8 @@ impl Store {
     ) -> Result<T, E> {
         let backend = self.link.backend();
         let session = self.link.begin(backend.begin_write())?;
-        let (view, deeds) = (View { session, now }, audit::Deeds::default());
+        let view = View { session, place: self.place.clone(), now };
+        let deeds = audit::Deeds::default();
         let edit = Edit { view, deeds, sealing: RefCell::default() };
         let change = || {
             // First of all, so that the others wait for their turn.

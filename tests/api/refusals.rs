@@ -39,8 +39,16 @@ async fn a_refusal_is_problem_details_of_a_kind_that_is_listed() {
         ("GET /v1/tenants/a%00b", json!(null), 400, "NUL"),
         ("POST /v1/tokens", json!({"tenant": "acme", "credential": "x"}), 404, "no credential"),
         ("GET /v1/explain/1", json!(null), 400, "16 hexadecimal digits"),
-        ("PATCH /v1/tenants/acme", json!([null, null]), 400, "no JSON object"),
-        ("POST /v1/formats", json!({}), 400, "no JSON list"),
+        ("PATCH /v1/tenants/acme", json!([null, null]), 400, "sequence, expected struct"),
+        ("POST /v1/tenants", json!({"name": "a", "reads": [5, 10]}), 400, "expected struct Quota"),
+        (
+            "POST /v1/key-rotations",
+            json!({"credential": "x", "unrecoverable": true}),
+            422,
+            "of no use without replace",
+        ),
+        ("POST /v1/formats", json!({}), 400, "map, expected a sequence"),
+        ("POST /v1/formats", json!([["main", "/a"]]), 400, "expected struct Shown"),
     ] {
         let answer = house.ask(line, &body).await;
         let problem = problem(&answer, &kinds);

@@ -37,6 +37,9 @@ fn operations(id: &str) -> Vec<(String, Value, &'static str)> {
         of("PUT /v1/tokens/ID/policies", &json!({}), "operator"),
         of("POST /v1/tokens/ID/rotate", &json!({}), "operator"),
         of("POST /v1/tokens/none/revoke", none, "operator"),
+        of("GET /v1/declaration", none, "owner"),
+        of("POST /v1/declaration/plan", &json!({"declaration": {}}), "operator"),
+        of("POST /v1/declaration/apply", &json!({"declaration": {}}), "operator"),
         of("GET /v1/admin-tokens", none, "viewer"),
         of("GET /v1/admin-tokens/viewer", none, "viewer"),
         of("POST /v1/admin-tokens", &json!({"name": "y", "role": "viewer"}), "owner"),
@@ -45,6 +48,8 @@ fn operations(id: &str) -> Vec<(String, Value, &'static str)> {
         of("GET /v1/vault/keys", none, "viewer"),
         of("POST /v1/vault/rotate", none, "owner"),
         of("GET /v1/key-rotations", none, "viewer"),
+        of("POST /v1/key-rotations", &json!({"credential": "alice"}), "owner"),
+        of("GET /v1/key-rotations/1", none, "viewer"),
         of("POST /v1/key-rotations/1/use", none, "owner"),
         of("POST /v1/key-rotations/1/forget", none, "owner"),
         of("GET /v1/pending-keys", none, "viewer"),
@@ -52,6 +57,7 @@ fn operations(id: &str) -> Vec<(String, Value, &'static str)> {
         of("POST /v1/pending-keys/1/claim", &json!({"credential": "z"}), "owner"),
         of("GET /v1/audit", none, "viewer"),
         of("GET /v1/audit/verify", none, "viewer"),
+        of("POST /v1/audit/accept", none, "owner"),
         of("POST /v1/import", none, "owner"),
         of("POST /v1/purge", &json!({"all": true}), "operator"),
         of("GET /v1/explain/0123456789abcdef", none, "operator"),
@@ -69,9 +75,7 @@ const ROLES: [&str; 3] = ["viewer", "operator", "owner"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_role_may_what_it_is_for_and_no_more() {
-    let uncounted = "[failed_tokens]\nfailed_tokens_per_minute = 0";
-    let place = Place::configured(uncounted).await;
-    let house = House { server: place.serve(), place };
+    let house = House::uncounted().await;
     let id = house.furnish("alice").await;
     let mut tokens = Vec::new();
     for role in ROLES {

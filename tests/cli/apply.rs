@@ -1,13 +1,22 @@
-//! Files that declare tenants, credentials and tokens: planned, applied, and written from a store.
+//! Files that declare tenants, credentials and tokens: planned, applied, and written from a store, through
+//! the server that runs and on the store itself.
 
 use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
 
-use super::Installation;
+use super::{Installation, Place, Server, TOKEN};
 use crate::{harness::Postgres, program::Ended};
 
 /// A tenant of the panel's user `alice`, whose key is in a file beside.
@@ -28,6 +37,15 @@ credential = "alice"
 label = "billing"
 "#;
 
+/// Who does it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Server,
+    Store,
+}
+
+const WAYS: [Way; 2] = [Way::Server, Way::Store];
+
 /// An installation with a file that declares something.
 fn declare(installation: &Installation, text: &str) {
     let key = installation.panel.user("alice").expect("a user").api_key;
@@ -35,11 +53,24 @@ fn declare(installation: &Installation, text: &str) {
     installation.write("declared.toml", text);
 }
 
-fn apply(installation: &Installation, more: &str) -> Ended {
-    let file = installation.path("declared.toml").display().to_string();
-    let line = format!("apply {file} {more}");
-    let line = line.replace("TOKENS", &installation.path("tokens").display().to_string());
-    installation.run(&line.split_whitespace().collect::<Vec<_>>(), "")
+async fn place() -> (Place, Server) {
+    let place = Place::new().await;
+    let server = place.serve();
+    (place, server)
+}
+
+fn run(place: &Place, way: Way, args: &[&str]) -> Ended {
+    match way {
+        Way::Server => place.run(args),
+        Way::Store => place.installation.run(args, ""),
+    }
+}
+
+fn apply(place: &Place, way: Way, more: &str) -> Ended {
+    let path = |name: &str| place.installation.path(name).display().to_string();
+    let line = format!("apply {} {more}", path("declared.toml"));
+    let line = line.replace("TOKENS", &path("tokens"));
+    run(place, way, &line.split_whitespace().collect::<Vec<_>>())
 }
 
 fn created(installation: &Installation) -> Vec<Value> {
@@ -49,142 +80,253 @@ fn created(installation: &Installation) -> Vec<Value> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_declared_is_served_and_an_export_declares_it() {
-    let installation = Installation::new().await;
-    declare(&installation, DECLARED);
-    let server = installation.serve();
+    for way in WAYS {
+        let (place, server) = place().await;
+        declare(&place.installation, DECLARED);
 
-    let planned = apply(&installation, "--dry-run").good();
-    for line in
-        ["create tenant alice\n", "    reads: \"100/200\"\n", "create token alice/billing\n"]
-    {
-        assert!(planned.contains(line), "{planned}");
+        let planned = apply(&place, way, "--dry-run").good();
+        for line in
+            ["create tenant alice\n", "    reads: \"100/200\"\n", "create token alice/billing\n"]
+        {
+            assert!(planned.contains(line), "{planned}");
+        }
+        assert!(planned.ends_with("nothing was applied: --dry-run\n"), "{planned}");
+        assert_eq!(place.installation.json("tenant list", ""), json!([]));
+
+        for (more, code, why) in [
+            ("", 64, "tokens to be created: 1"),
+            ("--tokens-out TOKENS", 64, "--yes is needed"),
+            ("--yes", 64, "--tokens-out"),
+            ("--yes --dry-run", 64, "cannot be used with"),
+        ] {
+            let refused = apply(&place, way, more);
+            assert_eq!(refused.code, Some(code), "{more}: {refused:?}");
+            assert!(refused.err.contains(why), "{more}: {refused:?}");
+        }
+        assert!(!place.installation.path("tokens").exists());
+
+        let applied = apply(&place, way, "--yes --tokens-out TOKENS").good();
+        assert!(applied.ends_with("to create 3, to change 0, to remove 0, to keep 0\napplied\n"));
+        let file = fs::metadata(place.installation.path("tokens")).expect("a file");
+        assert_eq!(file.permissions().mode() & 0o777, 0o600);
+        let tokens = created(&place.installation);
+        assert_eq!((tokens.len(), &tokens[0]["name"]), (1, &"alice/billing".into()));
+        let token = tokens[0]["token"].as_str().expect("a token").to_owned();
+        assert!(!applied.contains(&token));
+        server.answers(&token, 200, "").await;
+        assert!(server.get(&token, "/profile.json").await.text().contains("alice@example.com"));
+
+        let again = apply(&place, way, "").good();
+        assert!(again.ends_with("to keep 3\nthe store is as declared\n"), "{again}");
+        let [exported, same] = WAYS.map(|way| run(&place, way, &["export"]).good());
+        assert!(!exported.contains(&token) && !exported.contains("secret_file = "), "{exported}");
+        assert_eq!(exported, same);
+        let [one, other] = WAYS.map(|way| run(&place, way, &["export", "--json"]).good());
+        assert_eq!(one, other);
+        assert!(one.contains("\"email\":\"alice@example.com\"") && !one.contains(&token), "{one}");
+        declare(&place.installation, &exported);
+        assert!(apply(&place, way, "--prune").good().ends_with("the store is as declared\n"));
+        assert_eq!(server.terminate().code, Some(0));
     }
-    assert!(planned.ends_with("nothing was applied: --dry-run\n"), "{planned}");
-    assert_eq!(installation.json("tenant list", ""), json!([]));
-
-    for (more, code, why) in [
-        ("", 64, "tokens to be created: 1"),
-        ("--tokens-out TOKENS", 64, "--yes is needed"),
-        ("--yes", 64, "--tokens-out"),
-        ("--yes --dry-run", 64, "cannot be used with"),
-    ] {
-        let refused = apply(&installation, more);
-        assert_eq!(refused.code, Some(code), "{more}: {refused:?}");
-        assert!(refused.err.contains(why), "{more}: {refused:?}");
-    }
-    assert!(!installation.path("tokens").exists());
-
-    let applied = apply(&installation, "--yes --tokens-out TOKENS").good();
-    assert!(applied.ends_with("to create 3, to change 0, to remove 0, to keep 0\napplied\n"));
-    let mode = fs::metadata(installation.path("tokens")).expect("a file").permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
-    let tokens = created(&installation);
-    assert_eq!((tokens.len(), &tokens[0]["name"]), (1, &"alice/billing".into()));
-    let token = tokens[0]["token"].as_str().expect("a token").to_owned();
-    assert!(!applied.contains(&token));
-    server.answers(&token, 200, "").await;
-    assert!(server.get(&token, "/profile.json").await.text().contains("alice@example.com"));
-
-    let again = apply(&installation, "").good();
-    assert!(again.ends_with("to keep 3\nthe store is as declared\n"), "{again}");
-    let exported = installation.run(&["export"], "").good();
-    assert!(!exported.contains(&token) && !exported.contains("secret_file = "), "{exported}");
-    declare(&installation, &exported);
-    assert!(apply(&installation, "--prune").good().ends_with("the store is as declared\n"));
-    assert_eq!(server.terminate().code, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_declared_no_more_is_gone_from_a_running_server() {
-    let installation = Installation::new().await;
-    declare(&installation, DECLARED);
-    apply(&installation, "--yes --tokens-out TOKENS").good();
-    let token = created(&installation)[0]["token"].as_str().expect("a token").to_owned();
-    let server = installation.serve();
-    server.answers(&token, 200, "").await;
+    for way in WAYS {
+        let (place, server) = place().await;
+        declare(&place.installation, DECLARED);
+        apply(&place, way, "--yes --tokens-out TOKENS").good();
+        let token = created(&place.installation)[0]["token"].as_str().expect("one").to_owned();
+        server.answers(&token, 200, "").await;
 
-    let tight = DECLARED.replace("100/200", "1/1");
-    declare(&installation, &tight);
-    let changed: Value =
-        serde_json::from_str(&apply(&installation, "--yes --json").good()).expect("JSON");
-    assert_eq!(
-        changed["steps"],
-        json!([{"act": "change", "kind": "tenant", "name": "alice",
-                "changes": [{"key": "reads", "old": "100/200", "new": "1/1"}]}])
-    );
-    assert_eq!(
-        (&changed["applied"], changed["kept"].as_array().map(Vec::len)),
-        (&true.into(), Some(2))
-    );
-    server.answers(&token, 429, "rate_limited").await;
+        let tight = DECLARED.replace("100/200", "1/1");
+        declare(&place.installation, &tight);
+        let changed: Value =
+            serde_json::from_str(&apply(&place, way, "--yes --json").good()).expect("JSON");
+        assert_eq!(
+            changed["steps"],
+            json!([{"act": "change", "kind": "tenant", "name": "alice",
+                    "changes": [{"key": "reads", "old": "100/200", "new": "1/1"}]}])
+        );
+        assert_eq!(
+            (&changed["applied"], changed["kept"].as_array().map(Vec::len)),
+            (&true.into(), Some(2))
+        );
+        server.answers(&token, 429, "rate_limited").await;
 
-    declare(&installation, "[tenants.alice]\n[credentials.alice]\nupstream = \"main\"\n");
-    let left = apply(&installation, "--yes").good();
-    assert!(left.contains("not declared, left alone: token alice/billing"), "{left}");
-    server.answers(&token, 200, "").await;
-    let pruned = apply(&installation, "--yes --prune").good();
-    assert!(pruned.contains("remove token alice/billing"), "{pruned}");
-    server.answers(&token, 401, "invalid_token").await;
-    assert_eq!(server.terminate().code, Some(0));
+        declare(&place.installation, "[tenants.alice]\n[credentials.alice]\nupstream = \"main\"\n");
+        let left = apply(&place, way, "--yes").good();
+        assert!(left.contains("not declared, left alone: token alice/billing"), "{left}");
+        server.answers(&token, 200, "").await;
+        let pruned = apply(&place, way, "--yes --prune").good();
+        assert!(pruned.contains("remove token alice/billing"), "{pruned}");
+        server.answers(&token, 401, "invalid_token").await;
+        assert_eq!(server.terminate().code, Some(0));
 
-    let log = installation.run(&["audit", "export"], "").good();
-    let actions: Vec<String> = log
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).expect("JSON")["event"]["action"].clone())
-        .filter_map(|action| action.as_str().map(str::to_owned))
-        .filter(|action| action != "request")
-        .collect();
-    let wanted = [
-        "tenant.add",
-        "credential.add",
-        "token.create",
-        "tenant.set",
-        "tenant.set",
-        "credential.set",
-        "token.revoke",
-    ];
-    assert_eq!(actions, wanted);
+        let log = place.installation.run(&["audit", "export"], "").good();
+        let events: Vec<Value> =
+            log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let events: Vec<&Value> =
+            events.iter().map(|line| &line["event"]).filter(|e| e["action"] != "request").collect();
+        let actions: Vec<&str> = events.iter().filter_map(|e| e["action"].as_str()).collect();
+        let wanted = [
+            "tenant.add",
+            "credential.add",
+            "token.create",
+            "tenant.set",
+            "tenant.set",
+            "credential.set",
+            "token.revoke",
+        ];
+        assert_eq!(actions, wanted);
+        let by = if way == Way::Server { "admin-token" } else { "operator" };
+        assert!(events.iter().all(|event| event["actor"]["kind"] == by), "{events:?}");
+    }
 }
 
+/// Wrong in the file, in what it names, and in what the store or the configuration has.
+const WRONG: &str = r#"[tenants.alice]
+reads = "many"
+writs = "5"
+[credentials.alice]
+upstream = "moon"
+login = "alice"
+email = "alice@example.com"
+[credentials.bob]
+upstream = "moon"
+email = "bob@example.com"
+secret_file = "none.key"
+[credentials.carol]
+upstream = "main"
+[[tokens]]
+tenant = "nobody"
+credential = "bob"
+label = "x"
+[[tokens]]
+tenant = "alice"
+credential = "bob"
+label = "y"
+allow = ["moons"]
+expires = 2030-01-01
+policies = { creates = { at_most = 0, window_seconds = 1 } }
+"#;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_problem_is_named_and_nothing_is_applied() {
-    let installation = Installation::new().await;
-    let wrong = DECLARED.replace("100/200", "many").replace("\"main\"", "\"moon\"");
-    declare(&installation, &wrong.replace("alice.key", "none.key"));
-    let refused = apply(&installation, "--yes --tokens-out TOKENS");
-    assert_eq!((refused.code, &*refused.out), (Some(65), ""), "{refused:?}");
+async fn every_problem_is_named_with_its_line_and_nothing_is_applied() {
+    let (place, server) = place().await;
+    declare(&place.installation, WRONG);
+    let [online, offline] = WAYS.map(|way| {
+        let refused = apply(&place, way, "--yes --tokens-out TOKENS");
+        assert_eq!((refused.code, &*refused.out), (Some(65), ""), "{refused:?}");
+        let mut lines: Vec<String> = refused.err.lines().map(str::to_owned).collect();
+        lines.sort_unstable();
+        lines
+    });
+    assert_eq!(online, offline);
+    let said = offline.join("\n");
     for what in [
-        "declared.toml: line 3: tenants.alice.reads",
-        "line 6: credentials.alice.upstream",
-        "line 8: credentials.alice.secret_file",
+        "declared.toml: line 2: tenants.alice.reads",
+        "line 3: tenants.alice.writs",
+        "line 7: credentials.alice.email: give either",
+        "line 9: credentials.bob.upstream: there is no upstream",
+        "line 11: credentials.bob.secret_file: ",
         "none.key cannot be read",
+        "line 12: credentials.carol.secret_file: a new credential needs its secret",
+        "line 15: tokens.tenant: there is no tenant",
+        "line 22: tokens.allow: \"moons\" is neither",
+        "line 23: tokens.expires: expected a time",
+        "line 24: tokens.policies: creates",
     ] {
-        assert!(refused.err.contains(what), "{what}: {refused:?}");
+        assert!(said.contains(what), "{what} is not in {said}");
     }
-    assert_eq!(installation.json("tenant list", ""), json!([]));
-    assert!(!installation.path("tokens").exists());
+    assert_eq!(place.installation.json("tenant list", ""), json!([]));
+    assert!(!place.installation.path("tokens").exists());
+    assert_eq!(server.terminate().code, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_is_the_same_on_either_store_and_moves_from_one_to_the_other() {
     let postgres = Postgres::start();
-    let on_server = Installation::on(&postgres.url()).await;
-    let in_file = Installation::new().await;
-    declare(&on_server, DECLARED);
-    let shown = apply(&on_server, "--yes --json --tokens-out TOKENS").good();
-    let exported = on_server.run(&["export"], "").good();
+    let on_server = Place::on(&postgres.url()).await;
+    let server = on_server.serve();
+    let in_file = Place::new().await;
+    declare(&on_server.installation, DECLARED);
+    let shown = apply(&on_server, Way::Server, "--yes --json --tokens-out TOKENS").good();
+    let exported = on_server.run(&["export"]).good();
+    assert_eq!(server.terminate().code, Some(0));
     // Only what a secret is made of is not in an export.
     let moved = exported.replace("reach =", "secret_file = \"alice.key\"\nreach =");
-    declare(&in_file, &moved);
-    assert_eq!(apply(&in_file, "--yes --json --tokens-out TOKENS").good(), shown);
-    assert_eq!(in_file.run(&["export"], "").good(), exported);
+    declare(&in_file.installation, &moved);
+    let applied = apply(&in_file, Way::Store, "--yes --json --tokens-out TOKENS").good();
+    assert_eq!(applied, shown);
+    assert_eq!(run(&in_file, Way::Store, &["export"]).good(), exported);
 
     // A file that is there is somebody's, and without a place for its secret no token is created.
     let more = moved + "[[tokens]]\ntenant = \"alice\"\ncredential = \"alice\"\nlabel = \"new\"\n";
-    declare(&in_file, &more);
-    let before = fs::metadata(in_file.path("tokens")).expect("a file").size();
-    let refused = apply(&in_file, "--yes --tokens-out TOKENS");
-    assert_eq!(refused.code, Some(73), "{refused:?}");
-    assert_eq!(fs::metadata(in_file.path("tokens")).expect("a file").size(), before);
-    assert_eq!(in_file.json("token list", "").as_array().map(Vec::len), Some(1));
+    declare(&in_file.installation, &more);
+    let server = in_file.serve();
+    let tokens = in_file.installation.path("tokens");
+    let before = fs::metadata(&tokens).expect("a file").size();
+    for way in WAYS {
+        let refused = apply(&in_file, way, "--yes --tokens-out TOKENS");
+        assert_eq!(refused.code, Some(73), "{refused:?}");
+        assert_eq!(fs::metadata(&tokens).expect("a file").size(), before);
+    }
+    assert_eq!(in_file.installation.json("token list", "").as_array().map(Vec::len), Some(1));
+    assert_eq!(server.terminate().code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_is_lost_is_asked_for_again_and_no_token_is_lost_with_it() {
+    let (place, server) = place().await;
+    declare(&place.installation, DECLARED);
+    let lossy = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", lossy.local_addr().expect("bound"));
+    let applied = Arc::new(AtomicUsize::new(0));
+    let losing = tokio::spawn(lose_the_first(lossy, server.admin, Arc::clone(&applied)));
+    let file = place.installation.path("declared.toml").display().to_string();
+    let tokens = place.installation.path("tokens").display().to_string();
+    let args = ["apply", &file, "--yes", "--tokens-out", &tokens, "--server", &url];
+    let args = args.map(str::to_owned);
+    let ended =
+        tokio::task::block_in_place(|| place.run_as(TOKEN, &args.each_ref().map(String::as_str)));
+    assert!(ended.good().ends_with("applied\n"));
+    assert_eq!(applied.load(Ordering::Relaxed), 2, "it was asked for again");
+    let tokens = created(&place.installation);
+    let [token] = &tokens[..] else { panic!("{tokens:?}") };
+    server.answers(token["token"].as_str().expect("a token"), 200, "").await;
+    let listed = place.installation.json("token list", "");
+    assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
+    losing.abort();
+}
+
+/// Hands requests on, and drops the first answer to what is applied.
+async fn lose_the_first(lossy: TcpListener, to: std::net::SocketAddr, applied: Arc<AtomicUsize>) {
+    loop {
+        let (mut client, _) = lossy.accept().await.expect("it listens");
+        let request = whole_request(&mut client).await;
+        let mut server = TcpStream::connect(to).await.expect("it listens");
+        server.write_all(&request).await.expect("it reads");
+        let mut answer = Vec::new();
+        server.read_to_end(&mut answer).await.expect("it answers");
+        let applies = request.starts_with(b"POST /v1/declaration/apply ");
+        if !applies || applied.fetch_add(1, Ordering::Relaxed) > 0 {
+            client.write_all(&answer).await.expect("it reads");
+        }
+    }
+}
+
+async fn whole_request(client: &mut TcpStream) -> Vec<u8> {
+    let mut request = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&request).to_lowercase();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            let length: usize = length.map_or(0, |length| length.parse().expect("a number"));
+            if body.len() >= length {
+                return request;
+            }
+        }
+        assert_ne!(client.read_buf(&mut request).await.expect("a request"), 0, "it broke off");
+    }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::Installation;
+use super::{Installation, Place};
 use crate::{
     harness::{Postgres, sum_of},
     panel::admin_at,
@@ -121,4 +121,38 @@ async fn nothing_is_added_to_a_log_that_others_have_changed_until_it_is_accepted
     installation.json(&format!("audit verify --head {now}"), "");
     let gone = installation.run(&["audit", "verify", "--head", &kept], "");
     assert_eq!(gone.code, Some(65), "{gone:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_server_accepts_a_log_for_an_owner() {
+    let postgres = Postgres::start();
+    let place = Place::on(&postgres.url()).await;
+    let server = place.serve();
+    let make = ["admin-token", "create", "bob", "--role", "operator"];
+    let operator = place.run(&make).good();
+    let whole = place.run(&["audit", "accept"]);
+    assert_eq!((whole.code, &*whole.out), (Some(65), ""), "{whole:?}");
+    assert!(whole.err.contains("nothing to accept"), "{whole:?}");
+    postgres.query("DELETE FROM audit_heads");
+    // Not even a token could be made to do it with.
+    for command in
+        [&["tenant", "add", "acme"][..], &["admin-token", "create", "eve", "--role", "owner"]]
+    {
+        let refused = place.run(command);
+        assert_eq!(refused.code, Some(65), "{refused:?}");
+        assert!(refused.err.contains("(`tollgate audit accept`)"), "{refused:?}");
+    }
+    let refused = place.run_as(operator.trim(), &["audit", "accept"]);
+    assert_eq!(refused.code, Some(77), "{refused:?}");
+    let accepted = place.run(&["audit", "accept"]).good();
+    assert!(accepted.contains("nothing vouches for events up to 1 any more"), "{accepted}");
+    place.run(&["tenant", "add", "acme"]).good();
+    let verified = place.run(&["audit", "verify", "--json"]).good();
+    let verified: Value = serde_json::from_str(&verified).expect("JSON");
+    assert_eq!(verified["first"], 2, "{verified}");
+    assert_eq!(server.terminate().code, Some(0));
+    let log = exported(&place.installation);
+    let fields = ["action", "object"].map(|name| &log[0]["event"][name]);
+    assert_eq!(fields, ["audit.accept", "events up to 1"]);
+    assert_eq!(log[0]["event"]["actor"]["kind"], "admin-token");
 }

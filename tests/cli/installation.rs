@@ -137,8 +137,18 @@ impl Installation {
 
     /// Starts a command; one that edits the store does so itself, and through no server.
     pub fn start(&self, args: &[&str], input: &str) -> Program {
-        let edits = ["tenant", "credential", "token", "admin-token", "import", "audit", "vault"];
-        let offline = args.first().is_some_and(|first| edits.contains(first));
+        const EDITS: [&str; 9] = [
+            "admin-token",
+            "apply",
+            "audit",
+            "credential",
+            "export",
+            "import",
+            "tenant",
+            "token",
+            "vault",
+        ];
+        let offline = args.first().is_some_and(|first| EDITS.contains(first));
         let offline: &[&str] = if offline { &["--offline"] } else { &[] };
         self.start_online(&[offline, args].concat(), input)
     }

@@ -8,7 +8,7 @@ use super::{
 };
 
 /// What an operator does in a week, each line with its standard input; `ID` is the token's.
-const WEEK: [(&str, &str); 22] = [
+const WEEK: [(&str, &str); 24] = [
     ("tenant add acme --reads 10/20 --limit-status 403", ""),
     ("tenant set acme --reads unlimited --writes 5 --default-format xml", ""),
     ("tenant list", ""),
@@ -19,10 +19,7 @@ const WEEK: [(&str, &str); 22] = [
     ("credential rotations", ""),
     ("credential pending", ""),
     ("vault status", ""),
-    (
-        "token create --tenant acme --credential acme --read-only --allow vms --address 192.0.2.1",
-        "",
-    ),
+    ("token create --tenant acme --credential acme --read-only --label x --address 192.0.2.1", ""),
     ("token set ID --method GET --monthly-reads 10", ""),
     ("token rotate ID --overlap 1h", ""),
     ("token describe ID", ""),
@@ -31,6 +28,8 @@ const WEEK: [(&str, &str); 22] = [
     ("token list", ""),
     ("token list --tenant nobody", ""),
     ("import -", r#"{"tenant":{"name":"b"},"credential":"acme"}"#),
+    ("apply --yes -", "[tenants.b]\nreads = \"1/2\"\n[tenants.c]\n"),
+    ("export", ""),
     ("admin-token create bob --role viewer", ""),
     ("admin-token revoke bob", ""),
     ("admin-token list", ""),
@@ -101,8 +100,17 @@ async fn what_is_refused_is_refused_alike() {
 async fn where_no_server_answers_the_way_without_it_is_named() {
     let place = Place::new().await;
     assert_eq!(place.serve().terminate().code, Some(0));
-    for line in ["tenant list", "credential list", "token list", "audit verify", "admin-token list"]
-    {
+    let away = place.run(&["credential", "rotate-key", "alice"]);
+    assert_eq!((away.code, away.err.contains("--offline")), (Some(69), true), "{away:?}");
+    for line in [
+        "tenant list",
+        "credential list",
+        "token list",
+        "audit verify",
+        "admin-token list",
+        "apply -",
+        "export",
+    ] {
         let args: Vec<&str> = line.split(' ').collect();
         let refused = place.run(&args);
         assert_eq!((refused.code, &*refused.out), (Some(69), ""), "{line}: {refused:?}");

@@ -215,7 +215,8 @@ impl Place {
         place
     }
 
-    fn in_front_of(installation: Installation) -> Self {
+    /// With a token for what is there.
+    pub fn in_front_of(installation: Installation) -> Self {
         installation.write("admin.token", &format!("{TOKEN}\n"));
         let file = installation.path("admin.token").display().to_string();
         change(&installation, "[admin]", &format!("[admin]\ntoken_file = \"{file}\""));

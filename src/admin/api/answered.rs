@@ -5,7 +5,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use axum::{
     http::{
         HeaderValue, StatusCode,
-        header::{CONTENT_TYPE, ETAG, LOCATION},
+        header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION},
     },
     response::{IntoResponse, Response},
 };
@@ -47,6 +47,36 @@ impl Create {
         let id = hex(&keyring.mac(&joined(&["answer", &caller.actor().to_string(), key])));
         let body = [joined(&["request", self.path]), self.raw.to_vec()].concat();
         Some(Print { id, request: hex(&keyring.mac(&body)) })
+    }
+
+    /// What is done only the first time; later it says what was said then.
+    pub(super) fn once<T, E, M>(
+        &self,
+        admin: &Admin,
+        caller: &Caller,
+        make: M,
+    ) -> impl FnOnce(&Edit<'_>, &Means<'_>) -> Result<T, Refusal> + Send + use<T, E, M>
+    where
+        T: Serialize + DeserializeOwned,
+        M: FnOnce(&Edit<'_>, &Means<'_>) -> Result<T, E> + Send,
+        Refusal: From<E>,
+    {
+        let (seconds, most) = admin.office.replays();
+        let print = self.print(admin.office.keyring(), caller);
+        move |edit, means| {
+            let Some(print) = print else { return Ok(make(edit, means)?) };
+            let keyring = means.vault.keyring;
+            if let Some(answer) = print.answered(edit, keyring)? {
+                return Ok(answer);
+            }
+            let Print { id, request } = print;
+            let made = make(edit, means)?;
+            let answer = Zeroizing::new(written(&made));
+            let sealed = keyring.answer_key().seal(&answer, Binding { row: ANSWER, origin: &id });
+            let kept = Kept { request, sealed: sealed.map_err(OperationError::from)? };
+            edit.keep_answer(&id, kept, edit.now().saturating_add(seconds), most)?;
+            Ok(made)
+        }
     }
 }
 
@@ -92,9 +122,16 @@ pub(super) fn tag_of(value: &impl Serialize) -> String {
     format!("\"{}\"", digits.collect::<String>())
 }
 
+/// What has a secret in it, shown once and kept by nobody on the way.
+pub(super) fn unkept(status: StatusCode, value: &impl Serialize) -> Response {
+    let mut response = json(status, value);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
 /// What was created, and where it is.
 pub(super) fn created(value: &impl Serialize, path: &str, name: &str) -> Response {
-    let mut response = json(StatusCode::CREATED, value);
+    let mut response = unkept(StatusCode::CREATED, value);
     // Names and ids are of letters, digits and what needs no escape in a path.
     if let Ok(place) = HeaderValue::try_from(format!("{path}/{name}")) {
         response.headers_mut().insert(LOCATION, place);
@@ -124,25 +161,10 @@ pub(super) async fn create<T, E>(
 ) -> Result<T, Refusal>
 where
     T: Serialize + DeserializeOwned + Send + 'static,
+    E: 'static,
     Refusal: From<E>,
 {
-    let (seconds, most) = admin.office.replays();
-    let print = asked.print(admin.office.keyring(), caller);
-    let create = move |edit: &Edit<'_>, means: &Means<'_>| {
-        let Some(print) = print else { return Ok(make(edit, means)?) };
-        let keyring = means.vault.keyring;
-        if let Some(answer) = print.answered(edit, keyring)? {
-            return Ok(answer);
-        }
-        let Print { id, request } = print;
-        let made = make(edit, means)?;
-        let answer = Zeroizing::new(written(&made));
-        let sealed = keyring.answer_key().seal(&answer, Binding { row: ANSWER, origin: &id });
-        let kept = Kept { request, sealed: sealed.map_err(OperationError::from)? };
-        edit.keep_answer(&id, kept, edit.now().saturating_add(seconds), most)?;
-        Ok(made)
-    };
-    admin.office.edit(caller, create).await
+    admin.office.edit(caller, asked.once(admin, caller, make)).await
 }
 
 /// A row that no credential has, so that an answer never opens in the place of a secret.

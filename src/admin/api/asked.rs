@@ -17,6 +17,7 @@ use utoipa::IntoParams;
 use crate::{
     admin::{Admin, problem::Refusal},
     audit::chain::{BadPlace, Place},
+    objects,
     operations::{Cursor, LIMIT_MAX, Page},
 };
 
@@ -30,6 +31,13 @@ pub(super) struct Asking<T>(pub(super) T);
 pub(super) struct Json<T> {
     pub(super) value: T,
     /// As it came, to tell a repeated request from another.
+    pub(super) raw: Bytes,
+}
+
+/// A body of JSON that may be as large as an import.
+pub(super) struct Bulk<T> {
+    pub(super) value: T,
+    /// As it came.
     pub(super) raw: Bytes,
 }
 
@@ -154,16 +162,24 @@ impl<T: DeserializeOwned> FromRequest<Admin> for Json<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request<Body>, admin: &Admin) -> Result<Self, Refusal> {
-        let (value, raw) = read_json(request, admin.max_body, b'{').await?;
+        let (value, raw) = read_json(request, admin.max_body).await?;
         Ok(Self { value, raw })
     }
 }
 
-/// Reads a body of JSON that begins with a bracket; also as it came.
-pub(super) async fn read_json<T: DeserializeOwned>(
+impl<T: DeserializeOwned> FromRequest<Admin> for Bulk<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request<Body>, admin: &Admin) -> Result<Self, Refusal> {
+        let (value, raw) = read_json(request, admin.max_import).await?;
+        Ok(Self { value, raw })
+    }
+}
+
+/// Reads a body of JSON; also as it came.
+async fn read_json<T: DeserializeOwned>(
     request: Request<Body>,
     most: usize,
-    opening: u8,
 ) -> Result<(T, Bytes), Refusal> {
     const WANT: &str = "application/json";
     let is_json = |kind: &str| kind == WANT || kind.ends_with("+json");
@@ -173,12 +189,7 @@ pub(super) async fn read_json<T: DeserializeOwned>(
     if memchr::memmem::find(&raw, br"\u0000").is_some() {
         return Err(Refusal::Body("JSON with a NUL in it".to_owned()));
     }
-    // The fields of an object would also be taken from a list, in their order.
-    if raw.trim_ascii().first().is_some_and(|first| *first != opening) {
-        let want = if opening == b'[' { "list" } else { "object" };
-        return Err(Refusal::Body(format!("no JSON {want}")));
-    }
-    let value = serde_json::from_slice(&raw).map_err(|error| Refusal::Body(refused(&error)))?;
+    let value = objects::from_json(&raw).map_err(|error| Refusal::Body(refused(&error)))?;
     Ok((value, raw))
 }
 

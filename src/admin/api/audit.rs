@@ -10,16 +10,23 @@ use super::{
     asked::{Asking, PageQuery, VerifyQuery},
 };
 use crate::{
-    admin::{Admin, access::Viewer, problem::Refusal},
+    admin::{
+        Admin,
+        access::{Owner, Viewer},
+        problem::Refusal,
+    },
     operations::{
         Listed, Means,
         audit::{self, AuditEvent, Verified},
     },
-    tenants::store::Store,
+    tenants::store::{Store, audit::Accepted},
 };
 
 pub(super) fn router() -> OpenApiRouter<Admin> {
-    OpenApiRouter::new().routes(routes!(list_audit_events)).routes(routes!(verify_audit_log))
+    OpenApiRouter::new()
+        .routes(routes!(list_audit_events))
+        .routes(routes!(verify_audit_log))
+        .routes(routes!(accept_audit_log))
 }
 
 /// List the events of the audit log, the oldest first.
@@ -63,4 +70,27 @@ async fn verify_audit_log(
         Ok(audit::verify(store, means.vault.keyring, kept)?)
     };
     Ok(json(StatusCode::OK, &admin.office.work(&caller, verify).await?))
+}
+
+/// Let a log that is not whole begin anew behind what stands there, and note that.
+///
+/// For a log that was tampered with, or is signed under a master key that is lost: until then nothing can
+/// be changed. Nothing is deleted, but nothing vouches for what stands there any more.
+#[utoipa::path(
+    post, path = "/v1/audit/accept", tag = "audit",
+    responses(
+        (status = 200, description = "It begins anew", body = Accepted),
+        (status = 409, description = "The log is whole"),
+    ),
+)]
+async fn accept_audit_log(
+    State(admin): State<Admin>,
+    Owner(caller): Owner,
+) -> Result<Response, Refusal> {
+    let turn = Arc::clone(&admin.verifying).try_lock_owned().map_err(|_| Refusal::Verifying)?;
+    let accept = move |store: &mut Store, means: &Means<'_>, now| {
+        let _turn = turn;
+        Ok(audit::accept(store, means.vault.keyring, now)?)
+    };
+    Ok(json(StatusCode::OK, &admin.office.work(&caller, accept).await?))
 }

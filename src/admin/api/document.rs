@@ -32,7 +32,8 @@ const LINES: &str = "application/x-ndjson";
 const DESCRIPTION: &str = "\
 What operators do to a Tollgate: tenants, credentials, tokens, purges and explanations. Every request \
 carries an admin token as `Authorization: Bearer`. A viewer's sees what is not secret; an operator's also \
-purges, explains, and changes tenants and tokens; an owner's also changes credentials and admin tokens. A \
+purges, explains, and changes tenants and tokens; an owner's also changes credentials and admin tokens. What \
+needs a new master key, `tollgate vault rewrap`, is not done here: no master key goes over the network. A \
 list is given in parts: `next` of one is `cursor` of the following. What is refused is problem details \
 (RFC 9457).";
 

@@ -1,16 +1,11 @@
 //! `/v1/formats`: the maps of formats, out and in.
 
-use axum::{
-    body::Body,
-    extract::{FromRequest, State},
-    http::{Request, StatusCode},
-    response::Response,
-};
+use axum::{extract::State, http::StatusCode, response::Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{answered::json, asked::read_json};
+use super::{answered::json, asked::Bulk};
 use crate::{
     admin::{
         Admin,
@@ -30,23 +25,11 @@ pub struct Imported {
     pub taken: usize,
 }
 
-/// All maps of an installation, which are more than other bodies.
-struct Maps(Vec<Shown>);
-
 /// Where the maps are asked for.
 pub const PATH: &str = "/v1/formats";
 
 pub(super) fn router() -> OpenApiRouter<Admin> {
     OpenApiRouter::new().routes(routes!(list_formats, import_formats))
-}
-
-impl FromRequest<Admin> for Maps {
-    type Rejection = Refusal;
-
-    async fn from_request(request: Request<Body>, admin: &Admin) -> Result<Self, Refusal> {
-        let (maps, _) = read_json(request, admin.max_import, b'[').await?;
-        Ok(Self(maps))
-    }
 }
 
 /// Show what has been learned of the formats of routes.
@@ -67,10 +50,10 @@ async fn list_formats(State(admin): State<Admin>, _: Viewer) -> Response {
 async fn import_formats(
     State(admin): State<Admin>,
     Operator(caller): Operator,
-    Maps(maps): Maps,
+    Bulk { value, .. }: Bulk<Vec<Shown>>,
 ) -> Result<Response, Refusal> {
     let place = admin.auditor.place().ok_or(Refusal::Unwritten)?;
-    let taken = admin.formats.import(maps)?;
+    let taken = admin.formats.import(value)?;
     place.done(caller.author(), Action::FormatsImport, &format!("{taken} maps"));
     tracing::info!(taken, "maps of formats were handed in");
     Ok(json(StatusCode::OK, &Imported { taken }))

@@ -22,6 +22,7 @@ mod asked;
 mod audit;
 pub mod cache;
 mod credentials;
+mod declaration;
 mod document;
 pub mod explain;
 pub mod formats;
@@ -49,6 +50,7 @@ fn documented() -> OpenApiRouter<Admin> {
         tenants::router(),
         credentials::router(),
         tokens::router(),
+        declaration::router(),
         admin_tokens::router(),
         upstreams::router(),
         vault::router(),

@@ -13,6 +13,7 @@ use crate::{
         access::{Operator, Viewer},
         problem::Refusal,
     },
+    auth::scopes::PermissionSet,
     operations::{
         Listed, Means,
         tokens::{
@@ -67,8 +68,8 @@ async fn create_token(
     key: IdempotencyKey,
     Json { value, raw }: Json<NewToken>,
 ) -> Result<Response, Refusal> {
-    let given = value.permissions.iter().copied().collect();
-    caller.require_owner(tokens::takes_an_owner(given))?;
+    let given: PermissionSet = value.permissions.iter().copied().collect();
+    caller.require_owner(given.takes_an_owner())?;
     let asked = Create { key, path: PATH, raw };
     let make = move |edit: &Edit<'_>, means: &Means<'_>| tokens::create(edit, means, &value);
     let made = create(&admin, &caller, asked, make).await?;
@@ -113,8 +114,8 @@ async fn change_token(
 ) -> Result<Response, Refusal> {
     value.policies.as_ref().map_or(Ok(()), tokens::require_policies)?;
     if let Some(permissions) = &value.permissions {
-        let given = permissions.iter().copied().collect();
-        caller.require_owner(tokens::takes_an_owner(given))?;
+        let given: PermissionSet = permissions.iter().copied().collect();
+        caller.require_owner(given.takes_an_owner())?;
     }
     let change = move |edit: &Edit<'_>, _: &Means<'_>| {
         meant.require(&tag_of(&tokens::describe(edit, &id)?))?;
@@ -194,7 +195,7 @@ async fn rotate_token(
     let who = caller.clone();
     let make = move |edit: &Edit<'_>, means: &Means<'_>| -> Result<_, Refusal> {
         // The new one is shown, and may what the old one may.
-        who.require_owner(tokens::takes_an_owner(tokens::permissions(edit, &id)?))?;
+        who.require_owner(tokens::permissions(edit, &id)?.takes_an_owner())?;
         Ok(tokens::rotate(edit, means, &id, &value)?)
     };
     let made = create(&admin, &caller, asked, make).await?;

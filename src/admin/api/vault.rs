@@ -8,8 +8,8 @@ use axum::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    answered::json,
-    asked::{Asking, Json, Named, PageQuery},
+    answered::{Create, create, created, json},
+    asked::{Asking, IdempotencyKey, Json, Named, PageQuery},
 };
 use crate::{
     admin::{
@@ -20,7 +20,7 @@ use crate::{
     operations::{
         Listed, Means,
         credentials::RotatedCredential,
-        keys::{self, KeyClaim, KeyRotation, PendingKey},
+        keys::{self, KeyClaim, KeyRotation, NewKeyRotation, PendingKey},
         vault::{self, RotatedVault, VaultKey},
     },
     tenants::store::{Edit, Store},
@@ -30,13 +30,16 @@ pub(super) fn router() -> OpenApiRouter<Admin> {
     OpenApiRouter::new()
         .routes(routes!(list_vault_keys))
         .routes(routes!(rotate_vault))
-        .routes(routes!(list_key_rotations))
+        .routes(routes!(list_key_rotations, begin_key_rotation))
+        .routes(routes!(show_key_rotation))
         .routes(routes!(use_kept_key))
         .routes(routes!(forget_kept_keys))
         .routes(routes!(list_pending_keys))
         .routes(routes!(forget_key))
         .routes(routes!(claim_key))
 }
+
+const ROTATIONS: &str = "/v1/key-rotations";
 
 /// List the keys of the store, and how many secrets or tokens each is used by.
 #[utoipa::path(
@@ -117,6 +120,47 @@ async fn forget_kept_keys(
     let id = number(&id)?;
     admin.office.edit(&caller, move |edit, _| Ok(keys::forget_kept(edit, id)?)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Have the upstream make a credential a new key, and remove the old one.
+///
+/// What is answered is the plan; a server works on it from then on, and `/v1/key-rotations/{id}` says how
+/// far it is.
+#[utoipa::path(
+    post, path = "/v1/key-rotations", tag = "vault",
+    request_body = NewKeyRotation,
+    responses(
+        (status = 201, description = "It is planned", body = KeyRotation),
+        (status = 404, description = "There is no such credential"),
+        (status = 409, description = "One is under way, or the credential has no key"),
+    ),
+)]
+async fn begin_key_rotation(
+    State(admin): State<Admin>,
+    Owner(caller): Owner,
+    key: IdempotencyKey,
+    Json { value, raw }: Json<NewKeyRotation>,
+) -> Result<Response, Refusal> {
+    let asked = Create { key, path: ROTATIONS, raw };
+    let begin = move |edit: &Edit<'_>, means: &Means<'_>| keys::begin(edit, means, &value);
+    let begun = create(&admin, &caller, asked, begin).await?;
+    Ok(created(&begun, ROTATIONS, &begun.id.to_string()))
+}
+
+/// Show how far the rotation of an upstream key is.
+#[utoipa::path(
+    get, path = "/v1/key-rotations/{id}", tag = "vault",
+    params(("id" = String, Path, description = "Its number")),
+    responses((status = 200, description = "The rotation", body = KeyRotation)),
+)]
+async fn show_key_rotation(
+    State(admin): State<Admin>,
+    _: Viewer,
+    Named(id): Named,
+) -> Result<Response, Refusal> {
+    let id = number(&id)?;
+    let rotation = admin.office.view(move |view| Ok(keys::rotation(view, id)?)).await?;
+    Ok(json(StatusCode::OK, &rotation.ok_or(Refusal::NoRoute)?))
 }
 
 /// List the keys that clients have made for users who are behind no credential.

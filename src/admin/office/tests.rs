@@ -18,6 +18,10 @@ use crate::{
 
 /// Asks a store, one operation at a time.
 pub(in crate::admin) fn office(store: &Fixture, patience: Duration) -> Office {
+    office_with(store, patience, 1)
+}
+
+fn office_with(store: &Fixture, patience: Duration, max_operations: usize) -> Office {
     let metrics = Arc::new(Metrics::new());
     let directory = Directory::open(&store.config(), keyring("ab"), surroundings(), metrics);
     Office::new(Parts {
@@ -26,7 +30,7 @@ pub(in crate::admin) fn office(store: &Fixture, patience: Duration) -> Office {
         routes: Arc::new(RouteTable::new(&[]).expect("the table itself")),
         origins: BTreeMap::new(),
         environment: Environment::default(),
-        max_operations: 1,
+        max_operations,
         patience,
         replay_window: Duration::from_secs(60),
         max_replays: 10,
@@ -154,4 +158,37 @@ async fn answers_that_have_expired_go_by_themselves() {
     assert_eq!(fixture.store.prune_answers(i64::MAX).expect("pruned"), 1, "the other stays");
     stop.cancel();
     pruning.await.expect("no panic");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_takes_all_of_the_store_waits_for_its_like_and_for_nobody_else() {
+    let fixture = Fixture::new();
+    let office = Arc::new(office_with(&fixture, Duration::from_millis(200), 2));
+    let caller = Caller::configured();
+    let (held, holding) = mpsc::sync_channel(1);
+    let (release, released) = mpsc::sync_channel::<()>(1);
+    let first = Arc::clone(&office);
+    let first = tokio::spawn(async move {
+        first
+            .work_alone(&Caller::configured(), move |_, _, _| {
+                held.send(()).expect("somebody waits");
+                // Whoever is gone, has released it.
+                let _ = released.recv();
+                Ok(())
+            })
+            .await
+    });
+    holding.recv().expect("it is held");
+    let second = office.work_alone(&caller, |_, _, _| Ok(())).await;
+    assert!(matches!(second, Err(Refusal::Late)), "{second:?}");
+    // Who waits for that has no turn that others want.
+    let waiting = office.work_alone(&caller, |_, _, _| Ok(()));
+    let (late, other) = tokio::join!(waiting, office.work(&caller, |_, _, _| Ok(())));
+    assert!(matches!(late, Err(Refusal::Late)) && other.is_ok(), "{late:?} {other:?}");
+    release.send(()).expect("it holds");
+    let _late_as_well = first.await.expect("no panic");
+    let begun = Instant::now();
+    while office.work_alone(&caller, |_, _, _| Ok(())).await.is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "its turn is never over");
+    }
 }

@@ -43,15 +43,13 @@ pub(super) struct DeclaredSecret {
     pub(super) text: Option<Zeroizing<String>>,
 }
 
+const SECRETS: [&str; 4] = ["login", "email", "secret_file", "secret_variable"];
+
 const TABLES: [&str; 3] = ["tenants", "credentials", "tokens"];
 
 impl Declaration {
     /// Reads a document, and the secrets that it names.
-    pub fn read(text: &str, secrets: &mut ReadSecret<'_>, problems: &mut Problems) -> Self {
-        let mut root = Table::parse(text, problems);
-        if !problems.is_empty() {
-            return Self::default();
-        }
+    pub fn read(mut root: Table, secrets: &mut ReadSecret<'_>, problems: &mut Problems) -> Self {
         let declaration = Self {
             tenants: named(&mut root, "tenants", problems, |name, table, problems| {
                 let written = Written::read(table, problems, TenantKeys::read);
@@ -78,6 +76,13 @@ impl Declaration {
         };
         root.finish(&TABLES, problems);
         declaration
+    }
+
+    /// Whether it says by what a credential or a client is known, right or wrong. Who compares that with
+    /// what is stored learns something of it.
+    pub fn has_secrets(&self) -> bool {
+        self.credentials.iter().any(|one| SECRETS.iter().any(|key| one.written.has(key)))
+            || self.tokens.iter().any(|one| SECRETS.iter().any(|key| one.written.has(key)))
     }
 }
 

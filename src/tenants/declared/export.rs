@@ -2,13 +2,33 @@
 
 use std::{collections::HashMap, fmt::Write as _};
 
+use serde_json::{Map, Value as Json};
 use toml::Value;
 
 use super::{
     Known,
     facts::{self, Fact},
 };
-use crate::tenants::record::{CredentialRecord, TenantSettings, TokenRecord, TokenTerms};
+use crate::{
+    settings::to_json,
+    tenants::record::{CredentialRecord, TenantSettings, TokenRecord, TokenTerms},
+};
+
+/// What the store has. What has a label that names it has no id, so that it can also be applied to
+/// another store.
+pub struct Exported<'a> {
+    tenants: Vec<(&'a str, Keys)>,
+    credentials: Vec<(&'a str, Keys)>,
+    tokens: Vec<Keys>,
+}
+
+/// What is said of one record.
+#[derive(Default)]
+struct Keys {
+    /// What no key can say.
+    remark: Option<String>,
+    said: Vec<(&'static str, Value)>,
+}
 
 const HEADING: &str = "\
 # What this Tollgate's store has, for `tollgate apply`. A key that is left out has its default. No
@@ -16,48 +36,116 @@ const HEADING: &str = "\
 # that is added is written to the file that is given with --tokens-out.
 ";
 
-/// Writes the declaration. What has a label that names it has no id, so that the file can also be
-/// applied to another store.
-pub fn export(known: &Known<'_>) -> String {
-    let records = known.records;
-    let mut text = HEADING.to_owned();
-    for tenant in &records.tenants {
-        header(&mut text, "tenants", &tenant.name);
-        let defaults = facts::of_tenant(&TenantSettings::default());
-        put_beyond(&mut text, &defaults, &facts::of_tenant(&tenant.settings));
-    }
-    for credential in &records.credentials {
-        header(&mut text, "credentials", &credential.name);
-        credential_keys(&mut text, known, credential);
-    }
-    let tenants: HashMap<i64, &str> = records.tenants.iter().map(|t| (t.row, &*t.name)).collect();
-    let credentials: HashMap<i64, &str> =
-        records.credentials.iter().map(|c| (c.row, &*c.name)).collect();
-    let name = |names: &HashMap<i64, &'_ str>, row| (*names.get(&row).unwrap_or(&"")).to_owned();
-    let defaults = facts::of_token("", &TokenTerms::default());
-    for (token, named) in tokens(&records.tokens, known.now) {
-        text.push_str("\n[[tokens]]\n");
-        if !named {
-            put(&mut text, "id", &Value::from(&*token.id));
+impl<'a> Exported<'a> {
+    /// Declares it.
+    pub fn of(known: &Known<'a>) -> Self {
+        let records = known.records;
+        let tenant_defaults = facts::of_tenant(&TenantSettings::default());
+        let token_defaults = facts::of_token("", &TokenTerms::default());
+        let tenants: HashMap<i64, &str> =
+            records.tenants.iter().map(|tenant| (tenant.row, &*tenant.name)).collect();
+        let credentials: HashMap<i64, &str> =
+            records.credentials.iter().map(|c| (c.row, &*c.name)).collect();
+        let name = |names: &HashMap<i64, &'a str>, row| names.get(&row).copied().unwrap_or("");
+        let token = |(token, named): (&TokenRecord, bool)| {
+            let mut keys = Keys::default();
+            if !named {
+                keys.say("id", &*token.id);
+            }
+            keys.say("tenant", name(&tenants, token.tenant));
+            let facts = facts::of_token(name(&credentials, token.credential), &token.terms);
+            keys.beyond(&token_defaults, facts)
+        };
+        Self {
+            tenants: records
+                .tenants
+                .iter()
+                .map(|tenant| {
+                    let facts = facts::of_tenant(&tenant.settings);
+                    (&*tenant.name, Keys::default().beyond(&tenant_defaults, facts))
+                })
+                .collect(),
+            credentials: records
+                .credentials
+                .iter()
+                .map(|credential| (&*credential.name, credential_keys(known, credential)))
+                .collect(),
+            tokens: tokens(&records.tokens, known.now).into_iter().map(token).collect(),
         }
-        put(&mut text, "tenant", &name(&tenants, token.tenant).into());
-        let facts = facts::of_token(&name(&credentials, token.credential), &token.terms);
-        put_beyond(&mut text, &defaults, &facts);
     }
-    text
+
+    /// Writes it as a file.
+    pub fn to_toml(&self) -> String {
+        let mut text = HEADING.to_owned();
+        for (table, records) in [("tenants", &self.tenants), ("credentials", &self.credentials)] {
+            for (name, keys) in records {
+                header(&mut text, table, name);
+                keys.write(&mut text);
+            }
+        }
+        for keys in &self.tokens {
+            text.push_str("\n[[tokens]]\n");
+            keys.write(&mut text);
+        }
+        text
+    }
+
+    /// It as JSON.
+    pub fn to_json(&self) -> Map<String, Json> {
+        let named = |records: &[(&str, Keys)]| -> Json {
+            records.iter().map(|(name, keys)| ((*name).to_owned(), keys.to_json())).collect()
+        };
+        let tokens: Json = self.tokens.iter().map(Keys::to_json).collect();
+        [
+            ("tenants", named(&self.tenants)),
+            ("credentials", named(&self.credentials)),
+            ("tokens", tokens),
+        ]
+        .map(|(table, records)| (table.to_owned(), records))
+        .into_iter()
+        .collect()
+    }
 }
 
-fn credential_keys(text: &mut String, known: &Known<'_>, credential: &CredentialRecord) {
-    put(text, "upstream", &Value::from(&*credential.upstream));
-    match known.vault.open(credential) {
-        Ok(secret) => {
-            let login = secret.pair().0;
-            put(text, facts::login_key(secret.kind()), &Value::from(login));
-        }
-        // Writing to memory does not fail.
-        Err(why) => drop(writeln!(text, "# Its login is not known: {why}")),
+impl Keys {
+    fn say(&mut self, key: &'static str, value: impl Into<Value>) {
+        self.said.push((key, value.into()));
     }
-    facts::of_standing(&credential.standing).iter().for_each(|fact| put_fact(text, fact));
+
+    fn put(&mut self, (key, value): Fact) {
+        self.said.extend(value.map(|value| (key, value)));
+    }
+
+    fn beyond(mut self, defaults: &[Fact], facts: Vec<Fact>) -> Self {
+        let beyond = defaults.iter().zip(facts).filter(|(default, fact)| default.1 != fact.1);
+        beyond.for_each(|(_, fact)| self.put(fact));
+        self
+    }
+
+    fn write(&self, text: &mut String) {
+        // Writing to memory does not fail.
+        if let Some(remark) = &self.remark {
+            let _ = writeln!(text, "# {remark}");
+        }
+        for (key, value) in &self.said {
+            let _ = writeln!(text, "{key} = {value}");
+        }
+    }
+
+    fn to_json(&self) -> Json {
+        self.said.iter().map(|(key, value)| ((*key).to_owned(), to_json(value))).collect()
+    }
+}
+
+fn credential_keys(known: &Known<'_>, credential: &CredentialRecord) -> Keys {
+    let mut keys = Keys::default();
+    keys.say("upstream", &*credential.upstream);
+    match known.vault.open(credential) {
+        Ok(secret) => keys.say(facts::login_key(secret.kind()), secret.pair().0),
+        Err(why) => keys.remark = Some(format!("Its login is not known: {why}")),
+    }
+    facts::of_standing(&credential.standing).into_iter().for_each(|fact| keys.put(fact));
+    keys
 }
 
 /// The tokens that can be declared, and whether the label of each names it.
@@ -90,20 +178,6 @@ fn tokens(records: &[TokenRecord], now: i64) -> Vec<(&TokenRecord, bool)> {
 fn header(text: &mut String, table: &str, name: &str) {
     let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     let name = if name.chars().all(bare) { name.to_owned() } else { format!("\"{name}\"") };
+    // Writing to memory does not fail.
     let _ = writeln!(text, "\n[{table}.{name}]");
-}
-
-fn put_beyond(text: &mut String, defaults: &[Fact], facts: &[Fact]) {
-    let beyond = defaults.iter().zip(facts).filter(|(default, fact)| default.1 != fact.1);
-    beyond.for_each(|(_, fact)| put_fact(text, fact));
-}
-
-fn put_fact(text: &mut String, (key, value): &Fact) {
-    if let Some(value) = value {
-        put(text, key, value);
-    }
-}
-
-fn put(text: &mut String, key: &str, value: &Value) {
-    let _ = writeln!(text, "{key} = {value}");
 }

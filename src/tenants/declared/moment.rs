@@ -47,6 +47,8 @@ impl Setting for Moment {
         match value {
             Value::Integer(seconds) => Some(Self(*seconds)),
             Value::Datetime(written) => unix(written).map(Self),
+            // As JSON has it, which knows no times.
+            Value::String(text) => text.parse().ok().as_ref().and_then(unix).map(Self),
             _ => None,
         }
         .ok_or_else(|| format!("{WANT}, found {value}"))
@@ -110,6 +112,7 @@ mod tests {
         assert_eq!(read("2027-01-30 19:00:00-05:00"), Ok(1_801_353_600));
         assert_eq!(read("1801353600"), Ok(1_801_353_600));
         assert_eq!(read("1969-12-31T23:59:59Z"), Ok(-1));
+        assert_eq!(read("\"1970-01-01T00:00:01Z\""), Ok(1));
         for wrong in ["2027-01-31", "2027-01-31T02:00:00", "02:00:00", "\"soon\"", "1.5"] {
             assert!(read(wrong).expect_err(wrong).contains("expected a time"), "{wrong}");
         }

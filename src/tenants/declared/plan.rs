@@ -85,6 +85,11 @@ impl Plan {
         self.steps.is_empty()
     }
 
+    /// Whether there is something in it that only an owner does.
+    pub fn takes_an_owner(&self) -> bool {
+        self.steps.iter().any(|step| step.deed.takes_an_owner())
+    }
+
     /// How many tokens it makes whose secrets nobody has yet.
     pub fn to_mint(&self) -> usize {
         self.steps.iter().filter(|step| step.mints()).count()
@@ -105,6 +110,26 @@ impl Step {
             }
             Deed::SetTenant(_) | Deed::SetCredential { .. } | Deed::SetToken { .. } => Act::Change,
             Deed::RemoveTenant | Deed::RemoveCredential | Deed::RevokeToken { .. } => Act::Remove,
+        }
+    }
+}
+
+impl Deed {
+    /// What is done to a credential, a key that is adopted, and whatever leaves a token with permissions
+    /// that only an owner gives.
+    fn takes_an_owner(&self) -> bool {
+        match self {
+            Self::AddTenant(_)
+            | Self::SetTenant(_)
+            | Self::RemoveTenant
+            | Self::RevokeToken { .. } => false,
+            Self::AddCredential { .. } | Self::SetCredential { .. } | Self::RemoveCredential => {
+                true
+            }
+            Self::CreateToken { terms, key, .. } => {
+                key.place.is_some() || terms.permissions.takes_an_owner()
+            }
+            Self::SetToken { terms, .. } => terms.permissions.takes_an_owner(),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
         token::{Environment, Token},
     },
     limit::Quota,
-    settings::Problems,
+    settings::{Problems, Table},
     tenants::{
         fixture::{Fixture, NOW, SECRET, origin, scope},
         record::{LimitStatus, SecretKind, TokenTerms},
@@ -128,11 +128,20 @@ fn plan_at(
     text: &str,
     prune: bool,
 ) -> Result<(i64, Plan), String> {
+    let mut problems = Problems::default();
+    let declaration = read(text, &mut problems);
+    planned(now, fixture, (declaration, problems), prune)
+}
+
+fn planned(
+    now: i64,
+    fixture: &mut Fixture,
+    (declaration, mut problems): (Declaration, Problems),
+    prune: bool,
+) -> Result<(i64, Plan), String> {
     let (revision, records) = fixture.store.read().expect("read");
     let vault = Vault { keyring: &fixture.keyring, origin: &origin };
     let known = Known { records: &records, rotated: &HashSet::new(), vault, scope: &scope, now };
-    let mut problems = Problems::default();
-    let declaration = Declaration::read(text, &mut secret, &mut problems);
     let plan = Plan::make(declaration, &known, prune, &mut problems);
     let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
     if problems.is_empty() { Ok((revision, plan)) } else { Err(problems.join("\n")) }
@@ -156,9 +165,20 @@ fn apply(fixture: &mut Fixture, text: &str, prune: bool) -> Plan {
 }
 
 fn exported(fixture: &mut Fixture, now: i64) -> String {
+    export(fixture, now, |exported| exported.to_toml())
+}
+
+fn export<T>(fixture: &mut Fixture, now: i64, written: impl FnOnce(&Exported<'_>) -> T) -> T {
     let records = fixture.store.records().expect("read");
     let vault = Vault { keyring: &fixture.keyring, origin: &origin };
-    export(&Known { records: &records, rotated: &HashSet::new(), vault, scope: &scope, now })
+    let rotated = HashSet::new();
+    let known = Known { records: &records, rotated: &rotated, vault, scope: &scope, now };
+    written(&Exported::of(&known))
+}
+
+fn read(text: &str, problems: &mut Problems) -> Declaration {
+    let root = Table::parse(text, problems);
+    Declaration::read(root, &mut secret, problems)
 }
 
 /// The steps in a line each.
@@ -380,7 +400,7 @@ fn a_key_that_was_rotated_since_is_not_put_back() {
     {
         let known = Known { records: &records, rotated: &rotated, vault, scope: &scope, now: NOW };
         let mut problems = Problems::default();
-        let declaration = Declaration::read(declared, &mut secret, &mut problems);
+        let declaration = read(declared, &mut problems);
         let plan = Plan::make(declaration, &known, false, &mut problems);
         let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
         assert_eq!((plan.is_empty(), said.len()), (refused, usize::from(refused)), "{said:?}");

@@ -9,6 +9,7 @@ use super::moment::Moment;
 use crate::{
     auth::scopes::{Access, Permission, ScopeNames},
     limit::{Quota, Quotas},
+    objects,
     policy::{document::PolicyDocument, policies::Policies},
     settings::{Problems, Setting, Table},
     tenants::record::{
@@ -191,7 +192,7 @@ impl Setting for PolicyDocument {
     }
 
     fn from_table(table: toml::Table) -> Result<Self, String> {
-        let document: Self = table.try_into().map_err(|error: toml::de::Error| {
+        let document: Self = objects::from_toml(table).map_err(|error| {
             // Its own text would show a place in a document that nobody wrote.
             error.message().to_owned()
         })?;

@@ -1,6 +1,7 @@
 //! One line of an import, read key by key so that no message repeats a secret.
 
 use ipnet::IpNet;
+use serde::Deserialize as _;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
@@ -8,6 +9,7 @@ use super::{LINE_MAX, LineProblem};
 use crate::{
     auth::scopes::{Access, Permission, PermissionSet, ScopeNames},
     limit::{Quota, Quotas},
+    objects::Objects,
     policy::{document::PolicyDocument, policies::Policies},
     tenants::{
         record::{
@@ -244,7 +246,7 @@ fn token(mut object: Object) -> Read<TokenPart> {
 fn policies(object: &mut Object) -> Read<PolicyDocument> {
     const EXPECTED: &str = "policies, as tollgate token create --policies takes them";
     let Some(value) = object.take("policies") else { return Ok(PolicyDocument::default()) };
-    let document = serde_json::from_value(value).ok();
+    let document = PolicyDocument::deserialize(Objects(value)).ok();
     let good = document.filter(|document| Policies::compile(document).is_ok());
     good.ok_or_else(|| object.expected("policies", EXPECTED))
 }

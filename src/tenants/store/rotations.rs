@@ -311,7 +311,9 @@ impl Edit<'_> {
         }
         Ok(())
     }
+}
 
+impl View<'_> {
     /// A rotation.
     pub fn rotation(&self, row: i64) -> Result<Option<RotationRecord>, StoreError> {
         find(&self.session, row)

@@ -1,6 +1,6 @@
 //! An edit of what was seen: whoever planned on a revision changes that one and no other.
 
-use super::{Edit, Store, StoreError, view::revision};
+use super::{Edit, Store, StoreError};
 
 enum Refused<E> {
     Moved,
@@ -16,10 +16,9 @@ impl Store {
         now: i64,
         change: impl FnOnce(&Edit<'_>) -> Result<T, E>,
     ) -> Result<Option<T>, E> {
-        let place = self.place.clone();
         let edited = self.edit(now, |edit| {
             // This edit has counted on already, and nobody else can until it ends.
-            if revision(&edit.session, &place)? != seen + 1 {
+            if edit.revision()? != seen + 1 {
                 return Err(Refused::Moved);
             }
             change(edit).map_err(Refused::Failed)

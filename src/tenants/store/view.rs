@@ -13,6 +13,7 @@ use crate::tenants::{record::Records, schema};
 /// One transaction that only reads.
 pub struct View<'a> {
     pub(super) session: Session<'a>,
+    pub(super) place: Location,
     pub(super) now: i64,
 }
 
@@ -24,7 +25,8 @@ impl Store {
         read: impl FnOnce(&View<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let begin = self.link.backend().begin_read();
-        let view = View { session: self.link.begin(begin)?, now };
+        let place = self.place.clone();
+        let view = View { session: self.link.begin(begin)?, place, now };
         let read = read(&view);
         view.session.end(read)
     }
@@ -34,14 +36,7 @@ impl Store {
         let place = self.place.clone();
         self.look_at(|moment| {
             let revision = revision(moment, &place)?;
-            let records = Records {
-                tenants: tenants::all(moment)?,
-                credentials: credentials::all(moment)?,
-                tokens: tokens::all(moment)?,
-                rotations: rotations::open(moment)?,
-                pending: pending::all(moment)?,
-            };
-            Ok((revision, records))
+            Ok((revision, records(moment)?))
         })
     }
 
@@ -62,6 +57,16 @@ impl View<'_> {
     pub fn now(&self) -> i64 {
         self.now
     }
+
+    /// A number that grows with every edit, and in an edit has grown already.
+    pub fn revision(&self) -> Result<i64, StoreError> {
+        revision(&self.session, &self.place)
+    }
+
+    /// Everything.
+    pub fn records(&self) -> Result<Records, StoreError> {
+        records(&self.session)
+    }
 }
 
 impl<'a> Deref for Edit<'a> {
@@ -70,6 +75,16 @@ impl<'a> Deref for Edit<'a> {
     fn deref(&self) -> &View<'a> {
         &self.view
     }
+}
+
+fn records(moment: &Session<'_>) -> Result<Records, StoreError> {
+    Ok(Records {
+        tenants: tenants::all(moment)?,
+        credentials: credentials::all(moment)?,
+        tokens: tokens::all(moment)?,
+        rotations: rotations::open(moment)?,
+        pending: pending::all(moment)?,
+    })
 }
 
 /// The revision, of a store that no later program has taken over since it was opened: what that has

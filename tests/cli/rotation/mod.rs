@@ -20,7 +20,7 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 use tollgate::demo::simulator::{Options, User};
 
-use super::{Installation, installation::Server};
+use super::{Installation, Place, installation::Server};
 use crate::{
     harness::Postgres,
     panel::{admin_at, basic, direct, request},
@@ -229,4 +229,42 @@ async fn of_two_servers_one_rotates() {
         server.answers(&token, 200, "").await;
         assert_eq!(server.terminate().code, Some(0));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_server_rotates_a_key_for_whoever_asks() {
+    let place = Place::in_front_of(installation().await);
+    let token = place.installation.tenant("alice");
+    let before = user(&place.installation, "alice");
+    let User { password, .. } = user(&place.installation, "bob");
+    let add = "credential add bob --upstream main --login bob --secret-stdin";
+    place.installation.json(add, &password);
+    let server = place.serve();
+    let load = Load::on(&server, &token);
+    let run = |line: &str| place.run(&line.split(' ').collect::<Vec<_>>());
+    let text = run("credential rotate-key alice").good();
+    let end = "alice: done\ncredential alice has a new key, generation 2\n";
+    assert!(text.ends_with(end), "{text}");
+    assert_eq!(status_of(&place.installation, &before.email, &before.api_key).await, 401);
+    let rotated = run("credential rotate-key alice --json").good();
+    let rotated: Value = serde_json::from_str(&rotated).expect("JSON");
+    let wanted = serde_json::json!({"credential": "alice", "generation": 3, "note": null});
+    assert_eq!(rotated, wanted);
+    for (line, code, why) in [
+        ("credential rotate-key bob", 65, "only API keys"),
+        ("credential rotate-key nobody", 65, "no credential"),
+    ] {
+        let refused = run(line);
+        assert_eq!(refused.code, Some(code), "{refused:?}");
+        assert!(refused.err.contains(why), "{refused:?}");
+    }
+    assert!(load.end().await > 0);
+    place.installation.panel.revoke("alice");
+    let refused = run("credential rotate-key alice");
+    assert_eq!(refused.code, Some(69), "{refused:?}");
+    assert!(refused.err.contains("does not take the key"), "{refused:?}");
+    let log = run("audit export").good();
+    let asked = log.lines().filter(|line| line.contains("\"key.rotate\""));
+    assert_eq!(asked.filter(|line| line.contains("\"admin-token\"")).count(), 3, "{log}");
+    assert_eq!(server.terminate().code, Some(0));
 }

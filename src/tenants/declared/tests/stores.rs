@@ -1,6 +1,7 @@
 //! Stores as operators may have made them, by commands and imports, and what an export says of them.
 
 use proptest::prelude::*;
+use serde_json::Map;
 
 use super::*;
 use crate::{
@@ -149,6 +150,19 @@ proptest! {
             prop_assert_eq!(steps(&made.1), Vec::<String>::new(), "{}", text);
             let spared = plan(&mut fixture, &text, false).expect("a plan").1;
             prop_assert_eq!(spared.unmanaged, vec![], "{}", text);
+
+            // As JSON it declares the same.
+            let mut problems = Problems::default();
+            let object = Table::parse(&text, &mut problems).to_object();
+            let json = export(&mut fixture, NOW, |exported| exported.to_json());
+            // No table at all is one without a record.
+            let tables = json.into_iter().filter(|(_, table)| !["{}", "[]"].contains(&&*table.to_string()));
+            prop_assert_eq!(tables.collect::<Map<_, _>>(), object.clone());
+            let root = Table::from_json(object, "", &mut problems);
+            let declaration = Declaration::read(root, &mut secret, &mut problems);
+            let made = planned(NOW, &mut fixture, (declaration, problems), true);
+            let made = made.map_err(|problems| TestCaseError::fail(format!("{problems}\n{text}")))?;
+            prop_assert_eq!(steps(&made.1), Vec::<String>::new(), "{}", text);
         }
     }
 }

@@ -3,8 +3,9 @@
 //! Nothing is deleted. What stands there is no longer vouched for, a signature says up to where, and
 //! the first event behind it says who accepted that, and what was wrong.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::query;
+use utoipa::ToSchema;
 
 use super::{
     super::{Session, Store, StoreError},
@@ -20,9 +21,10 @@ use crate::{
 };
 
 /// What was accepted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AcceptedLog)]
 pub struct Accepted {
-    /// The number of the last link that is not vouched for any more.
+    /// The number of the last event that is not vouched for any more.
     pub up_to: u64,
     /// What was wrong.
     pub why: String,

@@ -1,0 +1,184 @@
+//! `/v1/declaration`: tenants, credentials and tokens as one declaration, planned and applied as a whole.
+//!
+//! The tag is that of the whole store, as a plan shows it: whoever gives it with `If-Match` applies what
+//! was planned, or nothing. What only an owner may by single calls, takes an owner here as well; that
+//! includes to compare a login, a secret or a key with what is stored.
+
+use axum::{
+    extract::State,
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{ACCEPT, CONTENT_TYPE, ETAG, VARY},
+    },
+    response::{IntoResponse as _, Response},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    answered::{Create, json, unkept},
+    asked::{Bulk, IdempotencyKey, IfMatch, IfNoneMatch},
+};
+use crate::{
+    admin::{
+        Admin,
+        access::{Caller, Operator, Owner},
+        problem::Refusal,
+    },
+    operations::{
+        Means,
+        declaration::{self, AppliedDeclaration, ApplyRequest, DeclarationPlan, schema},
+    },
+    tenants::{
+        declared::{Exported, Plan},
+        store::{Edit, Store, View},
+    },
+};
+
+/// Where a declaration is applied.
+const APPLY: &str = "/v1/declaration/apply";
+
+/// The type of a file.
+const TOML: &str = "application/toml";
+
+pub(super) fn router() -> OpenApiRouter<Admin> {
+    OpenApiRouter::new()
+        .routes(routes!(export_declaration))
+        .routes(routes!(plan_declaration))
+        .routes(routes!(apply_declaration))
+}
+
+/// Declare what the store has, without secrets.
+///
+/// The logins of credentials stand in it. As `application/toml` it is a file for `tollgate apply`.
+#[utoipa::path(
+    get, path = "/v1/declaration", tag = "declaration",
+    responses(
+        (
+            status = 200, description = "The declaration",
+            content((schema::Declaration = "application/json"), (String = "application/toml")),
+        ),
+        (status = 304, description = "It is what If-None-Match says"),
+    ),
+)]
+async fn export_declaration(
+    State(admin): State<Admin>,
+    Owner(caller): Owner,
+    has: IfNoneMatch,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let as_file = headers.get_all(ACCEPT).iter().any(is_of_toml);
+    let export = move |store: &mut Store, means: &Means<'_>, now| {
+        store.view(now, |view| {
+            let tag = tag(view.revision()?, as_file);
+            if has.has(&tag) {
+                return Ok((tag, StatusCode::NOT_MODIFIED.into_response()));
+            }
+            let shown = |exported: &Exported<'_>| match as_file {
+                true => ([(CONTENT_TYPE, TOML)], exported.to_toml()).into_response(),
+                false => json(StatusCode::OK, &exported.to_json()),
+            };
+            Ok((tag, declaration::export(view, means, shown)?))
+        })
+    };
+    let (tag, response) = admin.office.work_alone(&caller, export).await?;
+    let mut response = tagged(response, tag);
+    response.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
+    Ok(response)
+}
+
+/// Say what there is to do so that the store is as declared.
+///
+/// It takes an owner where the declaration names logins, secrets or keys of clients.
+#[utoipa::path(
+    post, path = "/v1/declaration/plan", tag = "declaration",
+    request_body = ApplyRequest,
+    responses((
+        status = 200, description = "What there is to do", body = DeclarationPlan,
+        headers(("ETag" = String, description = "The strong tag of the store that it was made from")),
+    )),
+)]
+async fn plan_declaration(
+    State(admin): State<Admin>,
+    Operator(caller): Operator,
+    Bulk { value, .. }: Bulk<ApplyRequest>,
+) -> Result<Response, Refusal> {
+    let by = caller.clone();
+    let plan = move |store: &mut Store, means: &Means<'_>, now| {
+        store.view(now, |view| {
+            let plan = planned(view, means, &by, value)?;
+            Ok((view.revision()?, DeclarationPlan::of(&plan, false)))
+        })
+    };
+    let (revision, plan) = admin.office.work_alone(&caller, plan).await?;
+    Ok(tagged(json(StatusCode::OK, &plan), tag(revision, false)))
+}
+
+/// Make the store as declared, whole or not at all, and show the tokens that are made, this once.
+///
+/// It takes an owner where the declaration names logins, secrets or keys of clients, or something is done
+/// to a credential, or a token has permissions that only an owner gives.
+#[utoipa::path(
+    post, path = "/v1/declaration/apply", tag = "declaration",
+    params((
+        "Idempotency-Key" = Option<String>, Header,
+        description = "A text of your choice, up to 255 characters: what is repeated with it is done \
+                       once, and answered as the first time for some minutes",
+    )),
+    request_body = ApplyRequest,
+    responses(
+        (status = 200, description = "What was done", body = AppliedDeclaration),
+        (status = 409, description = "What there is stands against it"),
+        (status = 412, description = "The store is not what If-Match says"),
+    ),
+)]
+async fn apply_declaration(
+    State(admin): State<Admin>,
+    Operator(caller): Operator,
+    meant: IfMatch,
+    key: IdempotencyKey,
+    Bulk { value, raw }: Bulk<ApplyRequest>,
+) -> Result<Response, Refusal> {
+    let by = caller.clone();
+    let make = move |edit: &Edit<'_>, means: &Means<'_>| -> Result<AppliedDeclaration, Refusal> {
+        // This edit has counted on already.
+        meant.require(&tag(edit.revision()? - 1, false))?;
+        let plan = planned(edit, means, &by, value)?;
+        by.require_owner(plan.takes_an_owner())?;
+        Ok(declaration::apply(edit, means, &plan)?)
+    };
+    let once = Create { key, path: APPLY, raw }.once(&admin, &caller, make);
+    let apply =
+        move |store: &mut Store, means: &Means<'_>, now| store.edit(now, |edit| once(edit, means));
+    let applied = admin.office.work_alone(&caller, apply).await?;
+    Ok(unkept(StatusCode::OK, &applied))
+}
+
+fn planned(
+    view: &View<'_>,
+    means: &Means<'_>,
+    caller: &Caller,
+    asked: ApplyRequest,
+) -> Result<Plan, Refusal> {
+    let prune = asked.prune;
+    let (declaration, problems) = asked.read();
+    caller.require_owner(declaration.has_secrets())?;
+    Ok(declaration::plan(view, means, (declaration, problems), prune)?)
+}
+
+/// The strong tag of the store in a revision, as JSON or as a file.
+fn tag(revision: i64, as_file: bool) -> String {
+    format!("\"{revision}{}\"", if as_file { "-toml" } else { "" })
+}
+
+fn tagged(mut response: Response, tag: String) -> Response {
+    let tag = HeaderValue::try_from(tag).expect("a tag is ASCII");
+    response.headers_mut().insert(ETAG, tag);
+    response
+}
+
+fn is_of_toml(accept: &HeaderValue) -> bool {
+    accept.to_str().is_ok_and(|kinds| {
+        let mut kinds = kinds.split(',').map(|kind| kind.split(';').next().unwrap_or_default());
+        kinds.any(|kind| kind.trim().eq_ignore_ascii_case(TOML))
+    })
+}
