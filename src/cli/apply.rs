@@ -12,7 +12,7 @@ use http::{HeaderValue, header::ACCEPT};
 use serde_json::{Map, Value};
 
 use self::{file::DeclaredFile, shown::text};
-use super::{Counter, Desk, exit::Exit, failure::Failure, remote::Call};
+use super::{Counter, Desk, credential::Trial, exit::Exit, failure::Failure, remote::Call};
 use crate::{
     operations::declaration::{self, DeclarationPlan, MintedToken},
     settings::Problem,
@@ -52,7 +52,8 @@ and written to the file of --tokens-out, or is the key in its secret_file. It ma
 `tollgate token create` takes: id, allow, deny, permissions, addresses, not_before, expires (such as \
 2027-01-31T00:00:00Z), limit_status and a table of policies. `tollgate export` writes such a file.
 
-Secrets are read here, from the files and variables that are named, and sent to the server.")]
+Secrets are read here, from the files and variables that are named, and sent to the server. What is \
+stored for an upstream is tested before: it is asked whether it takes it.")]
 pub struct ApplyArgs {
     /// The file ("-" is standard input)
     pub file: PathBuf,
@@ -68,6 +69,9 @@ pub struct ApplyArgs {
     /// The file to make for the tokens that are created; one that exists is never overwritten
     #[arg(long, value_name = "PATH")]
     pub tokens_out: Option<PathBuf>,
+    /// Whether secrets are tested.
+    #[command(flatten)]
+    pub trial: Trial,
 }
 
 /// Why nothing was applied.
@@ -122,7 +126,7 @@ pub fn run(
     let now = desk.now;
     let Planned { shown, held } = match &mut desk.counter {
         Counter::Store { store, means } => store::plan(store, means, declared, args.prune, now)?,
-        Counter::Server(server) => server::plan(server, declared, args.prune)?,
+        Counter::Server(server) => server::plan(server, declared, args)?,
     };
     let asks = asks.filter(|_| !args.yes && !desk.output.is_json() && !is_stdin(&args.file));
     let applies = !args.dry_run && !shown.steps.is_empty();
@@ -140,6 +144,7 @@ pub fn run(
         let tokens_out = args.tokens_out.as_deref().filter(|_| shown.to_mint > 0);
         match (&mut desk.counter, held) {
             (Counter::Store { store, means }, Held::Here(plan)) => {
+                plan.try_out(args.trial, desk.admit)?;
                 store::apply(store, means, &plan, tokens_out, now)?;
             }
             (Counter::Server(server), Held::There(plan)) => {

@@ -4,7 +4,7 @@ use clap::{ArgGroup, Args, Subcommand};
 use serde::Serialize;
 
 use super::{
-    Desk,
+    Admit, Desk,
     failure::Failure,
     input::SecretSource,
     keys,
@@ -161,7 +161,7 @@ pub fn run(command: &StoredCommand, desk: &mut Desk<'_>) -> Result<(), Failure> 
     match command {
         StoredCommand::Add(args) => {
             let new = args.new_credential(desk)?;
-            args.trial.run(desk, &args.name, &args.upstream, &new.secret()?)?;
+            args.trial.run(desk.admit, &args.name, &args.upstream, &new.secret()?)?;
             let call = Call::post(PATH, &new);
             desk.edit(call, |edit, means| credentials::add(edit, means, &new))?;
             done(desk, &args.name, Some(1), "added")
@@ -170,7 +170,7 @@ pub fn run(command: &StoredCommand, desk: &mut Desk<'_>) -> Result<(), Failure> 
             let new = NewSecret { test: trial.wish(), ..pair.read(desk)? };
             let shown =
                 desk.view(Call::get(path(&[PATH, name])), |v| credentials::show(v, name))?;
-            trial.run(desk, name, &shown.upstream, &new.secret()?)?;
+            trial.run(desk.admit, name, &shown.upstream, &new.secret()?)?;
             let call = Call::post(path(&[PATH, name, "rotate"]), &new);
             let rotated =
                 desk.edit(call, |edit, means| credentials::rotate(edit, means, name, &new))?;
@@ -228,19 +228,19 @@ impl Pair {
 
 impl Trial {
     /// What is said of it to a server, which tests by itself if nothing is.
-    fn wish(self) -> Option<bool> {
+    pub(super) fn wish(self) -> Option<bool> {
         self.no_test.then_some(false)
     }
 
     /// Tests what is stored by this process.
-    fn run(
+    pub(super) fn run(
         self,
-        desk: &Desk<'_>,
+        admit: Admit<'_>,
         name: &str,
         upstream: &str,
         secret: &UpstreamSecret,
     ) -> Result<(), Failure> {
-        if self.no_test { Ok(()) } else { (desk.admit)(name, upstream, secret) }
+        if self.no_test { Ok(()) } else { admit(name, upstream, secret) }
     }
 }
 

@@ -40,6 +40,10 @@ pub struct ApplyRequest {
     /// Whether what is not declared is removed, and such tokens are revoked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub prune: bool,
+    /// Whether upstreams are asked first whether they take what is stored for them; they are if this is
+    /// left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<bool>,
 }
 
 /// Secrets by the names that a declaration has for them.
@@ -162,7 +166,8 @@ impl NamedSecrets {
         found.ok_or_else(|| "what this names is not among the secrets".to_owned())
     }
 
-    fn is_empty(&self) -> bool {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
         self.files.is_empty() && self.variables.is_empty()
     }
 }

@@ -19,6 +19,7 @@ fn acme() -> Value {
                         "expires": "2099-01-01T00:00:00Z"}],
         },
         "secrets": {"files": {"a/b": SECRET}},
+        "test": false,
     })
 }
 

@@ -131,6 +131,23 @@ async fn what_is_declared_is_served_and_an_export_declares_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_that_the_panel_does_not_take_is_not_stored() {
+    for way in WAYS {
+        let (place, server) = place().await;
+        declare(&place.installation, DECLARED);
+        place.installation.write("alice.key", "mistyped\n");
+        let refused = apply(&place, way, "--yes --tokens-out TOKENS");
+        assert_ne!(refused.code, Some(0), "{way:?}: {refused:?}");
+        assert!(refused.err.contains("alice") && refused.err.contains("401"), "{refused:?}");
+        assert!(!refused.err.contains("mistyped"), "{refused:?}");
+        assert_eq!(place.installation.json("tenant list", ""), json!([]));
+        assert!(!place.installation.path("tokens").exists());
+        apply(&place, way, "--yes --no-test --tokens-out TOKENS").good();
+        assert_eq!(server.terminate().code, Some(0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_declared_no_more_is_gone_from_a_running_server() {
     for way in WAYS {
         let (place, server) = place().await;

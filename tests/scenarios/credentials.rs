@@ -1,5 +1,7 @@
 //! Who is let in, and however a token is presented.
 
+use std::time::Duration;
+
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use tollgate::tenants::record::TokenTerms;
 
@@ -98,10 +100,12 @@ async fn a_token_has_its_time_and_its_place() {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after it");
     let now = i64::try_from(now.as_secs()).expect("before its end");
     let any = TokenTerms::default;
-    w.add_token("expired", "a", "a", &TokenTerms { expires: Some(now - 1), ..any() });
+    w.add_token("expired", "a", "a", &TokenTerms { expires: Some(now + 2), ..any() });
     w.add_token("early", "a", "a", &TokenTerms { not_before: Some(now + 100), ..any() });
     w.add_token("elsewhere", "a", "a", &TokenTerms { addresses: vec![elsewhere], ..any() });
     w.add_token("here", "a", "a", &TokenTerms { addresses: vec![elsewhere, here], ..any() });
+    // Nothing is made that has expired already.
+    tokio::time::sleep(Duration::from_millis(2100)).await;
     for who in ["expired", "early", "elsewhere"] {
         w.get(PROFILE).as_(who).expect_refusal(401, "invalid_token").await;
     }

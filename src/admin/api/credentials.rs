@@ -2,7 +2,7 @@
 
 use axum::{
     extract::State,
-    http::StatusCode,
+    http::{HeaderValue, StatusCode},
     response::{IntoResponse as _, Response},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -24,7 +24,7 @@ use crate::{
             self, Credential, CredentialChange, NewCredential, NewSecret, RotatedCredential,
         },
     },
-    tenants::{secret::UpstreamSecret, store::Edit},
+    tenants::store::Edit,
 };
 
 const PATH: &str = "/v1/credentials";
@@ -73,7 +73,7 @@ async fn add_credential(
         return Ok(created(&before, PATH, &before.name));
     }
     if value.test != Some(false) {
-        try_out(&admin, &value.upstream, &value.secret()?).await?;
+        try_out(&admin, &value.upstream, value.secret()?.authorization()).await?;
     }
     let make = move |edit: &Edit<'_>, means: &Means<'_>| credentials::add(edit, means, &value);
     let added = create(&admin, &caller, asked, make).await?;
@@ -169,7 +169,7 @@ async fn rotate_credential(
         let named = name.clone();
         let shown = admin.office.view(move |view| Ok(credentials::show(view, &named)?)).await?;
         meant.require(&tag_of(&shown))?;
-        try_out(&admin, &shown.upstream, &value.secret()?).await?;
+        try_out(&admin, &shown.upstream, value.secret()?.authorization()).await?;
     }
     let rotate = move |edit: &Edit<'_>, means: &Means<'_>| {
         meant.require(&tag_of(&credentials::show(edit, &name)?))?;
@@ -180,8 +180,12 @@ async fn rotate_credential(
 }
 
 /// Asks the upstream whether it takes a secret; one that is not configured is for the store to refuse.
-async fn try_out(admin: &Admin, upstream: &str, secret: &UpstreamSecret) -> Result<(), Refusal> {
-    let Some(asked) = (admin.trial)(upstream, secret.authorization()) else { return Ok(()) };
+pub(super) async fn try_out(
+    admin: &Admin,
+    upstream: &str,
+    authorization: HeaderValue,
+) -> Result<(), Refusal> {
+    let Some(asked) = (admin.trial)(upstream, authorization) else { return Ok(()) };
     let untaken = |why: String| Err(Refusal::Untaken(why));
     match asked.await {
         Ok(StatusCode::OK) => Ok(()),

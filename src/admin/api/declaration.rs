@@ -12,11 +12,13 @@ use axum::{
     },
     response::{IntoResponse as _, Response},
 };
+use futures_util::future::try_join_all;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    answered::{Create, json, unkept},
+    answered::{Create, answered, json, unkept},
     asked::{Bulk, IdempotencyKey, IfMatch, IfNoneMatch},
+    credentials::try_out,
 };
 use crate::{
     admin::{
@@ -138,6 +140,14 @@ async fn apply_declaration(
     key: IdempotencyKey,
     Bulk { value, raw }: Bulk<ApplyRequest>,
 ) -> Result<Response, Refusal> {
+    let asked = Create { key, path: APPLY, raw };
+    // What was stored the first time was tested then.
+    if let Some(before) = answered::<AppliedDeclaration>(&admin, &caller, &asked).await? {
+        return Ok(unkept(StatusCode::OK, &before));
+    }
+    if value.test != Some(false) && !value.secrets.is_empty() {
+        try_all(&admin, &caller, value.clone()).await?;
+    }
     let by = caller.clone();
     let make = move |edit: &Edit<'_>, means: &Means<'_>| -> Result<AppliedDeclaration, Refusal> {
         // This edit has counted on already.
@@ -146,11 +156,36 @@ async fn apply_declaration(
         by.require_owner(plan.takes_an_owner())?;
         Ok(declaration::apply(edit, means, &plan)?)
     };
-    let once = Create { key, path: APPLY, raw }.once(&admin, &caller, make);
+    let once = asked.once(&admin, &caller, make);
     let apply =
         move |store: &mut Store, means: &Means<'_>, now| store.edit(now, |edit| once(edit, means));
     let applied = admin.office.work_alone(&caller, apply).await?;
     Ok(unkept(StatusCode::OK, &applied))
+}
+
+/// Asks upstreams, all at once, whether they take what would be stored for them.
+async fn try_all(admin: &Admin, caller: &Caller, asked: ApplyRequest) -> Result<(), Refusal> {
+    let by = caller.clone();
+    let secrets = move |store: &mut Store, means: &Means<'_>, now| {
+        store.view(now, |view| {
+            let plan = planned(view, means, &by, asked)?;
+            by.require_owner(plan.takes_an_owner())?;
+            let secrets = plan.secrets().map(|(name, upstream, secret)| {
+                (name.to_owned(), upstream.to_owned(), secret.authorization())
+            });
+            Ok(secrets.collect::<Vec<_>>())
+        })
+    };
+    let trials = admin.office.work_alone(caller, secrets).await?.into_iter().map(
+        async |(name, upstream, authorization)| {
+            let tried = try_out(admin, &upstream, authorization).await;
+            tried.map_err(|refusal| match refusal {
+                Refusal::Untaken(why) => Refusal::Untaken(format!("credential {name}: {why}")),
+                other => other,
+            })
+        },
+    );
+    try_join_all(trials).await.map(drop)
 }
 
 fn planned(

@@ -13,7 +13,7 @@ use http::{
 };
 
 use super::{
-    ApplyError, Held, PATH, Planned, TokensFile,
+    ApplyArgs, ApplyError, Held, PATH, Planned, TokensFile,
     file::{DeclaredFile, wrong},
 };
 use crate::{
@@ -42,11 +42,12 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 pub(super) fn plan(
     server: &Remote,
     file: DeclaredFile<'_>,
-    prune: bool,
+    args: &ApplyArgs,
 ) -> Result<Planned, Failure> {
     let DeclaredFile { path, table, secrets, problems, .. } = file;
     let mut problems: Vec<Problem> = problems.iter().cloned().collect();
-    let request = ApplyRequest { declaration: table.to_object(), secrets, prune };
+    let (prune, test) = (args.prune, args.trial.wish());
+    let request = ApplyRequest { declaration: table.to_object(), secrets, prune, test };
     match server.hear(Call::post(format!("{PATH}/plan"), &request))? {
         Ok(answer) if problems.is_empty() => {
             let tag = answer.headers().get(ETAG).cloned();

@@ -7,7 +7,7 @@ use super::{
     file::{DeclaredFile, wrong},
 };
 use crate::{
-    cli::failure::Failure,
+    cli::{Admit, credential::Trial, failure::Failure},
     operations::{
         Means, OperationError,
         declaration::{self, DeclarationPlan, MintedToken},
@@ -22,6 +22,14 @@ use crate::{
 pub(super) struct Plan {
     plan: declared::Plan,
     revision: i64,
+}
+
+impl Plan {
+    /// Tests what it stores.
+    pub(super) fn try_out(&self, trial: Trial, admit: Admit<'_>) -> Result<(), Failure> {
+        let mut secrets = self.plan.secrets();
+        secrets.try_for_each(|(name, upstream, secret)| trial.run(admit, name, upstream, secret))
+    }
 }
 
 pub(super) fn plan(

@@ -42,7 +42,7 @@ pub fn carry_out(
             Deed::AddCredential { upstream, secret, standing } => {
                 edit.add_credential(vault, name, upstream, secret, standing).map(drop)?;
             }
-            Deed::SetCredential { secret, standing } => {
+            Deed::SetCredential { secret, standing, .. } => {
                 if let Some(secret) = secret {
                     edit.rotate_credential(vault, name, secret)?;
                 }

@@ -72,7 +72,7 @@ pub(super) enum Deed {
     SetTenant(TenantSettings),
     RemoveTenant,
     AddCredential { upstream: String, secret: UpstreamSecret, standing: Standing },
-    SetCredential { secret: Option<UpstreamSecret>, standing: Option<Standing> },
+    SetCredential { upstream: String, secret: Option<UpstreamSecret>, standing: Option<Standing> },
     RemoveCredential,
     CreateToken { tenant: String, credential: String, terms: TokenTerms, key: DeclaredSecret },
     SetToken { id: String, credential: String, terms: TokenTerms },
@@ -88,6 +88,17 @@ impl Plan {
     /// Whether there is something in it that only an owner does.
     pub fn takes_an_owner(&self) -> bool {
         self.steps.iter().any(|step| step.deed.takes_an_owner())
+    }
+
+    /// The secrets that it stores, each with the names of its credential and of the upstream.
+    pub fn secrets(&self) -> impl Iterator<Item = (&str, &str, &UpstreamSecret)> {
+        self.steps.iter().filter_map(|step| match &step.deed {
+            Deed::AddCredential { upstream, secret, .. }
+            | Deed::SetCredential { upstream, secret: Some(secret), .. } => {
+                Some((&*step.name.name, &**upstream, secret))
+            }
+            _ => None,
+        })
     }
 
     /// How many tokens it makes whose secrets nobody has yet.

@@ -11,7 +11,7 @@ use crate::{
         record::{LimitStatus, Reach, Standing, TenantSettings, TokenTerms},
         secret::Vault,
     },
-    vocabulary::Format,
+    vocabulary::{Closed as _, Format},
 };
 
 impl Store {

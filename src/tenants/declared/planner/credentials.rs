@@ -90,7 +90,7 @@ impl Planner<'_, '_> {
         if secret.is_none() && standing.is_none() {
             return self.plan.kept.push(name);
         }
-        let deed = Deed::SetCredential { secret, standing };
+        let deed = Deed::SetCredential { upstream: there.upstream.clone(), secret, standing };
         self.plan.steps.push(Step { name, changes, deed });
     }
 
