@@ -161,7 +161,7 @@ fn report(
     if let Some(note) = note {
         text = format!("{text}; {}", note.meaning());
     }
-    let rotated = Rotated { credential: name, generation, note: note.map(|note| note.as_str()) };
+    let rotated = Rotated { credential: name, generation, note: note.map(Note::as_str) };
     output.one(&rotated, &text)
 }
 

@@ -166,15 +166,17 @@ fn apply(fixture: &mut Fixture, text: &str, prune: bool) -> Plan {
 }
 
 fn exported(fixture: &mut Fixture, now: i64) -> String {
-    export(fixture, now, |exported| exported.to_toml())
+    export(fixture, now).0
 }
 
-fn export<T>(fixture: &mut Fixture, now: i64, written: impl FnOnce(&Exported<'_>) -> T) -> T {
+/// What is there, as a file and as JSON.
+fn export(fixture: &mut Fixture, now: i64) -> (String, serde_json::Map<String, serde_json::Value>) {
     let records = fixture.store.records().expect("read");
     let vault = Vault { keyring: &fixture.keyring, origin: &origin };
     let rotated = HashSet::new();
     let known = Known { records: &records, rotated: &rotated, vault, scope: &scope, now };
-    written(&Exported::of(&known))
+    let exported = Exported::of(&known);
+    (exported.to_toml(), exported.to_json())
 }
 
 fn read(text: &str, problems: &mut Problems) -> Declaration {
