@@ -26,7 +26,8 @@ out, or be an object with \"key\", \"access\", \"allow\", \"deny\", \"permission
 \"not_before\", \"expires\" and \"limit_status\". A key of which no permissions are \
 said has secrets:read, since its client reads the passwords of machines today; \
 \"permissions\": [] takes it away. What exists and is equal is left as it is; what \
-exists and differs is an error.")]
+exists and differs is an error. Secrets are stored as they are given: `tollgate credential test` \
+says whether the panel takes one.")]
 pub struct ImportArgs {
     /// The file ("-" is standard input)
     pub file: PathBuf,
