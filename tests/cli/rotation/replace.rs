@@ -112,12 +112,12 @@ async fn requests_wait_no_longer_and_no_more_of_them_than_the_configuration_says
     good(command).await;
     // A server follows the store; what it shows from memory does not say that it has.
     let passes = async || server.ask(&token, "PUT /virtual_machines/1.json", "").await;
-    within("a server that sees the new key", async {
+    let seen = within("a server that sees the new key", async {
         while passes().await.code() == "key_rotation" {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-    })
-    .await;
+    });
+    Box::pin(seen).await;
     // What was not sent was not counted.
     assert_eq!(remove().await.code(), "");
     assert_eq!(remove().await.code(), "used_up");
