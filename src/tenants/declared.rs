@@ -1,7 +1,7 @@
 //! Tenants, credentials and tokens as they are declared in a file that an operator keeps in git.
 //!
 //! A [`Declaration`] is read, a [`Plan`] says what would have to be done so that the store is as
-//! declared, and [`carry_out`] does it. [`export`] writes a declaration of what the store has.
+//! declared, and [`carry_out`] does it. An [`Exported`] declares what the store has.
 //!
 //! 1. A file says all of what it declares: a key that is left out has its default. Only what a secret
 //!    is made of (login or e-mail, and the secret), and when a token ends, may be left out, and then
