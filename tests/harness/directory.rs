@@ -1,7 +1,7 @@
 //! Who may call in a world: tenants, credentials and tokens, put into the store as the command
 //! line does it.
 
-use std::{collections::HashMap, sync::Mutex};
+use std::{collections::HashMap, sync::Mutex, time::SystemTime};
 
 use tollgate::{
     auth::{
@@ -145,6 +145,8 @@ impl Registry {
 
     fn edit(&self, change: impl FnOnce(&tenants::store::Edit<'_>) -> Result<(), StoreError>) {
         let mut store = self.store.lock().expect("no panic before");
-        store.edit(1_800_000_000, change).expect("the store takes it");
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after it");
+        let now = i64::try_from(now.as_secs()).expect("before its end");
+        store.edit(now, change).expect("the store takes it");
     }
 }
