@@ -1,17 +1,17 @@
 //! What a token makes and removes, counted by its policies.
 //!
 //! Below the layer that replays: a repeated request makes nothing, so it is answered when nothing is
-//! left, and counts nothing. What is refused further down before it was sent is given back.
+//! left, and counts nothing. What is refused further down, with nothing left open, is given back.
 
 use std::{future::Future, pin::Pin, sync::Arc, time::SystemTime};
 
 use futures_util::future::Either;
 use tower::{Layer, Service, layer::layer_fn};
 
-use super::{Answer, Step, always_ready, police, refuse};
+use super::{Answer, Step, always_ready, invalidate::settlement_of, police, refuse};
 use crate::{
-    call::Call, clock::unix_millis, metrics::Metrics, policy::PolicyName, rejection::Rejection,
-    tenants::snapshot::Grant,
+    cache::touch::Settlement, call::Call, clock::unix_millis, metrics::Metrics, policy::PolicyName,
+    rejection::Rejection, tenants::snapshot::Grant,
 };
 
 /// The service of this layer.
@@ -76,27 +76,12 @@ impl<S> Caps<S> {
 }
 
 impl Taken {
-    /// What the call below answers; if that says that nothing was sent, nothing was taken.
+    /// What the call below answers; if by that the upstream has done nothing, nothing was taken.
     fn settle(&self, answered: Result<Answer, Rejection>) -> Result<Answer, Rejection> {
-        if answered.as_ref().is_err_and(never_sent) {
+        let undone = |rejection| settlement_of(rejection) == Settlement::Settled;
+        if answered.as_ref().is_err_and(undone) {
             self.grant.allowance.give_back(self.policy, self.date);
         }
         answered
     }
-}
-
-/// Whether a request that was let through here was refused before it went upstream.
-fn never_sent(rejection: &Rejection) -> bool {
-    matches!(
-        rejection,
-        Rejection::Format(_)
-            | Rejection::Body(_)
-            | Rejection::Overloaded
-            | Rejection::NoUpstream
-            | Rejection::UpstreamSaturated
-            | Rejection::UpstreamDown(_)
-            | Rejection::UpstreamUnreachable
-            | Rejection::KeyHeld
-            | Rejection::VaultAway
-    )
 }
