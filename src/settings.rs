@@ -118,6 +118,9 @@ pub struct Problem {
     pub message: String,
 }
 
+/// Where the lines of a text end.
+struct Lines(Vec<usize>);
+
 #[derive(Clone, Debug)]
 struct Entry {
     origin: Origin,
@@ -130,6 +133,10 @@ enum Item {
     Table(Table),
     Tables(Vec<Table>),
 }
+
+/// More problems than anybody reads. What is sent over a network can have millions of them.
+const MOST: usize = 1000;
+const AND_MORE: &str = "there are more problems than these";
 
 impl ByteSize {
     /// As a `usize`, for lengths of what is held in memory.
@@ -151,12 +158,13 @@ impl ByteSize {
 impl Table {
     /// Parses a whole document; what does not parse is one problem and an empty table.
     pub fn parse(text: &str, problems: &mut Problems) -> Self {
+        let lines = Lines::new(text);
         let (document, errors) = toml::de::DeTable::parse_recoverable(text);
         for error in errors {
-            let at = error.span().map(|s| Origin::Line(line_of(text, s.start)));
+            let at = error.span().map(|s| lines.of(s.start));
             problems.add(at, "", error.message());
         }
-        Self::from_document("", document.into_inner(), Origin::Line(1), text)
+        Self::from_document("", document.into_inner(), Origin::Line(1), &lines)
     }
 
     /// Lays environment variables `PREFIX__SECTION__KEY` over the document.
@@ -261,13 +269,18 @@ impl Table {
         self.entries.iter().map(|(name, entry)| (name.clone(), value(entry))).collect()
     }
 
-    fn from_document(path: &str, table: toml::de::DeTable<'_>, origin: Origin, text: &str) -> Self {
+    fn from_document(
+        path: &str,
+        table: toml::de::DeTable<'_>,
+        origin: Origin,
+        lines: &Lines,
+    ) -> Self {
         let mut entries = BTreeMap::new();
         for (name, value) in table {
-            let at = Origin::Line(line_of(text, name.span().start));
+            let at = lines.of(name.span().start);
             let name = name.into_inner().into_owned();
             let full = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-            let item = item(&full, value.into_inner(), &at, text);
+            let item = item(&full, value.into_inner(), &at, lines);
             entries.insert(name, Entry { origin: at, item });
         }
         Self { path: path.to_owned(), origin, entries }
@@ -298,9 +311,14 @@ impl Table {
 }
 
 impl Problems {
-    /// Adds one.
+    /// Adds one, if there are not very many already.
     pub fn add(&mut self, origin: Option<Origin>, key: &str, message: &str) {
-        self.0.push(Problem { origin, key: key.to_owned(), message: message.to_owned() });
+        let problem = match self.0.len() {
+            ..MOST => Problem { origin, key: key.to_owned(), message: message.to_owned() },
+            MOST => Problem { origin: None, key: String::new(), message: AND_MORE.to_owned() },
+            _ => return,
+        };
+        self.0.push(problem);
     }
 
     /// Whether there is none.
@@ -331,17 +349,17 @@ impl fmt::Display for Problem {
     }
 }
 
-fn item(path: &str, value: toml::de::DeValue<'_>, origin: &Origin, text: &str) -> Item {
+fn item(path: &str, value: toml::de::DeValue<'_>, origin: &Origin, lines: &Lines) -> Item {
     use toml::de::DeValue;
     match value {
         DeValue::Table(table) => {
-            Item::Table(Table::from_document(path, table, origin.clone(), text))
+            Item::Table(Table::from_document(path, table, origin.clone(), lines))
         }
         DeValue::Array(list) if !list.is_empty() && list.iter().all(|v| v.get_ref().is_table()) => {
             let tables = list.into_iter().map(|v| {
-                let at = Origin::Line(line_of(text, v.span().start));
+                let at = lines.of(v.span().start);
                 match v.into_inner() {
-                    DeValue::Table(table) => Table::from_document(path, table, at, text),
+                    DeValue::Table(table) => Table::from_document(path, table, at, lines),
                     _ => Table { path: path.to_owned(), origin: at, entries: BTreeMap::new() },
                 }
             });
@@ -359,8 +377,15 @@ fn serde_spanned(value: toml::de::DeValue<'_>) -> Result<toml::Value, String> {
     toml::Value::deserialize(toml::de::ValueDeserializer::from(spanned)).map_err(|e| e.to_string())
 }
 
-fn line_of(text: &str, offset: usize) -> usize {
-    text.as_bytes().iter().take(offset).filter(|b| **b == b'\n').count() + 1
+impl Lines {
+    fn new(text: &str) -> Self {
+        Self(memchr::memchr_iter(b'\n', text.as_bytes()).collect())
+    }
+
+    /// The line that an offset lies in.
+    fn of(&self, offset: usize) -> Origin {
+        Origin::Line(self.0.partition_point(|end| *end < offset) + 1)
+    }
 }
 
 /// How many single-character edits lie between two keys; enough to guess a typing error.
@@ -442,5 +467,23 @@ mod tests {
     fn a_wrong_variable_is_named() {
         let (_, problems) = read("", &[("T__SAMPLE__WAIT", "soon")]);
         assert!(problems[0].starts_with("environment variable T__SAMPLE__WAIT: sample.wait"));
+    }
+
+    #[test]
+    fn so_many_problems_are_told_and_one_that_there_are_more() {
+        let mut problems = Problems::default();
+        (0..3 * MOST).for_each(|n| problems.add(Some(Origin::Line(n)), "key", "wrong"));
+        let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), MOST + 1);
+        assert_eq!(told.last().map(String::as_str), Some(AND_MORE));
+    }
+
+    #[test]
+    fn the_lines_of_a_long_file_are_found_in_no_time() {
+        let text: String = (0..50_000).map(|n| format!("[[t]]\nname = \"n{n}\"\n")).collect();
+        let begun = std::time::Instant::now();
+        let table = Table::parse(&text, &mut Problems::default());
+        assert_eq!(table.locate("/t/49999/name").0, Origin::Line(100_000));
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     }
 }

@@ -10,11 +10,22 @@ use toml::Value;
 
 use super::{Entry, Item, Origin, Problems, Table};
 
+/// Reads objects as tables, while there is room for more.
+struct Reader<'p> {
+    room: usize,
+    problems: &'p mut Problems,
+}
+
+/// Twice as many as a declaration of 100,000 tokens with policies. A table takes many times the two
+/// bytes that an empty one has in JSON.
+const MOST_TABLES: usize = 400_000;
+
 impl Table {
     /// Takes an object, to which a pointer leads, for a document. What cannot be written in TOML is a
     /// problem.
     pub fn from_json(object: Map<String, Json>, at: &str, problems: &mut Problems) -> Self {
-        Self::from_object(String::new(), Origin::Pointer(at.to_owned()), object, problems)
+        let mut reader = Reader { room: MOST_TABLES, problems };
+        reader.table(String::new(), Origin::Pointer(at.to_owned()), object)
     }
 
     /// All that is still there as an object.
@@ -45,21 +56,55 @@ impl Table {
             (Item::Tables(_) | Item::Value(_), _) => (origin.clone(), self.key(name)),
         }
     }
+}
 
-    fn from_object(
-        path: String,
-        origin: Origin,
-        object: Map<String, Json>,
-        problems: &mut Problems,
-    ) -> Self {
-        let mut table = Self { path, origin, entries: BTreeMap::new() };
+impl Reader<'_> {
+    fn table(&mut self, path: String, origin: Origin, object: Map<String, Json>) -> Table {
+        let mut table = Table { path, origin, entries: BTreeMap::new() };
         for (name, value) in object {
             let (full, origin) = (table.key(&name), table.origin.lacking(Some(&name)));
-            if let Some(item) = item(full, &origin, value, problems) {
+            if let Some(item) = self.item(full, &origin, value) {
                 table.entries.insert(name, Entry { origin, item });
             }
         }
         table
+    }
+
+    fn item(&mut self, full: String, origin: &Origin, value: Json) -> Option<Item> {
+        match value {
+            Json::Object(object) => {
+                self.take_room(1, &full, origin)?;
+                Some(Item::Table(self.table(full, origin.clone(), object)))
+            }
+            Json::Array(list) if !list.is_empty() && list.iter().all(Json::is_object) => {
+                self.take_room(list.len(), &full, origin)?;
+                let mut tables = Vec::new();
+                for (place, value) in list.into_iter().enumerate() {
+                    let Json::Object(object) = value else { continue };
+                    let origin = origin.lacking(Some(&place.to_string()));
+                    tables.push(self.table(full.clone(), origin, object));
+                }
+                Some(Item::Tables(tables))
+            }
+            other => {
+                let value = to_toml(other);
+                if value.is_none() {
+                    let why = "expected a value, found null";
+                    self.problems.add(Some(origin.clone()), &full, why);
+                }
+                value.map(Item::Value)
+            }
+        }
+    }
+
+    fn take_room(&mut self, tables: usize, full: &str, origin: &Origin) -> Option<()> {
+        let left = self.room.checked_sub(tables);
+        if left.is_none() {
+            let why = format!("the document has more than {MOST_TABLES} tables");
+            self.problems.add(Some(origin.clone()), full, &why);
+        }
+        self.room = left?;
+        Some(())
     }
 }
 
@@ -87,30 +132,6 @@ pub fn to_json(value: &Value) -> Json {
         Value::Array(list) => list.iter().map(to_json).collect(),
         Value::Table(table) => {
             table.iter().map(|(key, value)| (key.clone(), to_json(value))).collect()
-        }
-    }
-}
-
-fn item(full: String, origin: &Origin, value: Json, problems: &mut Problems) -> Option<Item> {
-    match value {
-        Json::Object(object) => {
-            Some(Item::Table(Table::from_object(full, origin.clone(), object, problems)))
-        }
-        Json::Array(list) if !list.is_empty() && list.iter().all(Json::is_object) => {
-            let mut tables = Vec::new();
-            for (place, value) in list.into_iter().enumerate() {
-                let Json::Object(object) = value else { continue };
-                let origin = origin.lacking(Some(&place.to_string()));
-                tables.push(Table::from_object(full.clone(), origin, object, problems));
-            }
-            Some(Item::Tables(tables))
-        }
-        other => {
-            let value = to_toml(other);
-            if value.is_none() {
-                problems.add(Some(origin.clone()), &full, "expected a value, found null");
-            }
-            value.map(Item::Value)
         }
     }
 }
@@ -190,5 +211,13 @@ mod tests {
         let wanted = ["/a/l: expected a value, found null", "/a/n: expected a value, found null"];
         assert_eq!(problems, wanted);
         assert_eq!(Json::Object(table.to_object()), json!({"a": {}, "big": u64::MAX as f64}));
+    }
+
+    #[test]
+    fn a_document_has_so_many_tables_and_no_more() {
+        let tables = |n: usize| json!({"t": vec![json!({}); n], "u": {"v": 1}});
+        assert_eq!(read(tables(MOST_TABLES - 1)).1, Vec::<String>::new());
+        let wanted = format!("/u: the document has more than {MOST_TABLES} tables");
+        assert_eq!(read(tables(MOST_TABLES)).1, [wanted]);
     }
 }

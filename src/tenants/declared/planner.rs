@@ -13,7 +13,7 @@ use super::{
 use crate::{
     settings::Problems,
     tenants::{
-        record::{Noun, TenantSettings},
+        record::{CredentialRecord, Noun, TenantRecord, TenantSettings},
         store::require_name,
     },
 };
@@ -27,6 +27,9 @@ struct Planner<'a, 'p> {
     /// The names that are declared.
     tenants: HashSet<String>,
     credentials: HashSet<String>,
+    /// What is stored.
+    stored_tenants: HashMap<&'a str, &'a TenantRecord>,
+    stored_credentials: HashMap<&'a str, &'a CredentialRecord>,
     /// The names of rows.
     owners: HashMap<i64, &'a str>,
     stood_for: HashMap<i64, &'a str>,
@@ -46,6 +49,8 @@ impl Plan {
         let mut planner = Planner {
             tenants: tenants.iter().map(|tenant| tenant.name.clone()).collect(),
             credentials: credentials.iter().map(|credential| credential.name.clone()).collect(),
+            stored_tenants: known.records.tenants.iter().map(|t| (&*t.name, t)).collect(),
+            stored_credentials: known.records.credentials.iter().map(|c| (&*c.name, c)).collect(),
             owners: known.records.tenants.iter().map(|t| (t.row, &*t.name)).collect(),
             stood_for: known.records.credentials.iter().map(|c| (c.row, &*c.name)).collect(),
             plan: Self::default(),
@@ -69,7 +74,7 @@ impl Planner<'_, '_> {
     fn tenant(&mut self, tenant: &DeclaredTenant) {
         let (name, settings) = (&tenant.name, tenant.written.keys.settings());
         let new = facts::of_tenant(&settings);
-        let there = self.known.records.tenants.iter().find(|there| there.name == *name);
+        let there = self.stored_tenants.get(&**name);
         let (changes, deed) = match there {
             Some(there) if there.settings == settings => {
                 return self.plan.kept.push(Name::tenant(name));

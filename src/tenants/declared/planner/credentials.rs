@@ -27,8 +27,7 @@ impl Planner<'_, '_> {
         if written.has("login") && written.has("email") {
             return written.complain("email", "give either this or login", self.problems);
         }
-        let records = &self.known.records.credentials;
-        match records.iter().find(|there| there.name == credential.name) {
+        match self.stored_credentials.get(&*credential.name).copied() {
             None => self.new_credential(credential, upstream),
             Some(there) if there.upstream == upstream => self.known_credential(credential, there),
             Some(there) => {

@@ -35,10 +35,9 @@ impl Planner<'_, '_> {
 
     /// What a token stands on has to be there, and to stay.
     fn refers(&mut self, token: &DeclaredToken, tenant: &str, credential: &str) {
-        let records = self.known.records;
-        let stored = records.tenants.iter().any(|there| there.name == *tenant);
+        let stored = self.stored_tenants.contains_key(tenant);
         let tenant = (self.tenants.contains(tenant), stored, "tenant", tenant);
-        let stored = records.credentials.iter().any(|there| there.name == *credential);
+        let stored = self.stored_credentials.contains_key(credential);
         let credential = (self.credentials.contains(credential), stored, "credential", credential);
         for (declared, stored, key, name) in [tenant, credential] {
             let name = name.escape_debug();
