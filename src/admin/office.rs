@@ -24,6 +24,7 @@ use crate::{
     operations::{Means, OperationError},
     tenants::{
         self,
+        declared::NotCarriedOut,
         directory::Directory,
         import::ImportError,
         secret::Vault,
@@ -202,7 +203,9 @@ impl Office {
 
 /// Whether the connection to the store may be at fault.
 fn is_of_the_connection(refusal: &Refusal) -> bool {
-    let (Refusal::Operation(OperationError::Store(error))
+    let (Refusal::Operation(
+        OperationError::Store(error) | OperationError::NotCarriedOut(NotCarriedOut::Store(error)),
+    )
     | Refusal::Import(ImportError::Store(error))) = refusal
     else {
         return false;

@@ -12,7 +12,7 @@ use axum::{
     },
     response::{IntoResponse as _, Response},
 };
-use futures_util::future::try_join_all;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -37,6 +37,9 @@ use crate::{
 };
 
 /// Where a declaration is applied.
+/// How many secrets are tested at once.
+const TRIALS: usize = 8;
+
 const APPLY: &str = "/v1/declaration/apply";
 
 /// The type of a file.
@@ -163,7 +166,8 @@ async fn apply_declaration(
     Ok(unkept(StatusCode::OK, &applied))
 }
 
-/// Asks upstreams, all at once, whether they take what would be stored for them.
+/// Asks upstreams, a few at a time, whether they take what would be stored for them: tenants have the
+/// same connections.
 async fn try_all(admin: &Admin, caller: &Caller, asked: ApplyRequest) -> Result<(), Refusal> {
     let by = caller.clone();
     let secrets = move |store: &mut Store, means: &Means<'_>, now| {
@@ -185,7 +189,7 @@ async fn try_all(admin: &Admin, caller: &Caller, asked: ApplyRequest) -> Result<
             })
         },
     );
-    try_join_all(trials).await.map(drop)
+    stream::iter(trials).buffer_unordered(TRIALS).try_collect().await
 }
 
 fn planned(
