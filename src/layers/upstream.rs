@@ -166,7 +166,9 @@ impl Sites {
             tracing::warn!(upstream = site.origin(), "the upstream answers 304 unasked");
             return Err(Rejection::UpstreamBroken);
         }
-        refuse_page(&reply, masked && key.secrecy() == Secrecy::Hidden)?;
+        if masked && key.secrecy() == Secrecy::Hidden && shows_whole(&reply) {
+            return Err(Rejection::SecretsHidden);
+        }
         // Before the secrets are looked for, which are then those of this version or later ones.
         let vault = self.vault();
         let search = masked.then(|| Search {
@@ -259,11 +261,18 @@ impl Sites {
             }
             self.refusal(&error)
         })?;
-        // What a write is answered says what became of it. A GET that counts as one shows what it reads.
-        refuse_page(&reply, may_hide && is_read(&method))?;
+        let shown_whole = may_hide && shows_whole(&reply);
+        // A GET that counts as a write shows what it reads.
+        if shown_whole && is_read(&method) {
+            return Err(Rejection::SecretsHidden);
+        }
         let search = masked.then(|| Search { format: to_search(reply.headers(), format), secrecy });
         let hides = search.as_ref().is_some_and(Search::hides);
         let mut answer = self.receive(site, &credential, &method, reply, search).await?;
+        // What became of a write is said by the status; a form that comes with it shows the item.
+        if shown_whole {
+            *answer.body_mut() = Body::empty();
+        }
         // A 304 says it of what the client has named.
         if hides && answer.status() != StatusCode::NOT_MODIFIED {
             answer.headers_mut().remove(ETAG);
@@ -389,11 +398,9 @@ impl Sites {
     }
 }
 
-/// Refuses what is no document whose fields are known, where something is to be hidden: that could stand
-/// anywhere in it.
-fn refuse_page(reply: &Response<UpstreamBody>, hides: bool) -> Result<(), Rejection> {
-    if hides && reply.status().is_success() && is_page(reply.headers()) {
-        return Err(Rejection::SecretsHidden);
-    }
-    Ok(())
+/// Whether a reply shows something, a refused form too, and is no document whose fields are known: what
+/// is to be hidden could stand anywhere in it.
+fn shows_whole(reply: &Response<UpstreamBody>) -> bool {
+    let shows = reply.status().is_success() || reply.status() == StatusCode::UNPROCESSABLE_ENTITY;
+    shows && is_page(reply.headers())
 }

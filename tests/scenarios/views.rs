@@ -291,8 +291,13 @@ async fn a_page_is_for_those_who_may_read_all_of_it() {
     let edit = "/backup_servers/3/edit";
     w.get(edit).as_("a").origin(page()).expect_refusal(403, "secrets_hidden").await;
     w.get(edit).as_("knows").origin(page()).expect_status(200).await;
-    // What a write is answered says what became of it.
-    w.put(VM).as_("a").origin(page()).expect_status(200).await;
+    // What a write is answered says what became of it, and shows the form once more.
+    for (status, target) in [(200, VM), (422, VM), (200, "/backup_servers/3.html")] {
+        let form = || page().status(status);
+        let put = |who| w.put(target).as_(who).origin(form()).expect_status(status);
+        put("a").expect_body("").await;
+        put("knows").expect_body("value=\"Kx7pQ2vT\"").await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
