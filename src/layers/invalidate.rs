@@ -210,6 +210,7 @@ fn settlement(status: StatusCode, format: Option<Format>, body: &Bytes) -> Settl
 /// Whether the upstream may still apply a write that was refused on its way.
 pub fn settlement_of(rejection: &Rejection) -> Settlement {
     match rejection {
+        Rejection::NoKey(note) if note.says_nothing_made() => Settlement::Settled,
         Rejection::UpstreamTimedOut
         | Rejection::UpstreamBroken
         | Rejection::BodyTooLarge(_)
@@ -249,5 +250,23 @@ pub fn settlement_of(rejection: &Rejection) -> Settlement {
         | Rejection::KeyHeld
         | Rejection::VaultAway
         | Rejection::CredentialRefused => Settlement::Settled,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tenants::course::Note;
+
+    #[test]
+    fn a_key_that_was_not_made_leaves_nothing_open() {
+        for (note, settlement) in [
+            (Note::MintRefused, Settlement::Settled),
+            (Note::TooManyKept, Settlement::Settled),
+            (Note::NotSeen, Settlement::Open(Unrest::Unknown)),
+            (Note::Ambiguous, Settlement::Open(Unrest::Unknown)),
+        ] {
+            assert_eq!(settlement_of(&Rejection::NoKey(note)), settlement, "{note:?}");
+        }
     }
 }

@@ -79,6 +79,27 @@ closed! {
 }
 
 impl Note {
+    /// Whether it says that no key was asked for, or none was made.
+    pub fn says_nothing_made(self) -> bool {
+        match self {
+            Self::NoFurtherKeys
+            | Self::NotTheMainKey
+            | Self::Shared
+            | Self::NotRecoverable
+            | Self::OldRefused
+            | Self::MintRefused
+            | Self::TooManyKept => true,
+            Self::NoAnswer
+            | Self::NewRefused
+            | Self::Overtaken
+            | Self::Ambiguous
+            | Self::NotRecovered
+            | Self::OldLeft
+            | Self::NewLeft
+            | Self::NotSeen => false,
+        }
+    }
+
     /// What it means, for people.
     pub fn meaning(self) -> &'static str {
         match self {
