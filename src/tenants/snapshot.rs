@@ -64,6 +64,7 @@ pub struct Snapshot {
     grants: HashMap<Mac, Arc<Grant>, foldhash::fast::RandomState>,
     tenants: HashMap<i64, Arc<Tenant>>,
     credentials: HashMap<i64, Arc<Credential>>,
+    /// That of the generation before stands for the one in force: its last writes may still be open.
     by_partition: HashMap<u64, Arc<Credential>, foldhash::fast::RandomState>,
     administrators: HashMap<Arc<str>, Arc<Credential>>,
     left_out: Vec<LeftOut>,
@@ -209,7 +210,7 @@ impl Snapshot {
                 Err(why) => snapshot.leave_out(Noun::Credential, &record.name, why.into()),
             }
         }
-        snapshot.index_credentials();
+        snapshot.index_credentials(previous);
         snapshot.grants.reserve(records.tokens.len());
         for record in records.tokens.iter().filter(|record| record.revoked.is_none()) {
             match builder.grant(record, &snapshot) {
@@ -311,7 +312,7 @@ impl Snapshot {
         &self.left_out
     }
 
-    fn index_credentials(&mut self) {
+    fn index_credentials(&mut self, previous: &Self) {
         for credential in self.credentials.values() {
             self.by_partition.insert(credential.partition.id(), Arc::clone(credential));
             if !credential.is_administrator() {
@@ -324,6 +325,8 @@ impl Snapshot {
                 *chosen = Arc::clone(credential);
             }
         }
+        let left = build::left_behind(previous, self);
+        self.by_partition.extend(left);
     }
 
     fn leave_out(&mut self, noun: Noun, name: &str, why: WhyLeftOut) {

@@ -176,7 +176,7 @@ async fn look(watches: &Watches, watch: &Watch) -> Look {
 
 /// The credential to look with, which is another generation of the same one where its key was rotated
 /// meanwhile; none while its key is being replaced.
-fn sender(watches: &Watches, credential: &Arc<Credential>) -> Option<Arc<Credential>> {
+pub(super) fn sender(watches: &Watches, credential: &Arc<Credential>) -> Option<Arc<Credential>> {
     let snapshot = watches.directory.snapshot();
     let held = snapshot.rotating().holds(&credential.name);
     (!held).then(|| Arc::clone(snapshot.successor(credential).unwrap_or(credential)))

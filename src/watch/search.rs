@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use super::{
     Settler, Watches,
     candidates::{Glance, Sought, Window, candidates},
-    rounds::{ask, page},
+    rounds::{ask, page, sender},
 };
 use crate::{
     keeper::{
@@ -53,8 +53,14 @@ impl Search for Settler {
         let stop = self.0.stop.clone();
         self.0.tasks.spawn(async move {
             let found = stop.run_until_cancelled(seek(&turn.watches, &lost)).await;
-            if let Some(found) = found.filter(|found| !found.is_empty()) {
-                tell(found);
+            match found {
+                Some(found) if !found.is_empty() => tell(found),
+                // Whoever repeats it has it looked for again, but not each time.
+                Some(_) => {
+                    let rest = sleep(turn.watches.config.max_interval);
+                    stop.run_until_cancelled(rest).await.unwrap_or_default();
+                }
+                None => {}
             }
         });
     }
@@ -86,17 +92,12 @@ async fn seek(watches: &Watches, lost: &Lost) -> Box<[u64]> {
     let nothing = Box::default();
     let credential = &lost.trace.credential;
     let Some(site) = watches.sites.get(&*credential.upstream) else { return nothing };
-    let budget = watches.budgets.get(&*credential.upstream);
     let mut pace = watches.config.interval;
     let mut user = None;
     loop {
         let last = now() > lost.span.lease;
         let look = timeout(watches.config.timeout, look(watches, site, lost, &mut user));
-        let sight = match budget.is_none_or(|budget| budget.check().is_ok()) {
-            true => look.await.unwrap_or(Sight::Failed),
-            false => Sight::Failed,
-        };
-        match sight {
+        match look.await.unwrap_or(Sight::Failed) {
             Sight::Refused => return nothing,
             Sight::Seen(found) if last || !found.is_empty() => return found,
             Sight::Seen(_) => {}
@@ -110,7 +111,14 @@ async fn seek(watches: &Watches, lost: &Lost) -> Box<[u64]> {
 
 /// Looks once; `user` is whose credential it is, once that is known.
 async fn look(watches: &Watches, site: &Site, lost: &Lost, user: &mut Option<u64>) -> Sight {
-    let credential = &lost.trace.credential;
+    let Some(credential) = &sender(watches, &lost.trace.credential) else { return Sight::Failed };
+    let may_ask = || {
+        let budget = watches.budgets.get(&*credential.upstream);
+        budget.is_none_or(|budget| budget.check().is_ok())
+    };
+    if !may_ask() {
+        return Sight::Failed;
+    }
     if user.is_none() && matches!(lost.trace.about, About::New(_)) {
         *user = match whose(site, credential).await {
             Ok(user) => Some(user),
@@ -121,6 +129,9 @@ async fn look(watches: &Watches, site: &Site, lost: &Lost, user: &mut Option<u64
     let mut rows: Vec<Transaction> = Vec::new();
     let mut window = None;
     for number in 1..=watches.config.max_pages {
+        if number > 1 && !may_ask() {
+            return Sight::Failed;
+        }
         let asked = now();
         let page = page(number, watches.config.page_size);
         let Some(shown) = ask(site, credential, "/transactions", &page).await else {

@@ -164,6 +164,24 @@ impl<'a> Builder<'a> {
     }
 }
 
+/// The partition that each credential had before, and the credential as it is in force.
+pub(super) fn left_behind(previous: &Snapshot, built: &Snapshot) -> Vec<(u64, Arc<Credential>)> {
+    let mut left = Vec::new();
+    for (partition, before) in &previous.by_partition {
+        let Some(now) = built.credentials.get(&before.row) else { continue };
+        let unchanged = now.partition.id() == before.partition.id();
+        let now = match *partition == before.partition.id() {
+            true if unchanged => None,
+            true if now.generation == before.generation => Some(now),
+            true => built.successor(before),
+            // One before is kept, not one before that.
+            false => unchanged.then_some(now),
+        };
+        left.extend(now.map(|now| (*partition, Arc::clone(now))));
+    }
+    left
+}
+
 pub(super) fn tenant(record: &TenantRecord, previous: &Snapshot) -> Arc<Tenant> {
     let settings = &record.settings;
     let before = previous.tenants.get(&record.row).map(|before| &before.limits);

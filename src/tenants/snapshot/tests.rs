@@ -87,6 +87,29 @@ fn a_rotated_credential_starts_a_new_partition() {
 }
 
 #[test]
+fn who_looks_for_the_last_writes_of_a_key_has_the_next_one() {
+    let mut case = Case::new();
+    let first = case.build(&Snapshot::default());
+    let rotate = |case: &mut Case| {
+        let Fixture { store, keyring, .. } = &mut case.fixture;
+        let vault = Vault { keyring, origin: &origin };
+        let rotated = store.edit(NOW, |e| e.rotate_credential(&vault, "acme", &secret(SECRET)));
+        rotated.map_err(|e: StoreError| e).expect("rotated");
+    };
+    let looks = |snapshot: &Snapshot, partition| snapshot.looker(partition).map(|c| c.generation);
+    let old = case.find(&first, "one").credential.partition.id();
+    rotate(&mut case);
+    let second = case.build(&first);
+    // Whatever else is edited meanwhile.
+    let third = case.build(&second);
+    assert_eq!([&first, &second, &third].map(|s| looks(s, old)), [Some(1), Some(2), Some(2)]);
+    let newer = case.find(&third, "one").credential.partition.id();
+    rotate(&mut case);
+    let fourth = case.build(&third);
+    assert_eq!([old, newer].map(|partition| looks(&fourth, partition)), [None, Some(3)]);
+}
+
+#[test]
 fn another_standing_starts_a_new_partition() {
     let mut case = Case::new();
     let first = case.build(&Snapshot::default());
