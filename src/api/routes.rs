@@ -27,6 +27,7 @@ pub struct RouteTable {
     reads: PatternTree<RouteId>,
     writes: PatternTree<Touches>,
     effects: PatternTree<()>,
+    makes: PatternTree<()>,
     rebuilds: PatternTree<Rebuilt>,
     secrets: PatternTree<()>,
     items: PatternTree<ItemPlace>,
@@ -209,11 +210,19 @@ impl RouteTable {
         self.rebuilds.find(&bare_segments(target)).map(|found| *found.value)
     }
 
-    /// Whether a POST to the target makes a new item: where a list can be read.
+    /// Whether a request makes a new item: where it is listed so, and a POST where a list can be read,
+    /// or where nobody knows what it does.
     pub fn creates(&self, method: &Method, target: &Target) -> bool {
-        let is_item = |segments: &Segments<'_>| segments.last().is_some_and(|s| Shape::Id.fits(s));
         let segments = bare_segments(target);
-        *method == Method::POST && !is_item(&segments) && self.reads.find(&segments).is_some()
+        if *method != Method::POST {
+            return self.has_effect(target) && self.makes.find(&segments).is_some();
+        }
+        let is_item = || segments.last().is_some_and(|last| Shape::Id.fits(last));
+        match self.reads.find(&segments) {
+            Some(_) if !is_item() => true,
+            None if self.writes.find(&segments).is_none() => true,
+            Some(_) | None => self.makes.find(&segments).is_some(),
+        }
     }
 
     /// The family of the item whose name stands at a place of a path, if its items are known one by

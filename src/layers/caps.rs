@@ -6,6 +6,7 @@
 use std::{future::Future, pin::Pin, sync::Arc, time::SystemTime};
 
 use futures_util::future::Either;
+use tokio_util::task::TaskTracker;
 use tower::{Layer, Service, layer::layer_fn};
 
 use super::{Answer, Step, always_ready, invalidate::settlement_of, police, refuse};
@@ -19,6 +20,7 @@ use crate::{
 pub struct Caps<S> {
     inner: S,
     metrics: Arc<Metrics>,
+    tasks: TaskTracker,
 }
 
 /// The future of this layer.
@@ -32,15 +34,19 @@ struct Taken {
     date: u64,
 }
 
-/// Counts what calls make and remove.
-pub fn layer<S>(metrics: Arc<Metrics>) -> impl Layer<S, Service = Caps<S>> + Clone {
-    layer_fn(move |inner| Caps { inner, metrics: Arc::clone(&metrics) })
+/// Counts what calls make and remove; each that counts runs in a task, whether or not anybody still waits
+/// for it, since only its end says whether it counts.
+pub fn layer<S>(
+    metrics: Arc<Metrics>,
+    tasks: TaskTracker,
+) -> impl Layer<S, Service = Caps<S>> + Clone {
+    layer_fn(move |inner| Caps { inner, metrics: Arc::clone(&metrics), tasks: tasks.clone() })
 }
 
 impl<S> Service<Call> for Caps<S>
 where
     S: Service<Call, Response = Answer, Error = Rejection> + 'static,
-    S::Future: Send,
+    S::Future: Send + 'static,
 {
     type Response = Answer;
     type Error = Rejection;
@@ -57,7 +63,8 @@ where
             Ok(None) => Either::Left(Either::Right(self.inner.call(call))),
             Ok(Some(taken)) => {
                 let answered = self.inner.call(call);
-                Either::Right(Box::pin(async move { taken.settle(answered.await) }))
+                let write = self.tasks.spawn(async move { taken.settle(answered.await) });
+                Either::Right(Box::pin(async { write.await.unwrap_or(Err(Rejection::Panicked)) }))
             }
         }
     }

@@ -1,11 +1,13 @@
 //! What a token's policies refuse, count, and only watch.
 
+use std::time::Duration;
+
 use tollgate::{
     policy::document::PolicyDocument,
     tenants::record::{LimitStatus, TokenTerms},
 };
 
-use crate::harness::{World, json, status};
+use crate::harness::{Speaks, World, json, status};
 
 const VM: &str = "/virtual_machines/7.json";
 const LIST: &str = "/virtual_machines.json";
@@ -148,6 +150,21 @@ async fn what_is_made_and_removed_is_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_makes_an_item_is_counted() {
+    let w = bound(r#"{"creates":{"at_most":1,"window_seconds":60}}"#).await;
+    w.post("/virtual_machines/7/clone.json").as_("bound").origin(status(201)).await;
+    // What nobody has listed may make something, too.
+    for target in [LIST, "/virtual_machines/8/clone", "/accelerators.json", "/gadgets/3/frob.xml"] {
+        w.post(target).as_("bound").expect_refusal(429, "used_up").await;
+    }
+    w.get("/backups/3/convert").as_("bound").expect_refusal(429, "used_up").await;
+    // A list of what can be made is no creation, and neither is what is done to an item.
+    w.get("/accelerators.json").as_("bound").origin(json("[]")).expect_status(200).await;
+    let owner = w.post("/virtual_machines/7/change_owner.json").as_("bound");
+    owner.origin(status(200)).expect_status(200).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_never_sent_is_not_counted() {
     // Port 9 of loopback: nobody listens.
     let w = World::with("upstreams.main.url = \"http://127.0.0.1:9\"").await;
@@ -160,6 +177,31 @@ async fn what_was_never_sent_is_not_counted() {
         let hidden = w.post(VM).as_("bound").body(form, "_method=delete");
         hidden.expect_refusal(502, "upstream_unreachable").await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_never_sent_is_not_counted_though_its_client_leaves() {
+    let pool = "upstreams.main = { max_connections = 1, queue_timeout = \"300ms\" }";
+    let w = World::with(pool).await;
+    let policies = r#"{"creates":{"at_most":1,"window_seconds":60}}"#;
+    let policies = serde_json::from_str(policies).expect("policies");
+    w.add_token("bound", "a", "a", &TokenTerms { policies, ..TokenTerms::default() });
+    let held = w.origin.expect(json("{}").gated());
+    let mut reader = w.connect(Speaks::Http1).await;
+    let request = w.request("GET", "/version.json", "b");
+    let reading = tokio::spawn(async move { reader.send(request).await });
+    held.arrived().await;
+    let mut hasty = w.connect(Speaks::Http1).await;
+    let create = w.request("POST", LIST, "bound");
+    let left = tokio::time::timeout(Duration::from_millis(100), hasty.send(create)).await;
+    assert!(left.is_err(), "it waits for a connection");
+    drop(hasty);
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    held.release();
+    reading.await.expect("no panic").expect("an answer");
+    let create = || w.post(LIST).as_("bound").body("application/json", "{}");
+    create().origin(status(201)).expect_status(201).await;
+    create().expect_refusal(429, "used_up").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

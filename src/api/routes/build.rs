@@ -23,6 +23,7 @@ struct Data {
     item: Vec<ItemData>,
     write: Vec<WriteData>,
     effect: Vec<PathsData>,
+    make: Vec<PathsData>,
     rebuild: Vec<RebuildData>,
     secret: Vec<PathsData>,
     guard: Vec<GuardData>,
@@ -105,6 +106,7 @@ impl RouteTable {
             reads: PatternTree::new(),
             writes: PatternTree::new(),
             effects: PatternTree::new(),
+            makes: PatternTree::new(),
             rebuilds: PatternTree::new(),
             secrets: PatternTree::new(),
             items: PatternTree::new(),
@@ -139,6 +141,9 @@ impl RouteTable {
         table.add_touches_of_items(&data.item)?;
         for path in data.effect.iter().flat_map(|e| &e.paths) {
             table.effects.insert(&parse(path)?, ());
+        }
+        for path in data.make.iter().flat_map(|make| &make.paths) {
+            table.makes.insert(&parse(path)?, ());
         }
         for (mint, paths) in [(Mint::Add, &data.mint.add), (Mint::Replace, &data.mint.replace)] {
             for path in paths {
