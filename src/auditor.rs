@@ -8,10 +8,12 @@
 //! queue. What an operator does has a place in it before it is done, or is not done.
 
 use std::{
+    hash::BuildHasher as _,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
+use foldhash::fast::RandomState;
 use http::{Method, StatusCode};
 use tokio::sync::mpsc::{self, Permit};
 use tokio_util::sync::CancellationToken;
@@ -63,8 +65,10 @@ pub struct Auditor {
 
 /// How many refusals at a listener are written.
 struct Shares {
-    /// Of those whose token is known.
+    /// Of those whose token is known: all of them, and those of some names each.
     known: Limit,
+    each: [Limit; NAMED],
+    digests: RandomState,
     strangers: (Window, Acts),
 }
 
@@ -84,7 +88,15 @@ const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 /// How long others may write between two parts of it.
 const PRUNE_PAUSE: Duration = Duration::from_millis(100);
 
+/// What one name can have of the share of all, so that it hides no other's refusals: a third. Names share
+/// these shares by their digests.
+const PART: u32 = 3;
+const NAMED: usize = 64;
+
 const MINUTE_MS: u64 = 60_000;
+
+/// The codes of what a policy has refused.
+const BY_POLICY: [&str; 2] = ["refused_by_policy", "used_up"];
 
 /// A challenge is no refusal: some clients wait for it.
 const CHALLENGE: &str = "no_credentials";
@@ -108,11 +120,23 @@ pub fn new(config: &Config, metrics: &Arc<Metrics>) -> (Auditor, Pen) {
 impl Shares {
     fn of(config: &Config) -> Self {
         let rate = config.requests_per_second.max(1);
+        let own = rate.div_ceil(PART);
         let strangers = Window { at_most: config.strangers_per_minute, window_ms: MINUTE_MS };
         Self {
             known: Limit::new("audit", Quota { per_second: rate, burst: rate }),
+            each: std::array::from_fn(|_| {
+                Limit::new("audit", Quota { per_second: own, burst: own })
+            }),
+            digests: RandomState::default(),
             strangers: (strangers, Acts::default()),
         }
+    }
+}
+
+impl Shares {
+    fn of_name(&self, name: &str) -> &Limit {
+        let digest = self.digests.hash_one(name);
+        &self.each[usize::try_from(digest % NAMED as u64).unwrap_or_default()]
     }
 }
 
@@ -122,24 +146,27 @@ impl Auditor {
         let policy = record.policy.get();
         let (decision, reason) = match (record.rejection.get(), policy) {
             (Some(code), _) if denies(status) && *code != CHALLENGE => (Decision::Refused, *code),
-            (None, Some(policy)) => (Decision::Shadowed, policy.as_str()),
-            (Some(_) | None, _) => return,
+            // Whatever else became of it.
+            (_, Some(policy)) => (Decision::Shadowed, policy.as_str()),
+            (Some(_) | None, None) => return,
         };
         let grant = record.grant.get();
-        if !self.is_written(&self.data, grant.is_some()) {
+        if !self.is_written(&self.data, grant.map(|grant| &*grant.tenant.name)) {
             return;
         }
+        // A policy in shadow has not refused what something else has.
+        let is_its = decision == Decision::Shadowed || BY_POLICY.contains(&reason);
         self.put(Event {
-            object: policy.map(|policy| policy.as_str().into()),
+            object: policy.filter(|_| is_its).map(|policy| policy.as_str().into()),
             reason: Some(reason.into()),
             ..of_request(record, routes, Action::Request, decision)
         });
     }
 
     /// Whether a refusal at a listener is within its share; it is counted if not.
-    fn is_written(&self, shares: &Shares, known: bool) -> bool {
-        let written = if known {
-            shares.known.check().is_ok()
+    fn is_written(&self, shares: &Shares, name: Option<&str>) -> bool {
+        let written = if let Some(name) = name {
+            shares.of_name(name).check().is_ok() && shares.known.check().is_ok()
         } else {
             let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
             let (window, strangers) = &shares.strangers;
@@ -190,7 +217,7 @@ impl Auditor {
         route: Option<&str>,
         reason: &str,
     ) {
-        if !self.is_written(&self.admin, author.actor.name.is_some()) {
+        if !self.is_written(&self.admin, author.actor.name.as_ref().map(Text::as_str)) {
             return;
         }
         self.put(Event {
@@ -372,13 +399,42 @@ mod tests {
     }
 
     #[test]
-    fn strangers_take_nothing_from_those_who_are_known() {
+    fn nobody_takes_from_the_others_what_is_written_of_them() {
         let (auditor, _pen) = new(&Config::default(), &Arc::new(Metrics::new()));
         for shares in [&auditor.data, &auditor.admin] {
-            let written = |known| (0..100).filter(|_| auditor.is_written(shares, known)).count();
-            assert_eq!(written(false), 6);
-            assert!(written(true) >= 10);
+            let written = |name| (0..100).filter(|_| auditor.is_written(shares, name)).count();
+            assert_eq!(written(None), 6);
+            let (one, another) = ("one", ["two", "three", "four"]);
+            let another = another
+                .into_iter()
+                .find(|name| !std::ptr::eq(shares.of_name(name), shares.of_name(one)));
+            assert!((4..8).contains(&written(Some(one))), "a share, and a moment more");
+            assert!(written(another) >= 4);
         }
+    }
+
+    #[test]
+    fn what_a_policy_would_have_refused_is_told_whatever_refused_it() {
+        let (auditor, mut pen) = new(&Config::default(), &Arc::new(Metrics::new()));
+        let routes = RouteTable::new(&[]).expect("routes");
+        let mut told = |code: Option<&'static str>, status: StatusCode| {
+            let id = crate::record::RequestId::next(1);
+            let client = std::net::Ipv4Addr::LOCALHOST.into();
+            let record = Record::new(id, client, crate::vocabulary::Protocol::Http1, Method::GET);
+            record.policy.set(crate::policy::PolicyName::Deletes);
+            if let Some(code) = code {
+                record.rejection.set(code).expect("none before");
+            }
+            auditor.request(&record, status, &routes);
+            let (_, event) = pen.events.try_recv().expect("an event");
+            (event.decision, event.object.is_some())
+        };
+        assert_eq!(told(None, StatusCode::OK), (Decision::Shadowed, true));
+        let away = told(Some("upstream_unreachable"), StatusCode::BAD_GATEWAY);
+        assert_eq!(away, (Decision::Shadowed, true));
+        let used_up = told(Some("used_up"), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(used_up, (Decision::Refused, true));
+        assert_eq!(told(Some("out_of_scope"), StatusCode::FORBIDDEN), (Decision::Refused, false));
     }
 
     #[test]
