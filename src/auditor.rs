@@ -34,8 +34,8 @@ use crate::{
 crate::section! {
     /// The audit log, which is in the store.
     pub struct Config {
-        /// How many refused requests of known tokens are written in a second, and as many of those of
-        /// operators; further ones are counted in `tollgate_audit_events_total` alone.
+        /// How many refused requests of known tokens are written in a second, a third of them of one
+        /// tenant, and as many of those of operators, a third of one operator; further ones are counted in `tollgate_audit_events_total` alone.
         pub requests_per_second: u32 = 10,
         /// How many refused requests of strangers, who present no token of ours, are written in a
         /// minute, and as many of those at the admin listener; likewise. They must neither fill the store
