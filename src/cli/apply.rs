@@ -97,6 +97,12 @@ pub enum ApplyError {
     /// The plan is not for this store any more.
     #[error("nothing was applied: the store has changed since the plan was made; try again")]
     Moved,
+    /// The server may have done it, and nobody heard what it said; or what it said was not kept.
+    #[error(
+        "it may have been applied: `tollgate apply` with the same file shows what is missing, and a token \
+         that was created meanwhile gets a secret that is known by `tollgate token rotate ID`"
+    )]
+    Unheard(#[source] Box<Failure>),
     /// The store refuses after all.
     #[error(transparent)]
     NotCarriedOut(#[from] NotCarriedOut),
@@ -174,10 +180,13 @@ pub fn export(desk: &mut Desk<'_>) -> Result<(), Failure> {
         Counter::Store { store, means } => {
             store.view(now, |view| declaration::export(view, means, written))?
         }
-        Counter::Server(server) if as_json => (server.ask(Call::get(PATH))?, String::new()),
+        Counter::Server(server) if as_json => {
+            (server.ask(Call::get(PATH).answered_within(file::MAX))?, String::new())
+        }
         Counter::Server(server) => {
             let toml = HeaderValue::from_static("application/toml");
-            let answer = server.hear(Call::get(PATH).with(ACCEPT, toml))?;
+            let call = Call::get(PATH).answered_within(file::MAX).with(ACCEPT, toml);
+            let answer = server.hear(call)?;
             let answer = answer.map_err(|problem| server.refused(&problem))?;
             (Map::new(), String::from_utf8_lossy(answer.body()).into_owned())
         }
@@ -210,7 +219,7 @@ impl<'a> TokensFile<'a> {
         self.put(tokens).map_err(|source| unmade(self.path, source))
     }
 
-    /// What is in it is good for nothing.
+    /// There is nothing in it that is good for anything.
     fn remove(self) {
         // What has failed says more than that this failed, too.
         let _ = fs::remove_file(self.path);
@@ -232,6 +241,7 @@ impl ApplyError {
             Self::Wrong { .. } | Self::TooLong => Exit::Data,
             Self::NoPlace(_) | Self::Unconfirmed => Exit::Usage,
             Self::Moved => Exit::Unavailable,
+            Self::Unheard(why) => why.exit(),
             Self::NotCarriedOut(NotCarriedOut::Store(error)) => super::failure::of_store(error),
             Self::NotCarriedOut(NotCarriedOut::Random(_) | NotCarriedOut::TooFew) => Exit::Software,
         }

@@ -51,6 +51,8 @@ pub struct Call {
     body: Bytes,
     kind: &'static str,
     more: HeaderMap,
+    /// How long the answer may be.
+    most: usize,
 }
 
 /// Why the server did not answer.
@@ -82,7 +84,7 @@ pub enum AskError {
 /// How long all of it may take: a little more than the server gives itself.
 const PATIENCE: Duration = Duration::from_secs(35);
 
-/// Many times what an answer has.
+/// Many times what most answers have.
 const ANSWER_MAX: usize = 16 << 20;
 
 const JSON: &str = "application/json";
@@ -91,7 +93,7 @@ impl Call {
     /// Gets what stands at a path.
     pub fn get(path: impl Into<String>) -> Self {
         let (method, body, more) = (Method::GET, Bytes::new(), HeaderMap::new());
-        Self { method, path: path.into(), body, kind: JSON, more }
+        Self { method, path: path.into(), body, kind: JSON, more, most: ANSWER_MAX }
     }
 
     /// Removes what stands at a path.
@@ -132,6 +134,12 @@ impl Call {
         self.more.insert(name, value);
         self
     }
+
+    /// With an answer of so many bytes at most.
+    #[must_use]
+    pub fn answered_within(self, most: usize) -> Self {
+        Self { most, ..self }
+    }
 }
 
 impl Remote {
@@ -165,8 +173,10 @@ impl Remote {
 
     /// Asks, and takes the answer, or why there is none, as it comes.
     pub fn hear(&self, call: Call) -> Result<Result<Response<Bytes>, Problem>, Failure> {
+        let most = call.most;
         let request = self.request(call)?;
-        let asked = runtime(1)?.block_on(async { timeout(PATIENCE, self.exchange(request)).await });
+        let exchange = async { timeout(PATIENCE, self.exchange(request, most)).await };
+        let asked = runtime(1)?.block_on(exchange);
         let answer = asked.unwrap_or(Err(AskError::TimedOut)).map_err(|why| self.unasked(why))?;
         if answer.status().is_success() { Ok(Ok(answer)) } else { self.read(&answer).map(Err) }
     }
@@ -196,7 +206,7 @@ impl Remote {
     }
 
     fn request(&self, call: Call) -> Result<Request<Full<Bytes>>, Failure> {
-        let Call { method, path, body, kind, more } = call;
+        let Call { method, path, body, kind, more, .. } = call;
         let uri: Uri =
             path.parse().map_err(|_| Failure::NotDone(format!("{path:?} is no path")))?;
         let mut request = Request::new(Full::from(body));
@@ -215,14 +225,18 @@ impl Remote {
         Ok(request)
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, AskError> {
+    async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+        most: usize,
+    ) -> Result<Response<Bytes>, AskError> {
         let stream = TcpStream::connect(&self.place).await.map_err(AskError::Connect)?;
         match &self.tls {
-            None => answer(stream, request).await,
+            None => answer(stream, request, most).await,
             Some(trust) => {
                 let connector = TlsConnector::from(trust.config.clone());
                 let connected = connector.connect(trust.name.clone(), stream).await;
-                answer(connected.map_err(AskError::Tls)?, request).await
+                answer(connected.map_err(AskError::Tls)?, request, most).await
             }
         }
     }
@@ -312,11 +326,12 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
 async fn answer(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: Request<Full<Bytes>>,
+    most: usize,
 ) -> Result<Response<Bytes>, AskError> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     let (head, body) = sender.send_request(request).await?.into_parts();
-    let body = Limited::new(body, ANSWER_MAX).collect().await.map_err(AskError::Body)?;
+    let body = Limited::new(body, most).collect().await.map_err(AskError::Body)?;
     Ok(Response::from_parts(head, body.to_bytes()))
 }
 

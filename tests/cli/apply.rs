@@ -4,23 +4,15 @@
 use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
 };
 
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
-};
 
-use super::{Installation, Place, Server, TOKEN};
+use super::{Installation, Place, Server};
 use crate::{harness::Postgres, program::Ended};
 
 /// A tenant of the panel's user `alice`, whose key is in a file beside.
-const DECLARED: &str = r#"
+pub(super) const DECLARED: &str = r#"
 [tenants.alice]
 reads = "100/200"
 
@@ -47,7 +39,7 @@ enum Way {
 const WAYS: [Way; 2] = [Way::Server, Way::Store];
 
 /// An installation with a file that declares something.
-fn declare(installation: &Installation, text: &str) {
+pub(super) fn declare(installation: &Installation, text: &str) {
     let key = installation.panel.user("alice").expect("a user").api_key;
     installation.write("alice.key", &format!("{key}\n"));
     installation.write("declared.toml", text);
@@ -73,7 +65,7 @@ fn apply(place: &Place, way: Way, more: &str) -> Ended {
     run(place, way, &line.split_whitespace().collect::<Vec<_>>())
 }
 
-fn created(installation: &Installation) -> Vec<Value> {
+pub(super) fn created(installation: &Installation) -> Vec<Value> {
     let text = fs::read_to_string(installation.path("tokens")).expect("tokens");
     text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
@@ -291,59 +283,4 @@ async fn it_is_the_same_on_either_store_and_moves_from_one_to_the_other() {
     }
     assert_eq!(in_file.installation.json("token list", "").as_array().map(Vec::len), Some(1));
     assert_eq!(server.terminate().code, Some(0));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_that_is_lost_is_asked_for_again_and_no_token_is_lost_with_it() {
-    let (place, server) = place().await;
-    declare(&place.installation, DECLARED);
-    let lossy = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let url = format!("http://{}", lossy.local_addr().expect("bound"));
-    let applied = Arc::new(AtomicUsize::new(0));
-    let losing = tokio::spawn(lose_the_first(lossy, server.admin, Arc::clone(&applied)));
-    let file = place.installation.path("declared.toml").display().to_string();
-    let tokens = place.installation.path("tokens").display().to_string();
-    let args = ["apply", &file, "--yes", "--tokens-out", &tokens, "--server", &url];
-    let args = args.map(str::to_owned);
-    let ended =
-        tokio::task::block_in_place(|| place.run_as(TOKEN, &args.each_ref().map(String::as_str)));
-    assert!(ended.good().ends_with("applied\n"));
-    assert_eq!(applied.load(Ordering::Relaxed), 2, "it was asked for again");
-    let tokens = created(&place.installation);
-    let [token] = &tokens[..] else { panic!("{tokens:?}") };
-    server.answers(token["token"].as_str().expect("a token"), 200, "").await;
-    let listed = place.installation.json("token list", "");
-    assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
-    losing.abort();
-}
-
-/// Hands requests on, and drops the first answer to what is applied.
-async fn lose_the_first(lossy: TcpListener, to: std::net::SocketAddr, applied: Arc<AtomicUsize>) {
-    loop {
-        let (mut client, _) = lossy.accept().await.expect("it listens");
-        let request = whole_request(&mut client).await;
-        let mut server = TcpStream::connect(to).await.expect("it listens");
-        server.write_all(&request).await.expect("it reads");
-        let mut answer = Vec::new();
-        server.read_to_end(&mut answer).await.expect("it answers");
-        let applies = request.starts_with(b"POST /v1/declaration/apply ");
-        if !applies || applied.fetch_add(1, Ordering::Relaxed) > 0 {
-            client.write_all(&answer).await.expect("it reads");
-        }
-    }
-}
-
-async fn whole_request(client: &mut TcpStream) -> Vec<u8> {
-    let mut request = Vec::new();
-    loop {
-        let text = String::from_utf8_lossy(&request).to_lowercase();
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-            let length: usize = length.map_or(0, |length| length.parse().expect("a number"));
-            if body.len() >= length {
-                return request;
-            }
-        }
-        assert_ne!(client.read_buf(&mut request).await.expect("a request"), 0, "it broke off");
-    }
 }

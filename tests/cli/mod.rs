@@ -18,6 +18,7 @@ mod purge;
 mod rotation;
 mod serve;
 mod turns;
+mod unheard;
 mod upstreams;
 mod vault;
 

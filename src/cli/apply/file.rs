@@ -25,7 +25,7 @@ pub(super) struct DeclaredFile<'a> {
 }
 
 /// Much more than a hundred thousand tokens need.
-pub(super) const MAX: u64 = 256 << 20;
+pub(super) const MAX: usize = 256 << 20;
 
 impl<'a> DeclaredFile<'a> {
     pub(super) fn read(path: &'a Path, input: &mut Input<'_>) -> Result<Self, Failure> {
@@ -66,9 +66,9 @@ fn text(path: &Path, input: &mut Input<'_>) -> Result<String, Failure> {
     };
     let mut text = String::new();
     let file = input.open(path)?;
-    let length = file.take(MAX + 1).read_to_string(&mut text).map_err(unreadable)?;
+    let length = file.take(MAX as u64 + 1).read_to_string(&mut text).map_err(unreadable)?;
     // The beginning of a declaration may be one, too, and would have the rest removed.
-    if length as u64 > MAX {
+    if length > MAX {
         return Err(ApplyError::TooLong.into());
     }
     Ok(text)

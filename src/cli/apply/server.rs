@@ -2,7 +2,7 @@
 //!
 //! The server tells where in the JSON something is wrong, and that leads to the line of the file. An
 //! answer that does not come is asked for again under the same key: with it the secrets of new tokens
-//! would be lost.
+//! would be lost. Where it never comes, nobody says that nothing was done.
 
 use std::{path::Path, time::Duration};
 
@@ -14,7 +14,7 @@ use http::{
 
 use super::{
     ApplyArgs, ApplyError, Held, PATH, Planned, TokensFile,
-    file::{DeclaredFile, wrong},
+    file::{self, DeclaredFile, wrong},
 };
 use crate::{
     admin,
@@ -48,7 +48,8 @@ pub(super) fn plan(
     let mut problems: Vec<Problem> = problems.iter().cloned().collect();
     let (prune, test) = (args.prune, args.trial.wish());
     let request = ApplyRequest { declaration: table.to_object(), secrets, prune, test };
-    match server.hear(Call::post(format!("{PATH}/plan"), &request))? {
+    let call = Call::post(format!("{PATH}/plan"), &request).answered_within(file::MAX);
+    match server.hear(call)? {
         Ok(answer) if problems.is_empty() => {
             let tag = answer.headers().get(ETAG).cloned();
             let held = Held::There(Plan { request, tag });
@@ -77,12 +78,14 @@ pub(super) fn apply(
 ) -> Result<(), Failure> {
     let key: String = random::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect();
     let key = HeaderValue::try_from(key).expect("digits are ASCII");
-    let mut call = Call::post(format!("{PATH}/apply"), request).with(IDEMPOTENCY_KEY, key);
+    let mut call = Call::post(format!("{PATH}/apply"), request)
+        .answered_within(file::MAX)
+        .with(IDEMPOTENCY_KEY, key);
     if let Some(tag) = tag {
         call = call.with(IF_MATCH, tag.clone());
     }
     let mut file = tokens_out.map(TokensFile::create).transpose()?;
-    let applied = heard(server, &call).and_then(|answer| server.read(&answer));
+    let applied = heard(server, &call).and_then(|answer| server.read(&answer).map_err(unheard));
     let applied: AppliedDeclaration = match applied {
         Ok(applied) => applied,
         Err(failure) => {
@@ -90,13 +93,14 @@ pub(super) fn apply(
             return Err(failure);
         }
     };
-    file.as_mut().map_or(Ok(()), |file| file.write(&applied.tokens))
+    file.as_mut().map_or(Ok(()), |file| file.write(&applied.tokens).map_err(unheard))
 }
 
 fn heard(server: &Remote, call: &Call) -> Result<Response<Bytes>, Failure> {
     let mut tried = 1;
+    let mut open = false;
     loop {
-        let answer = match server.hear(call.clone()) {
+        let failure = match server.hear(call.clone()) {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(problem)) if problem.status == StatusCode::PRECONDITION_FAILED => {
                 return Err(ApplyError::Moved.into());
@@ -104,23 +108,29 @@ fn heard(server: &Remote, call: &Call) -> Result<Response<Bytes>, Failure> {
             Ok(Err(problem)) => server.refused(&problem),
             Err(failure) => failure,
         };
-        if tried == TRIES || !may_be_done(&answer, tried) {
-            return Err(answer);
+        open |= may_be_done(&failure);
+        match (open, tried) {
+            (false, _) => return Err(failure),
+            (true, TRIES) => return Err(unheard(failure)),
+            (true, _) => pause(PAUSE)?,
         }
-        pause(PAUSE)?;
         tried += 1;
     }
 }
 
 /// Whether it may have been done although nobody said so.
-fn may_be_done(failure: &Failure, tried: u32) -> bool {
+fn may_be_done(failure: &Failure) -> bool {
     match failure {
         Failure::NotNow { .. } => true,
         Failure::Unasked { source, .. } => {
-            tried > 1 || !matches!(source, AskError::Connect(_) | AskError::Tls(_))
+            !matches!(source, AskError::Connect(_) | AskError::Tls(_) | AskError::Trust(_))
         }
         _ => false,
     }
+}
+
+fn unheard(why: Failure) -> Failure {
+    ApplyError::Unheard(Box::new(why)).into()
 }
 
 /// What the server complains of, by the lines of the file.

@@ -1,0 +1,160 @@
+//! Answers of the server that are lost on their way to a command, or longer than most.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
+
+use super::{
+    Place, Server, TOKEN,
+    apply::{DECLARED, created, declare},
+};
+use crate::program::Ended;
+
+const APPLY: &str = "POST /v1/declaration/apply ";
+
+/// What becomes of the answers to requests that begin so.
+#[derive(Clone, Copy)]
+enum Fate {
+    /// The first so many are lost.
+    Lost(usize),
+    /// So many spaces stand behind them.
+    Padded(usize),
+}
+
+/// The way to a server, on which answers are lost.
+struct Way {
+    url: String,
+    asked: Arc<AtomicUsize>,
+    task: JoinHandle<()>,
+}
+
+impl Way {
+    async fn to(server: &Server, line: &'static str, fate: Fate) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        let asked = Arc::new(AtomicUsize::new(0));
+        let task = tokio::spawn(hand_on(listener, server.admin, line, fate, Arc::clone(&asked)));
+        Self { url, asked, task }
+    }
+
+    fn run(&self, place: &Place, line: &str) -> Ended {
+        let args: Vec<&str> = line.split(' ').chain(["--server", &self.url]).collect();
+        tokio::task::block_in_place(|| place.run_as(TOKEN, &args))
+    }
+
+    /// How often it was asked what is lost or padded.
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Way {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn hand_on(
+    listener: TcpListener,
+    to: SocketAddr,
+    line: &str,
+    fate: Fate,
+    asked: Arc<AtomicUsize>,
+) {
+    loop {
+        let (mut client, _) = listener.accept().await.expect("it listens");
+        let request = whole_request(&mut client).await;
+        let mut server = TcpStream::connect(to).await.expect("it listens");
+        server.write_all(&request).await.expect("it reads");
+        let mut answer = Vec::new();
+        server.read_to_end(&mut answer).await.expect("it answers");
+        if request.starts_with(line.as_bytes()) {
+            let before = asked.fetch_add(1, Ordering::Relaxed);
+            answer = match fate {
+                Fate::Lost(first) if before < first => continue,
+                Fate::Lost(_) => answer,
+                Fate::Padded(spaces) => padded(&answer, spaces),
+            };
+        }
+        // Who wants no more of it has heard enough.
+        drop(client.write_all(&answer).await);
+    }
+}
+
+/// The same JSON, so much longer.
+fn padded(answer: &[u8], spaces: usize) -> Vec<u8> {
+    let text = String::from_utf8_lossy(answer);
+    let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+    let lines = head.lines().filter(|line| !line.to_lowercase().starts_with("content-length"));
+    let head = lines.collect::<Vec<_>>().join("\r\n");
+    let length = body.len() + spaces;
+    format!("{head}\r\ncontent-length: {length}\r\n\r\n{body}{}", " ".repeat(spaces)).into_bytes()
+}
+
+async fn whole_request(client: &mut TcpStream) -> Vec<u8> {
+    let mut request = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&request).to_lowercase();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            let length: usize = length.map_or(0, |length| length.parse().expect("a number"));
+            if body.len() >= length {
+                return request;
+            }
+        }
+        assert_ne!(client.read_buf(&mut request).await.expect("a request"), 0, "it broke off");
+    }
+}
+
+/// A server, and the command that applies a declaration which makes a token.
+async fn declared() -> (Place, Server, String) {
+    let place = Place::new().await;
+    let server = place.serve();
+    declare(&place.installation, DECLARED);
+    let path = |name: &str| place.installation.path(name).display().to_string();
+    let line = format!("apply {} --yes --tokens-out {}", path("declared.toml"), path("tokens"));
+    (place, server, line)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_apply_whose_answer_is_lost_or_long_loses_no_token() {
+    for (fate, asked) in [(Fate::Lost(1), 2), (Fate::Padded(17 << 20), 1)] {
+        let (place, server, line) = declared().await;
+        let way = Way::to(&server, APPLY, fate).await;
+        assert!(way.run(&place, &line).good().ends_with("applied\n"));
+        assert_eq!(way.asked(), asked);
+        let tokens = created(&place.installation);
+        let [token] = &tokens[..] else { panic!("{tokens:?}") };
+        server.answers(token["token"].as_str().expect("a token"), 200, "").await;
+        let listed = place.installation.json("token list", "");
+        assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_apply_that_is_never_heard_of_is_not_denied() {
+    let (place, server, line) = declared().await;
+    let way = Way::to(&server, APPLY, Fate::Lost(3)).await;
+    let unheard = way.run(&place, &line);
+    assert_eq!((unheard.code, way.asked()), (Some(69), 3), "{unheard:?}");
+    for said in ["may have been applied", "`tollgate apply`", "`tollgate token rotate ID`"] {
+        assert!(unheard.err.contains(said), "{said}: {unheard:?}");
+    }
+    // What it says can be done, can be done.
+    assert!(!place.installation.path("tokens").exists());
+    assert!(way.run(&place, &line).good().ends_with("the store is as declared\n"));
+    let listed = place.installation.json("token list", "");
+    let id = listed[0]["id"].as_str().expect("an id");
+    let secret = place.run(&["token", "rotate", id]).good();
+    server.answers(secret.trim(), 200, "").await;
+}
