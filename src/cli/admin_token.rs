@@ -64,7 +64,8 @@ pub fn run(command: &AdminTokenCommand, desk: &mut Desk<'_>) -> Result<(), Failu
             let expires = args.expires_in.map(|wait| later(desk.now, wait)).transpose()?;
             let new = NewAdminToken { name: args.name.clone(), role: args.role, expires };
             let call = Call::post(PATH, &new);
-            let created = desk.edit(call, |edit, means| admin_tokens::create(edit, means, &new))?;
+            let created =
+                desk.create(call, |edit, means| admin_tokens::create(edit, means, &new))?;
             // The bare token for people, as that of a tenant.
             desk.output.one(&created, &created.token)
         }

@@ -163,7 +163,7 @@ pub fn run(command: &StoredCommand, desk: &mut Desk<'_>) -> Result<(), Failure> 
             let new = args.new_credential(desk)?;
             args.trial.run(desk.admit, &args.name, &args.upstream, &new.secret()?)?;
             let call = Call::post(PATH, &new);
-            desk.edit(call, |edit, means| credentials::add(edit, means, &new))?;
+            desk.create(call, |edit, means| credentials::add(edit, means, &new))?;
             done(desk, &args.name, Some(1), "added")
         }
         StoredCommand::Rotate(RotateCredential { name, pair, trial }) => {

@@ -212,6 +212,12 @@ pub enum Failure {
         /// What it said.
         why: String,
     },
+    /// The running server may have done it, and nobody heard what it said.
+    #[error(
+        "it may have been done: the lists show whether it was. A token whose secret was lost gets another \
+         by `tollgate token rotate ID`; an admin token is revoked, and another one created"
+    )]
+    Unheard(#[source] Box<Failure>),
     /// The token would be heard.
     #[error("{0} would send the admin token in clear; use https, or ask on the machine itself")]
     InClear(String),
@@ -280,7 +286,7 @@ impl Failure {
             | Self::NotNow { .. }
             | Self::NotRotated { .. }
             | Self::Unasked { .. } => Exit::Unavailable,
-            Self::Untested { why, .. } => why.exit(),
+            Self::Untested { why, .. } | Self::Unheard(why) => why.exit(),
             Self::NotPermitted { .. } => Exit::NoPermission,
             Self::System { .. } | Self::Demo(_) => Exit::Software,
         }

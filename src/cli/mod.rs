@@ -208,6 +208,18 @@ impl<'a> Desk<'a> {
         }
     }
 
+    /// Creates something, likewise; a server that was not heard is asked again, and creates it once.
+    pub(super) fn create<T: DeserializeOwned>(
+        &mut self,
+        call: Call,
+        make: impl FnOnce(&Edit<'_>, &Means<'_>) -> Result<T, OperationError>,
+    ) -> Result<T, Failure> {
+        match &self.counter {
+            Counter::Store { .. } => self.edit(call, make),
+            Counter::Server(server) => server.ask_once(call),
+        }
+    }
+
     /// Reads something, likewise.
     pub(super) fn view<T: DeserializeOwned>(
         &mut self,

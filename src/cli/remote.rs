@@ -31,6 +31,7 @@ use crate::{
     config::{Config, ConfigError},
 };
 
+mod once;
 mod trust;
 
 /// A server that runs, and how to reach it.

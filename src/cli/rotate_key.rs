@@ -80,7 +80,7 @@ pub fn ask(server: &Remote, args: &RotateKey, output: &mut Output<'_>) -> Result
         None => {
             let (replace, unrecoverable) = (*replace, *unrecoverable);
             let new = NewKeyRotation { credential: name.clone(), replace, unrecoverable };
-            server.ask(Call::post(PATH, &new))?
+            server.ask_once(Call::post(PATH, &new))?
         }
     };
     let mut told = Step::Planned.as_str().to_owned();

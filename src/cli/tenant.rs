@@ -82,7 +82,7 @@ pub fn run(command: &TenantCommand, desk: &mut Desk<'_>) -> Result<(), Failure> 
     match command {
         TenantCommand::Add(args) => {
             let new = args.new_tenant();
-            desk.edit(Call::post(PATH, &new), |edit, _| tenants::add(edit, &new))?;
+            desk.create(Call::post(PATH, &new), |edit, _| tenants::add(edit, &new))?;
             done(desk, &args.name, "added")
         }
         TenantCommand::Set(args) => {

@@ -173,7 +173,7 @@ pub fn run(command: &TokenCommand, desk: &mut Desk<'_>) -> Result<(), Failure> {
         TokenCommand::Create(args) => {
             let new = args.new_token(desk.now)?;
             let call = Call::post(PATH, &new);
-            let created = desk.edit(call, |edit, means| tokens::create(edit, means, &new))?;
+            let created = desk.create(call, |edit, means| tokens::create(edit, means, &new))?;
             // The bare token for people, so that `$(tollgate token create ...)` is the token.
             desk.output.one(&created, &created.token)
         }
@@ -181,7 +181,7 @@ pub fn run(command: &TokenCommand, desk: &mut Desk<'_>) -> Result<(), Failure> {
             let rotation = args.rotation(desk.now)?;
             let call = Call::post(path(&[PATH, &args.id, "rotate"]), &rotation);
             let rotated =
-                desk.edit(call, |edit, means| tokens::rotate(edit, means, &args.id, &rotation))?;
+                desk.create(call, |edit, means| tokens::rotate(edit, means, &args.id, &rotation))?;
             // The bare token for people, as when it is created.
             desk.output.one(&rotated, &rotated.token)?;
             desk.output.aside(&rotation_shown(&rotated));

@@ -17,6 +17,7 @@ use tokio::{
 use super::{
     Place, Server, TOKEN,
     apply::{DECLARED, created, declare},
+    rotation::QUICK,
 };
 use crate::program::Ended;
 
@@ -157,4 +158,45 @@ async fn an_apply_that_is_never_heard_of_is_not_denied() {
     let id = listed[0]["id"].as_str().expect("an id");
     let secret = place.run(&["token", "rotate", id]).good();
     server.answers(secret.trim(), 200, "").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_made_once_is_asked_for_again_and_made_once() {
+    let place = Place::configured(QUICK).await;
+    place.installation.tenant("alice");
+    let old = place.installation.json("token list", "")[0]["id"].as_str().expect("one").to_owned();
+    place.installation.write("secret", "a-secret\n");
+    let secret = place.installation.path("secret").display().to_string();
+    let server = place.serve();
+    let add =
+        format!("credential add b --upstream main --login b --no-test --secret-file {secret}");
+    for line in [
+        "token create --tenant alice --credential alice",
+        &format!("token rotate {old}"),
+        "admin-token create eve --role viewer",
+        "tenant add b",
+        &add,
+        "credential rotate-key alice",
+    ] {
+        let way = Way::to(&server, "POST ", Fate::Lost(1)).await;
+        way.run(&place, line).good();
+        assert_eq!(way.asked(), 2, "{line}");
+    }
+    let count = |line: &str| place.installation.json(line, "").as_array().map(Vec::len);
+    for (line, number) in [
+        ("token list", 3),
+        ("admin-token list", 1),
+        ("tenant list", 2),
+        ("credential list", 2),
+        ("credential rotations", 1),
+    ] {
+        assert_eq!(count(line), Some(number), "{line}");
+    }
+    let way = Way::to(&server, "POST ", Fate::Lost(3)).await;
+    let unheard = way.run(&place, "token create --tenant alice --credential alice");
+    assert_eq!((unheard.code, way.asked()), (Some(69), 3), "{unheard:?}");
+    for said in ["may have been done", "`tollgate token rotate ID`"] {
+        assert!(unheard.err.contains(said), "{said}: {unheard:?}");
+    }
+    assert_eq!(count("token list"), Some(4));
 }

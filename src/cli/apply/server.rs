@@ -1,14 +1,13 @@
 //! A declaration that the running server plans and applies.
 //!
-//! The server tells where in the JSON something is wrong, and that leads to the line of the file. An
-//! answer that does not come is asked for again under the same key: with it the secrets of new tokens
-//! would be lost. Where it never comes, nobody says that nothing was done.
+//! The server tells where in the JSON something is wrong, and that leads to the line of the file. With
+//! an answer that does not come the secrets of new tokens would be lost, so what is applied is asked for
+//! once more; and where it never comes, nobody says that nothing was done.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
-use bytes::Bytes;
 use http::{
-    HeaderName, HeaderValue, Response, StatusCode,
+    HeaderValue, StatusCode,
     header::{ETAG, IF_MATCH},
 };
 
@@ -18,10 +17,9 @@ use super::{
 };
 use crate::{
     admin,
-    auth::keyring::random,
     cli::{
         failure::Failure,
-        remote::{AskError, Call, Remote, pause},
+        remote::{Call, Remote},
     },
     operations::declaration::{AppliedDeclaration, ApplyRequest},
     settings::{Origin, Problem, Table},
@@ -32,12 +30,6 @@ pub(super) struct Plan {
     request: ApplyRequest,
     tag: Option<HeaderValue>,
 }
-
-/// How often it is asked for an answer that does not come, and how long is waited before.
-const TRIES: u32 = 3;
-const PAUSE: Duration = Duration::from_secs(1);
-
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 pub(super) fn plan(
     server: &Remote,
@@ -76,17 +68,12 @@ pub(super) fn apply(
     Plan { request, tag }: &Plan,
     tokens_out: Option<&Path>,
 ) -> Result<(), Failure> {
-    let key: String = random::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect();
-    let key = HeaderValue::try_from(key).expect("digits are ASCII");
-    let mut call = Call::post(format!("{PATH}/apply"), request)
-        .answered_within(file::MAX)
-        .with(IDEMPOTENCY_KEY, key);
+    let mut call = Call::post(format!("{PATH}/apply"), request).answered_within(file::MAX);
     if let Some(tag) = tag {
         call = call.with(IF_MATCH, tag.clone());
     }
     let mut file = tokens_out.map(TokensFile::create).transpose()?;
-    let applied = heard(server, &call).and_then(|answer| server.read(&answer).map_err(unheard));
-    let applied: AppliedDeclaration = match applied {
+    let applied: AppliedDeclaration = match heard(server, call) {
         Ok(applied) => applied,
         Err(failure) => {
             file.into_iter().for_each(TokensFile::remove);
@@ -96,37 +83,16 @@ pub(super) fn apply(
     file.as_mut().map_or(Ok(()), |file| file.write(&applied.tokens).map_err(unheard))
 }
 
-fn heard(server: &Remote, call: &Call) -> Result<Response<Bytes>, Failure> {
-    let mut tried = 1;
-    let mut open = false;
-    loop {
-        let failure = match server.hear(call.clone()) {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(problem)) if problem.status == StatusCode::PRECONDITION_FAILED => {
-                return Err(ApplyError::Moved.into());
-            }
-            Ok(Err(problem)) => server.refused(&problem),
-            Err(failure) => failure,
-        };
-        open |= may_be_done(&failure);
-        match (open, tried) {
-            (false, _) => return Err(failure),
-            (true, TRIES) => return Err(unheard(failure)),
-            (true, _) => pause(PAUSE)?,
-        }
-        tried += 1;
-    }
-}
-
-/// Whether it may have been done although nobody said so.
-fn may_be_done(failure: &Failure) -> bool {
-    match failure {
-        Failure::NotNow { .. } => true,
-        Failure::Unasked { source, .. } => {
-            !matches!(source, AskError::Connect(_) | AskError::Tls(_) | AskError::Trust(_))
-        }
-        _ => false,
-    }
+fn heard(server: &Remote, call: Call) -> Result<AppliedDeclaration, Failure> {
+    let answer = server.hear_once(call).map_err(|failure| match failure {
+        Failure::Unheard(why) => unheard(*why),
+        other => other,
+    })?;
+    let answer = answer.map_err(|problem| match StatusCode::from_u16(problem.status) {
+        Ok(StatusCode::PRECONDITION_FAILED) => ApplyError::Moved.into(),
+        _ => server.refused(&problem),
+    })?;
+    server.read(&answer).map_err(unheard)
 }
 
 fn unheard(why: Failure) -> Failure {

@@ -29,7 +29,7 @@ use crate::{
 /// Waits that a test can wait for. While the old key drains, a server has to see the switch, for which it
 /// looks every quarter of a second, and every request that it has sent before has to be answered: on a
 /// busy machine that takes a while.
-const QUICK: &str = "
+pub(super) const QUICK: &str = "
 [rotation]
 drain = \"2s\"
 notice = \"1s\"
