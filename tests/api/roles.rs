@@ -120,8 +120,13 @@ async fn what_reads_secrets_or_makes_keys_only_an_owner_gives_away() {
         let id = made["id"].as_str().expect("an id");
         // The successor would be shown to whoever asks for it.
         assert_eq!(as_operator(&format!("POST /v1/tokens/{id}/rotate"), &json!({})).await, 403);
-        let less = json!({"permissions": ["explain"]});
+        // Its policies are what it may not with that, and without them it may more.
+        assert_eq!(as_operator(&format!("PUT /v1/tokens/{id}/policies"), &json!({})).await, 403);
+        let wider = json!({"policies": {}});
+        assert_eq!(as_operator(&format!("PATCH /v1/tokens/{id}"), &wider).await, 403);
+        let less = json!({"permissions": ["explain"], "policies": {}});
         assert_eq!(as_operator(&format!("PATCH /v1/tokens/{id}"), &less).await, 200);
+        assert_eq!(as_operator(&format!("PUT /v1/tokens/{id}/policies"), &json!({})).await, 200);
         assert_eq!(as_operator(&format!("POST /v1/tokens/{id}/rotate"), &json!({})).await, 201);
     }
 }

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     admin::{
         Admin,
-        access::{Operator, Viewer},
+        access::{Caller, Operator, Viewer},
         problem::Refusal,
     },
     auth::scopes::PermissionSet,
@@ -113,13 +113,13 @@ async fn change_token(
     Json { value, .. }: Json<TokenChange>,
 ) -> Result<Response, Refusal> {
     value.policies.as_ref().map_or(Ok(()), tokens::require_policies)?;
-    if let Some(permissions) = &value.permissions {
-        let given: PermissionSet = permissions.iter().copied().collect();
-        caller.require_owner(given.takes_an_owner())?;
-    }
+    let who = caller.clone();
     let change = move |edit: &Edit<'_>, _: &Means<'_>| {
         meant.require(&tag_of(&tokens::describe(edit, &id)?))?;
-        Ok(tokens::set(edit, &id, &value)?)
+        let token = tokens::set(edit, &id, &value)?;
+        // Other policies may let it do more with what it had, too.
+        require_giver(&who, edit, &id)?;
+        Ok(token)
     };
     Ok(json(StatusCode::OK, &admin.office.edit(&caller, change).await?))
 }
@@ -161,8 +161,11 @@ async fn set_policies(
     Json { value, .. }: Json<PolicyDocument>,
 ) -> Result<Response, Refusal> {
     tokens::require_policies(&value)?;
+    let who = caller.clone();
     let set = move |edit: &Edit<'_>, _: &Means<'_>| {
         meant.require(&tag_of(&tokens::policies(edit, &id)?))?;
+        // Without the old ones it may more.
+        require_giver(&who, edit, &id)?;
         tokens::set_policies(edit, &id, &value)?;
         Ok(value)
     };
@@ -195,7 +198,7 @@ async fn rotate_token(
     let who = caller.clone();
     let make = move |edit: &Edit<'_>, means: &Means<'_>| -> Result<_, Refusal> {
         // The new one is shown, and may what the old one may.
-        who.require_owner(tokens::permissions(edit, &id)?.takes_an_owner())?;
+        require_giver(&who, edit, &id)?;
         Ok(tokens::rotate(edit, means, &id, &value)?)
     };
     let made = create(&admin, &caller, asked, make).await?;
@@ -217,6 +220,11 @@ async fn revoke_token(
     Ok(json(StatusCode::OK, &admin.office.edit(&caller, revoke).await?))
 }
 
+/// Refuses who may not give a token what it has.
+fn require_giver(who: &Caller, edit: &Edit<'_>, id: &str) -> Result<(), Refusal> {
+    who.require_owner(tokens::permissions(edit, id)?.takes_an_owner())
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, mpsc};
@@ -225,7 +233,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        admin::{access::Caller, tests::admin},
+        admin::tests::admin,
         auth::{
             role::Role,
             scopes::{Permission, PermissionSet},
