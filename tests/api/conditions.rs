@@ -53,6 +53,35 @@ async fn of_two_that_change_the_same_state_one_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_is_used_is_still_what_it_was() {
+    let house = House::new().await;
+    let token = house.place.installation.tenant("alice");
+    let listed = house.get("/v1/tokens").await;
+    let path = format!("/v1/tokens/{}", listed["items"][0]["id"].as_str().expect("an id"));
+    let shown = house.ask(&format!("GET {path}"), &Value::Null).await;
+    assert_eq!(value(&shown)["used"], Value::Null, "{shown:?}");
+    let first = shown.header("etag").to_owned();
+    house.server.answers(&token, 200, "").await;
+    let begun = std::time::Instant::now();
+    while house.get(&path).await["used"].is_null() {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(10), "its use is not seen");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    // How it is used is shown to who has the tag, too.
+    let again =
+        house.ask_with(&format!("GET {path}"), &Value::Null, &[("if-none-match", &first)]).await;
+    assert_eq!((again.status, again.header("etag")), (200, &*first), "{again:?}");
+    let change = json!({"permissions": ["explain"]});
+    let meant = [("if-match", &*first)];
+    let changed = house.ask_with(&format!("PATCH {path}"), &change, &meant).await;
+    assert_eq!(changed.status, 200, "{changed:?}");
+    let late = house.ask_with(&format!("PATCH {path}"), &change, &meant).await;
+    assert_eq!(late.status, 412, "{late:?}");
+    let second = house.ask(&format!("GET {path}"), &Value::Null).await.header("etag").to_owned();
+    assert!(late.text().contains(second.trim_matches('"')), "{late:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_create_with_a_key_is_done_once_and_answered_again() {
     let postgres = Postgres::start();
     for store in [None, Some(postgres.url())] {

@@ -105,11 +105,16 @@ pub(in crate::admin) fn json(status: StatusCode, value: &impl Serialize) -> Resp
 /// What stands there, with its tag; nothing to whoever has it already.
 pub(super) fn shown(value: &impl Serialize, has: &IfNoneMatch) -> Response {
     let tag = tag_of(value);
-    let mut response = if has.has(&tag) {
+    let response = if has.has(&tag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         json(StatusCode::OK, value)
     };
+    tagged(response, tag)
+}
+
+/// With a tag.
+pub(super) fn tagged(mut response: Response, tag: String) -> Response {
     let tag = HeaderValue::try_from(tag).expect("a tag is ASCII");
     response.headers_mut().insert(ETAG, tag);
     response

@@ -8,7 +8,7 @@ use axum::{
     extract::State,
     http::{
         HeaderMap, HeaderValue, StatusCode,
-        header::{ACCEPT, CONTENT_TYPE, ETAG, VARY},
+        header::{ACCEPT, CONTENT_TYPE, VARY},
     },
     response::{IntoResponse as _, Response},
 };
@@ -16,7 +16,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    answered::{Create, answered, json, unkept},
+    answered::{Create, answered, json, tagged, unkept},
     asked::{Bulk, IdempotencyKey, IfMatch, IfNoneMatch},
     credentials::try_out,
 };
@@ -207,12 +207,6 @@ fn planned(
 /// The strong tag of the store in a revision, as JSON or as a file.
 fn tag(revision: i64, as_file: bool) -> String {
     format!("\"{revision}{}\"", if as_file { "-toml" } else { "" })
-}
-
-fn tagged(mut response: Response, tag: String) -> Response {
-    let tag = HeaderValue::try_from(tag).expect("a tag is ASCII");
-    response.headers_mut().insert(ETAG, tag);
-    response
 }
 
 fn is_of_toml(accept: &HeaderValue) -> bool {

@@ -4,7 +4,7 @@ use axum::{extract::State, http::StatusCode, response::Response};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    answered::{Create, create, created, json, shown, tag_of},
+    answered::{Create, create, created, json, shown, tag_of, tagged},
     asked::{Asking, IdempotencyKey, IfMatch, IfNoneMatch, Json, Named, TokensQuery},
 };
 use crate::{
@@ -77,22 +77,23 @@ async fn create_token(
 }
 
 /// Show a token with its policies, and when and how much it was used.
+///
+/// It is always shown: the tag stays the same while the token is used.
 #[utoipa::path(
     get, path = "/v1/tokens/{id}", tag = "tokens",
     params(("id" = String, Path, description = "The public id")),
-    responses(
-        (status = 200, description = "The token", body = DescribedToken),
-        (status = 304, description = "It is what If-None-Match says"),
-    ),
+    responses((
+        status = 200, description = "The token", body = DescribedToken,
+        headers(("ETag" = String, description = "The tag of what can be changed, for If-Match")),
+    )),
 )]
 async fn describe_token(
     State(admin): State<Admin>,
     _: Viewer,
     Named(id): Named,
-    has: IfNoneMatch,
 ) -> Result<Response, Refusal> {
     let token = admin.office.view(move |view| Ok(tokens::describe(view, &id)?)).await?;
-    Ok(shown(&token, &has))
+    Ok(tagged(json(StatusCode::OK, &token), tag_of_terms(&token.token)))
 }
 
 /// Replace the permissions or the policies of a token.
@@ -101,7 +102,10 @@ async fn describe_token(
     params(("id" = String, Path, description = "The public id")),
     request_body = TokenChange,
     responses(
-        (status = 200, description = "The token as it is now", body = Token),
+        (
+            status = 200, description = "The token as it is now", body = Token,
+            headers(("ETag" = String, description = "The tag of what can be changed, for If-Match")),
+        ),
         (status = 412, description = "It is not what If-Match says"),
     ),
 )]
@@ -115,13 +119,15 @@ async fn change_token(
     value.policies.as_ref().map_or(Ok(()), tokens::require_policies)?;
     let who = caller.clone();
     let change = move |edit: &Edit<'_>, _: &Means<'_>| {
-        meant.require(&tag_of(&tokens::describe(edit, &id)?))?;
+        meant.require(&tag_of_terms(&tokens::describe(edit, &id)?.token))?;
         let token = tokens::set(edit, &id, &value)?;
         // Other policies may let it do more with what it had, too.
         require_giver(&who, edit, &id)?;
         Ok(token)
     };
-    Ok(json(StatusCode::OK, &admin.office.edit(&caller, change).await?))
+    let token = admin.office.edit(&caller, change).await?;
+    let tag = tag_of_terms(&token);
+    Ok(tagged(json(StatusCode::OK, &token), tag))
 }
 
 /// Show the policies of a token.
@@ -218,6 +224,11 @@ async fn revoke_token(
 ) -> Result<Response, Refusal> {
     let revoke = move |edit: &Edit<'_>, _: &Means<'_>| Ok(tokens::revoke(edit, &id)?);
     Ok(json(StatusCode::OK, &admin.office.edit(&caller, revoke).await?))
+}
+
+/// The tag of what can be changed of a token: neither its use nor the time makes it another one.
+fn tag_of_terms(token: &Token) -> String {
+    tag_of(&Token { state: String::new(), ..token.clone() })
 }
 
 /// Refuses who may not give a token what it has.
