@@ -2,7 +2,7 @@
 //!
 //! A handler names what is its own. What follows from that is added here, so that it is said once: a
 //! 412 means that `If-Match` is heeded, a 304 that there is a tag, a 201 that a create can be repeated;
-//! and whoever reads a body or a name may refuse it.
+//! what there is may stand against a write; and whoever reads a body or a name may refuse it.
 
 use std::collections::BTreeMap;
 
@@ -50,18 +50,16 @@ pub(super) fn finished(mut document: OpenApi) -> OpenApi {
     components.schemas.insert(Problem::name().into_owned(), Problem::schema());
     let nothing: [&str; 0] = [];
     document.security = Some(vec![SecurityRequirement::new(SCHEME, nothing)]);
-    for item in document.paths.paths.values_mut() {
-        operations(item).for_each(complete);
+    for PathItem { get, put, post, delete, patch, .. } in document.paths.paths.values_mut() {
+        get.iter_mut().for_each(|read| complete(read, &[]));
+        let writes = [put, post, delete, patch].into_iter().flatten();
+        // Nothing is written where the audit log is not trusted.
+        writes.for_each(|write| complete(write, &[Kind::Conflict]));
     }
     document
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    let PathItem { get, put, post, delete, patch, .. } = item;
-    [get, put, post, delete, patch].into_iter().flatten()
-}
-
-fn complete(operation: &mut Operation) {
+fn complete(operation: &mut Operation, more: &[Kind]) {
     let mut kinds = vec![
         Kind::BadRequest,
         Kind::Unauthorized,
@@ -69,6 +67,7 @@ fn complete(operation: &mut Operation) {
         Kind::TooMany,
         Kind::Unavailable,
     ];
+    kinds.extend(more);
     if operation.request_body.is_some() {
         kinds.extend([Kind::TooLarge, Kind::MediaType, Kind::Invalid]);
     }

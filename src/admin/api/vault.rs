@@ -91,6 +91,7 @@ async fn list_key_rotations(
     responses(
         (status = 200, description = "The credential has it", body = RotatedCredential),
         (status = 409, description = "It keeps no new key, or another rotation is under way"),
+        (status = 422, description = "What it keeps does not open with the keys that there are"),
     ),
 )]
 async fn use_kept_key(
