@@ -58,6 +58,8 @@ closed! {
         /// 422.
         Untaken => "untaken",
         /// 422.
+        Untested => "untested",
+        /// 422.
         KeyReused => "idempotency-key-reused",
         /// 429.
         TooMany => "too-many-wrong-tokens",
@@ -139,8 +141,13 @@ pub enum Refusal {
     #[error("the body broke off")]
     Broken,
     /// The body is larger than is read.
-    #[error("the body has more than {0} bytes")]
-    TooLarge(usize),
+    #[error("the body has more than {most} bytes, which {key} in the configuration allows")]
+    TooLarge {
+        /// How much is.
+        most: usize,
+        /// What says so.
+        key: &'static str,
+    },
     /// The body is of another type.
     #[error("the body is to be {0}")]
     MediaType(&'static str),
@@ -150,9 +157,12 @@ pub enum Refusal {
     /// The key stands for another request.
     #[error("this Idempotency-Key was used for another request")]
     KeyReused,
-    /// The upstream was asked about a secret, and did not say that it is good.
+    /// The upstream was asked about a secret, and says that it is not good.
     #[error("nothing was stored: {0}")]
     Untaken(String),
+    /// The upstream was asked about a secret, and does not say whether it is good.
+    #[error("nothing was stored: {0}")]
+    Untested(String),
     /// No request has this id.
     #[error("{0:?} is no request id: those have 16 hexadecimal digits")]
     NoId(String),
@@ -209,7 +219,9 @@ impl Kind {
             Self::Changed => StatusCode::PRECONDITION_FAILED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Invalid | Self::Untaken | Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Invalid | Self::Untaken | Self::Untested | Self::KeyReused => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -229,6 +241,10 @@ impl Kind {
             Self::MediaType => "The body is of a wrong type",
             Self::Invalid => "What is asked for makes no sense",
             Self::Untaken => "The upstream does not take the credential",
+            Self::Untested => {
+                "The upstream does not say whether it takes the credential; with \"test\": false it is \
+                 stored untested"
+            }
             Self::KeyReused => "The Idempotency-Key was used for another request",
             Self::TooMany => "Too many wrong admin tokens came from this address",
             Self::Unavailable => "The store cannot be asked now",
@@ -271,11 +287,12 @@ impl Refusal {
             Self::Request(_) | Self::Body(_) | Self::Broken | Self::NoId(_) => Kind::BadRequest,
             Self::NoRoute | Self::Forgotten(_) | Self::Purge(_) => Kind::NotFound,
             Self::Method => Kind::MethodNotAllowed,
-            Self::TooLarge(_) => Kind::TooLarge,
+            Self::TooLarge { .. } => Kind::TooLarge,
             Self::MediaType(_) => Kind::MediaType,
             Self::Changed(_) => Kind::Changed,
             Self::KeyReused => Kind::KeyReused,
             Self::Untaken(_) => Kind::Untaken,
+            Self::Untested(_) => Kind::Untested,
             Self::Operation(error) => of_operation(error),
             Self::Import(import::ImportError::Store(error)) => of_store(error),
             Self::DryRun(DryRunError::NoToken(_)) => Kind::NotFound,

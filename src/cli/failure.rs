@@ -212,6 +212,9 @@ pub enum Failure {
         /// What it said.
         why: String,
     },
+    /// The upstream does not take a secret, or does not say so, as the running server says.
+    #[error("{0}")]
+    NotStored(String),
     /// The running server may have done it, and nobody heard what it said.
     #[error(
         "it may have been done: the lists show whether it was. A token whose secret was lost gets another \
@@ -284,6 +287,7 @@ impl Failure {
             | Self::Silent { .. }
             | Self::Answered { .. }
             | Self::NotNow { .. }
+            | Self::NotStored(_)
             | Self::NotRotated { .. }
             | Self::Unasked { .. } => Exit::Unavailable,
             Self::Untested { why, .. } | Self::Unheard(why) => why.exit(),

@@ -27,7 +27,7 @@ use tokio_rustls::TlsConnector;
 use self::trust::{Trust, TrustError};
 use super::{Cli, dispatch::admin_token, failure::Failure, serve::runtime};
 use crate::{
-    admin::{self, AdminToken, Problem},
+    admin::{self, AdminToken, Problem, problem::Kind},
     config::{Config, ConfigError},
 };
 
@@ -193,11 +193,17 @@ impl Remote {
     /// The failure that a refusal is.
     pub fn refused(&self, problem: &Problem) -> Failure {
         let (place, why) = (self.place.clone(), problem.report());
+        let is = |kind: Kind| problem.kind == kind.uri();
         match StatusCode::from_u16(problem.status) {
+            _ if is(Kind::Untaken) => Failure::NotStored(why),
+            _ if is(Kind::Untested) => {
+                Failure::NotStored(format!("{why} (--no-test stores it untested)"))
+            }
             Ok(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
                 Failure::NotPermitted { place, why }
             }
             Ok(StatusCode::SERVICE_UNAVAILABLE) => Failure::NotNow { place, why },
+            Ok(StatusCode::PAYLOAD_TOO_LARGE) => Failure::NotDone(format!("{why}{}", self.instead)),
             _ => Failure::NotDone(why),
         }
     }

@@ -34,8 +34,11 @@ async fn a_create_that_is_repeated_needs_no_upstream() {
     let other = tested(&house, "bob");
     let reused = house.ask_with("POST /v1/credentials", &other, &key).await;
     assert_eq!(value(&reused)["type"], "/v1/problems#idempotency-key-reused", "{reused:?}");
-    let untaken = house.ask("POST /v1/credentials", &other).await;
-    assert_eq!(value(&untaken)["type"], "/v1/problems#untaken", "{untaken:?}");
+    let untested = house.ask("POST /v1/credentials", &other).await;
+    assert_eq!(value(&untested)["type"], "/v1/problems#untested", "{untested:?}");
+    assert!(
+        value(&untested)["title"].as_str().is_some_and(|title| title.contains("\"test\": false"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -51,7 +54,7 @@ async fn who_waits_for_an_upstream_that_hangs_is_answered() {
     let gate = house.place.installation.panel.hold("GET /profile", Stage::BeforeReply, 2);
     let begun = Instant::now();
     let late = house.ask("POST /v1/credentials", &new).await;
-    assert_eq!(value(&late)["type"], "/v1/problems#untaken", "{late:?}");
+    assert_eq!(value(&late)["type"], "/v1/problems#untested", "{late:?}");
     let detail = value(&late)["detail"].as_str().expect("a text").to_owned();
     assert!(detail.contains("no answer within 500 ms"), "{detail}");
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());

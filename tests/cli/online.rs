@@ -1,6 +1,7 @@
 //! Commands that the running server carries out, and the same ones without it.
 
 use serde_json::Value;
+use tollgate::demo::simulator::{Fault, User};
 
 use super::{
     Installation,
@@ -93,6 +94,61 @@ async fn what_is_refused_is_refused_alike() {
     let refused = place.run_as(viewer.trim(), &["tenant", "add", "b"]);
     assert_eq!((refused.code, &*refused.out), (Some(77), ""), "{refused:?}");
     assert!(refused.err.contains("of the role operator"), "{refused:?}");
+    assert_eq!(server.terminate().code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_panel_does_not_say_is_told_alike() {
+    let place = Place::new().await;
+    let server = place.serve();
+    let User { email, .. } = place.installation.panel.user("alice").expect("a user");
+    let declared = format!(
+        "[credentials.alice]\nupstream = \"main\"\nemail = \"{email}\"\nsecret_file = \"key\"\n"
+    );
+    place.installation.write("declared.toml", &declared);
+    place.installation.write("key", "a-key\n");
+    let [file, key] = ["declared.toml", "key"].map(|name| place.installation.path(name));
+    let add = "credential add alice --upstream main --email";
+    let add = format!("{add} {email} --secret-file {}", key.display());
+    let apply = format!("apply --yes {}", file.display());
+    let away = Fault::Status { status: 503, applied: false };
+    for (fault, says) in [(Some(away), true), (None, false)] {
+        for line in [&add, &apply] {
+            let args: Vec<&str> = line.split(' ').collect();
+            for online in [true, false] {
+                if let Some(fault) = &fault {
+                    place.installation.panel.fault("GET /profile", 1, fault.clone());
+                }
+                let refused =
+                    if online { place.run(&args) } else { place.installation.run(&args, "") };
+                assert_eq!(refused.code, Some(69), "{line}, online: {online}: {refused:?}");
+                assert_eq!(refused.err.contains("--no-test"), says, "{refused:?}");
+                assert!(!refused.err.contains("\"test\""), "{refused:?}");
+                assert!(refused.err.contains("stored"), "{refused:?}");
+            }
+        }
+    }
+    assert_eq!(server.terminate().code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_too_large_for_the_server_is_told_with_the_ways_out() {
+    let place = Place::new().await;
+    let file = place.installation.path("tollgate.toml");
+    let text = std::fs::read_to_string(&file).expect("a file");
+    let little = text.replacen("[admin]", "[admin]\nmax_import = \"1KiB\"", 1);
+    place.installation.write("tollgate.toml", &little);
+    let server = place.serve();
+    let tenants: String = (0..20_000).map(|n| format!("[tenants.t{n}]\n")).collect();
+    let lines: String =
+        (0..20_000).map(|n| format!("{{\"tenant\":{{\"name\":\"t{n}\"}}}}\n")).collect();
+    for (line, input) in [("apply --yes -", &tenants), ("import -", &lines)] {
+        let refused = place.run_with(&line.split(' ').collect::<Vec<_>>(), input);
+        assert_eq!(refused.code, Some(65), "{line}: {refused:?}");
+        for said in ["admin.max_import", "--offline"] {
+            assert!(refused.err.contains(said), "{line}: {said}: {refused:?}");
+        }
+    }
     assert_eq!(server.terminate().code, Some(0));
 }
 

@@ -97,6 +97,12 @@ pub(super) struct VerifyQuery {
     head: Option<String>,
 }
 
+/// How large a body may be, and what says so.
+struct Bound {
+    most: usize,
+    key: &'static str,
+}
+
 const LIMIT: u16 = 100;
 
 const KEY_MAX: usize = 255;
@@ -162,7 +168,7 @@ impl<T: DeserializeOwned> FromRequest<Admin> for Json<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request<Body>, admin: &Admin) -> Result<Self, Refusal> {
-        let (value, raw) = read_json(request, admin.max_body).await?;
+        let (value, raw) = read_json(request, Bound::body(admin)).await?;
         Ok(Self { value, raw })
     }
 }
@@ -171,7 +177,7 @@ impl<T: DeserializeOwned> FromRequest<Admin> for Bulk<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request<Body>, admin: &Admin) -> Result<Self, Refusal> {
-        let (value, raw) = read_json(request, admin.max_import).await?;
+        let (value, raw) = read_json(request, Bound::import(admin)).await?;
         Ok(Self { value, raw })
     }
 }
@@ -179,12 +185,12 @@ impl<T: DeserializeOwned> FromRequest<Admin> for Bulk<T> {
 /// Reads a body of JSON; also as it came.
 async fn read_json<T: DeserializeOwned>(
     request: Request<Body>,
-    most: usize,
+    bound: Bound,
 ) -> Result<(T, Bytes), Refusal> {
     const WANT: &str = "application/json";
     let is_json = |kind: &str| kind == WANT || kind.ends_with("+json");
     require_type(request.headers(), is_json, WANT)?;
-    let raw = read(request.into_body(), most).await?;
+    let raw = read(request.into_body(), bound).await?;
     // Nothing of ours has one, and PostgreSQL has no place for it.
     if memchr::memmem::find(&raw, br"\u0000").is_some() {
         return Err(Refusal::Body("JSON with a NUL in it".to_owned()));
@@ -200,7 +206,7 @@ impl FromRequest<Admin> for Lines {
         const WANT: &str = "application/x-ndjson";
         let are_lines = |kind: &str| [WANT, "text/plain"].contains(&kind);
         require_type(request.headers(), are_lines, WANT)?;
-        read(request.into_body(), admin.max_import).await.map(Self)
+        read(request.into_body(), Bound::import(admin)).await.map(Self)
     }
 }
 
@@ -221,11 +227,22 @@ fn require_type(
     if is_wanted(&essence) { Ok(()) } else { Err(Refusal::MediaType(want)) }
 }
 
-async fn read(body: Body, most: usize) -> Result<Bytes, Refusal> {
+async fn read(body: Body, Bound { most, key }: Bound) -> Result<Bytes, Refusal> {
     let body = Limited::new(body, most).collect().await.map_err(|error| {
-        if error.is::<LengthLimitError>() { Refusal::TooLarge(most) } else { Refusal::Broken }
+        let too_large = error.is::<LengthLimitError>();
+        if too_large { Refusal::TooLarge { most, key } } else { Refusal::Broken }
     })?;
     Ok(body.to_bytes())
+}
+
+impl Bound {
+    fn body(admin: &Admin) -> Self {
+        Self { most: admin.max_body, key: "admin.max_body" }
+    }
+
+    fn import(admin: &Admin) -> Self {
+        Self { most: admin.max_import, key: "admin.max_import" }
+    }
 }
 
 impl IfMatch {

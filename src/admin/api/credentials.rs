@@ -186,19 +186,18 @@ pub(super) async fn try_out(
     authorization: HeaderValue,
 ) -> Result<(), Refusal> {
     let Some(asked) = (admin.trial)(upstream, authorization) else { return Ok(()) };
-    let untaken = |why: String| Err(Refusal::Untaken(why));
     match asked.await {
         Ok(StatusCode::OK) => Ok(()),
         Ok(status @ StatusCode::UNAUTHORIZED) => {
-            untaken(format!("{upstream} does not take it, and answered {status}"))
+            Err(Refusal::Untaken(format!("{upstream} does not take it, and answered {status}")))
         }
-        Ok(status) => untaken(format!(
-            "{upstream} answered {status}, which does not say whether it takes it; with \
-             \"test\": false it is stored untested"
-        )),
-        Err(error) => untaken(format!(
-            "{upstream} did not answer ({}); with \"test\": false it is stored untested",
-            error_chain(&error)
-        )),
+        Ok(status) => {
+            let why =
+                format!("{upstream} answered {status}, which does not say whether it takes it");
+            Err(Refusal::Untested(why))
+        }
+        Err(error) => {
+            Err(Refusal::Untested(format!("{upstream} did not answer ({})", error_chain(&error))))
+        }
     }
 }

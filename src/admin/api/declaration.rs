@@ -183,8 +183,10 @@ async fn try_all(admin: &Admin, caller: &Caller, asked: ApplyRequest) -> Result<
     let trials = admin.office.work_alone(caller, secrets).await?.into_iter().map(
         async |(name, upstream, authorization)| {
             let tried = try_out(admin, &upstream, authorization).await;
+            let named = |why: String| format!("credential {name}: {why}");
             tried.map_err(|refusal| match refusal {
-                Refusal::Untaken(why) => Refusal::Untaken(format!("credential {name}: {why}")),
+                Refusal::Untaken(why) => Refusal::Untaken(named(why)),
+                Refusal::Untested(why) => Refusal::Untested(named(why)),
                 other => other,
             })
         },
