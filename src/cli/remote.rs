@@ -40,6 +40,8 @@ pub struct Remote {
     place: String,
     tls: Option<Trust>,
     token: Option<AdminToken>,
+    /// How long an exchange may take.
+    patience: Duration,
     /// What else can be done where nobody answers.
     instead: &'static str,
 }
@@ -72,8 +74,8 @@ pub enum AskError {
     #[error("no whole answer")]
     Body(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// It took too long.
-    #[error("no answer within {} seconds", PATIENCE.as_secs())]
-    TimedOut,
+    #[error("no answer within {} seconds", .0.as_secs())]
+    TimedOut(Duration),
     /// No Tollgate of this kind answers so.
     #[error("what listens there answered {0}, and not as a Tollgate would")]
     Foreign(StatusCode),
@@ -82,8 +84,8 @@ pub enum AskError {
     Trust(#[from] TrustError),
 }
 
-/// How long all of it may take: a little more than the server gives itself.
-const PATIENCE: Duration = Duration::from_secs(35);
+/// How much longer it is waited than the server gives itself.
+const MARGIN: Duration = Duration::from_secs(5);
 
 /// Many times what most answers have.
 const ANSWER_MAX: usize = 16 << 20;
@@ -146,18 +148,24 @@ impl Call {
 impl Remote {
     /// The server that the command line names, or else that of the configuration.
     pub fn of(cli: &Cli) -> Result<Self, Failure> {
-        let admin = match Config::load(&cli.config) {
-            Ok(config) => config.admin,
+        match Config::load(&cli.config) {
+            Ok(config) => Self::by(&config.admin, cli),
             // Who asks a server elsewhere may have no configuration here.
-            Err(ConfigError::Unreadable { .. }) if cli.server.is_some() => admin::Config::default(),
-            Err(error) => return Err(error.into()),
-        };
-        let token = admin_token(&admin)?;
+            Err(ConfigError::Unreadable { .. }) if cli.server.is_some() => {
+                Self::by(&admin::Config::default(), cli)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn by(admin: &admin::Config, cli: &Cli) -> Result<Self, Failure> {
+        let token = admin_token(admin)?;
         let (place, tls) = match &cli.server {
             Some(url) => named(url, cli.ca.as_deref())?,
-            None => configured(&admin)?,
+            None => configured(admin)?,
         };
-        Ok(Self { place, tls, token, instead: "" })
+        let patience = admin.exchange_timeout.saturating_add(MARGIN);
+        Ok(Self { place, tls, token, patience, instead: "" })
     }
 
     /// Says what else can be done where nobody answers.
@@ -176,9 +184,10 @@ impl Remote {
     pub fn hear(&self, call: Call) -> Result<Result<Response<Bytes>, Problem>, Failure> {
         let most = call.most;
         let request = self.request(call)?;
-        let exchange = async { timeout(PATIENCE, self.exchange(request, most)).await };
+        let exchange = async { timeout(self.patience, self.exchange(request, most)).await };
         let asked = runtime(1)?.block_on(exchange);
-        let answer = asked.unwrap_or(Err(AskError::TimedOut)).map_err(|why| self.unasked(why))?;
+        let asked = asked.unwrap_or(Err(AskError::TimedOut(self.patience)));
+        let answer = asked.map_err(|why| self.unasked(why))?;
         if answer.status().is_success() { Ok(Ok(answer)) } else { self.read(&answer).map(Err) }
     }
 
@@ -353,6 +362,18 @@ mod tests {
         {
             let listen = listen.parse().expect("an address");
             assert_eq!(reachable(listen).to_string(), want);
+        }
+    }
+
+    #[test]
+    fn an_answer_is_waited_for_as_long_as_the_server_may_take_and_a_little_longer() {
+        let cli = Cli::read(["tollgate", "export"].map(Into::into)).expect("usage");
+        let seconds = Duration::from_secs;
+        for (given, waited) in [(None, 35), (Some(seconds(300)), 305), (Some(seconds(2)), 7)] {
+            let mut admin = admin::Config::default();
+            admin.exchange_timeout = given.unwrap_or(admin.exchange_timeout);
+            let server = Remote::by(&admin, &cli).expect("a server");
+            assert_eq!(server.patience, seconds(waited));
         }
     }
 
