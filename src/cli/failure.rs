@@ -4,6 +4,8 @@ use std::{fmt::Write, io, net::SocketAddr, path::PathBuf};
 
 use http::StatusCode;
 
+pub(super) use self::codes::of_store;
+use self::codes::{of_file, of_operation};
 use super::{apply::ApplyError, exit::Exit, remote::AskError};
 use crate::{
     admin::token::AdminTokenError,
@@ -16,13 +18,14 @@ use crate::{
     serve::StartError,
     telemetry::LogError,
     tenants::{
-        declared::NotCarriedOut,
         import::{ImportError, LineProblem},
         master_key::NoMasterKey,
-        secret::{BadSecret, VaultRefusal},
+        secret::BadSecret,
         store::StoreError,
     },
 };
+
+mod codes;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -313,75 +316,4 @@ impl From<BadSecret> for Failure {
     fn from(error: BadSecret) -> Self {
         Self::Operation(error.into())
     }
-}
-
-fn of_operation(error: &OperationError) -> Exit {
-    match error {
-        OperationError::Store(error)
-        | OperationError::NotCarriedOut(NotCarriedOut::Store(error)) => of_store(error),
-        OperationError::BadSecret(_)
-        | OperationError::Broken(_)
-        | OperationError::NothingToAccept
-        | OperationError::Undeclarable(_)
-        | OperationError::NoEvent(_)
-        | OperationError::BadCursor => Exit::Data,
-        OperationError::Scope(_)
-        | OperationError::Policy(_)
-        | OperationError::TooLate
-        | OperationError::NothingToLose
-        | OperationError::BadLabel => Exit::Usage,
-        OperationError::Random(_)
-        | OperationError::NotCarriedOut(NotCarriedOut::Random(_) | NotCarriedOut::TooFew) => {
-            Exit::Software
-        }
-    }
-}
-
-/// The exit code of what the store says.
-pub(super) fn of_store(error: &StoreError) -> Exit {
-    match error {
-        StoreError::Create { source, .. } => of_file(source, Exit::CantCreate),
-        StoreError::Open { source, .. } | StoreError::Database(source) => of_database(source),
-        StoreError::TimedOut { .. } | StoreError::Unsettled(_) => Exit::Unavailable,
-        StoreError::Meaningless { .. } | StoreError::Untrusted(_) => Exit::Data,
-        StoreError::Foreign { .. } | StoreError::Newer { .. } => Exit::Config,
-        StoreError::Vault { why: VaultRefusal::Vault(VaultError::NoRandomness), .. } => {
-            Exit::Software
-        }
-        StoreError::NoNewKey(_) => Exit::Software,
-        StoreError::Vault { .. } | StoreError::Locked { .. } => Exit::Config,
-        StoreError::Exists { .. }
-        | StoreError::Missing { .. }
-        | StoreError::InUse { .. }
-        | StoreError::BadName { .. }
-        | StoreError::Ended { .. }
-        | StoreError::Replaced { .. }
-        | StoreError::TokenTaken { .. }
-        | StoreError::NoAccount { .. }
-        | StoreError::Rotation(_)
-        | StoreError::BadAccount { .. }
-        | StoreError::NeverGood => Exit::Data,
-    }
-}
-
-fn of_database(error: &sqlx::Error) -> Exit {
-    match error {
-        sqlx::Error::Io(error) => of_file(error, Exit::Unavailable),
-        sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut => Exit::Unavailable,
-        sqlx::Error::Configuration(_) => Exit::Config,
-        sqlx::Error::Database(error) => match error.code().as_deref() {
-            // SQLite: busy, locked. PostgreSQL: it starts, ends, has too many connections, or
-            // somebody else had the turn for too long.
-            Some("5" | "6" | "57P01" | "57P02" | "57P03" | "53300") => Exit::Unavailable,
-            Some("55P03" | "57014" | "25P03") => Exit::Unavailable,
-            // SQLite: no permission, read-only, cannot be opened. PostgreSQL: not let in.
-            Some("3" | "8" | "14" | "28000" | "28P01" | "42501") => Exit::NoPermission,
-            Some(_) | None => Exit::Io,
-        },
-        _ => Exit::Io,
-    }
-}
-
-fn of_file(error: &io::Error, otherwise: Exit) -> Exit {
-    if error.kind() == io::ErrorKind::PermissionDenied { Exit::NoPermission } else { otherwise }
 }
