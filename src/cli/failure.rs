@@ -1,6 +1,6 @@
 //! Why a command failed, with the exit code that says so to scripts.
 
-use std::{fmt::Write, io, net::SocketAddr, path::PathBuf};
+use std::{fmt::Write, io, net::SocketAddr, path::PathBuf, time::Duration};
 
 use http::StatusCode;
 
@@ -187,6 +187,22 @@ pub enum Failure {
         /// Why.
         why: String,
     },
+    /// A key is not rotated yet.
+    #[error(
+        "after {} s the rotation {id} of the key of credential {name} is at the step {step}; it goes on \
+         in the server: `tollgate credential rotations` shows how far it is, and the same command waits \
+         for it again", waited.as_secs()
+    )]
+    UnderWay {
+        /// Of which credential.
+        name: String,
+        /// The number of the rotation.
+        id: i64,
+        /// How far it is.
+        step: String,
+        /// How long it was waited for.
+        waited: Duration,
+    },
     /// The running server cannot be asked.
     #[error(
         "the admin listener on {place} cannot be asked; does `tollgate serve` run there?{instead}"
@@ -292,6 +308,7 @@ impl Failure {
             | Self::NotNow { .. }
             | Self::NotStored(_)
             | Self::NotRotated { .. }
+            | Self::UnderWay { .. }
             | Self::Unasked { .. } => Exit::Unavailable,
             Self::Untested { why, .. } | Self::Unheard(why) => why.exit(),
             Self::NotPermitted { .. } => Exit::NoPermission,

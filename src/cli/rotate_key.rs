@@ -1,13 +1,14 @@
 //! `tollgate credential rotate-key`: has the panel make a new key for a credential, and removes the old.
 //!
-//! The running server is asked to, works on it by itself, and tells how far it is. With `--offline` the
-//! command does the work, whether a server runs or not, and a running server sees each step in the store.
-//! If the command is ended, a server goes on with what it left; so does the same command.
+//! The running server is asked to, works on it by itself, and tells how far it is; the command waits for
+//! it, but not for ever. With `--offline` the command does the work, whether a server runs or not, and a
+//! running server sees each step in the store. If the command is ended, a server goes on with what it
+//! left; so does the same command.
 
 use std::{
     collections::HashMap,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use clap::Args;
@@ -19,6 +20,7 @@ use super::{
     output::Output,
     remote::{Call, Remote, path, pause},
     serve::runtime,
+    token::duration,
 };
 use crate::{
     audit::event::Actor,
@@ -52,6 +54,10 @@ pub struct RotateKey {
     /// Replace it although nobody else could read the new key if the panel's answer were lost
     #[arg(long, requires = "replace")]
     pub unrecoverable: bool,
+    /// Wait so long for the server to end it, which goes on afterwards, too; with --offline the command
+    /// does it, however long that takes
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
+    pub wait: Duration,
 }
 
 #[derive(Serialize)]
@@ -71,7 +77,7 @@ const PATH: &str = "/v1/key-rotations";
 
 /// Has a server do it, and tells people the steps that it is seen at.
 pub fn ask(server: &Remote, args: &RotateKey, output: &mut Output<'_>) -> Result<(), Failure> {
-    let RotateKey { name, replace, unrecoverable } = args;
+    let RotateKey { name, replace, unrecoverable, wait } = args;
     let part = |page: &Page| server.ask(Call::get(format!("{PATH}?{}", page.query())));
     let begun: Vec<KeyRotation> = every::<_, Failure>(part)?;
     let open = begun.into_iter().find(|one| one.credential == *name && one.ended.is_none());
@@ -83,7 +89,9 @@ pub fn ask(server: &Remote, args: &RotateKey, output: &mut Output<'_>) -> Result
             server.ask_once(Call::post(PATH, &new))?
         }
     };
-    let mut told = Step::Planned.as_str().to_owned();
+    let KeyRotation { id, step, .. } = &rotation;
+    output.aside(&format!("rotation {id} of the key of credential {name}: {step}"));
+    let (since, mut told) = (Instant::now(), Step::Planned.as_str().to_owned());
     loop {
         if rotation.step != told {
             output.progress(&format!("{name}: {}", rotation.step))?;
@@ -91,6 +99,10 @@ pub fn ask(server: &Remote, args: &RotateKey, output: &mut Output<'_>) -> Result
         }
         if rotation.ended.is_some() {
             break;
+        }
+        if since.elapsed() >= *wait {
+            let (id, step) = (rotation.id, rotation.step);
+            return Err(Failure::UnderWay { name: name.clone(), id, step, waited: *wait });
         }
         pause(LOOK)?;
         rotation = server.ask(Call::get(path(&[PATH, &rotation.id.to_string()])))?;

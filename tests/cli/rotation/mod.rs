@@ -18,7 +18,7 @@ use std::{
 
 use serde_json::Value;
 use tokio::task::JoinHandle;
-use tollgate::demo::simulator::{Options, User};
+use tollgate::demo::simulator::{Options, Stage, User};
 
 use super::{Installation, Place, installation::Server};
 use crate::{
@@ -266,5 +266,22 @@ async fn a_running_server_rotates_a_key_for_whoever_asks() {
     let log = run("audit export").good();
     let asked = log.lines().filter(|line| line.contains("\"key.rotate\""));
     assert_eq!(asked.filter(|line| line.contains("\"admin-token\"")).count(), 3, "{log}");
+    assert_eq!(server.terminate().code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_does_not_wait_for_ever_for_a_rotation_that_does_not_move() {
+    let place = Place::in_front_of(installation().await);
+    place.installation.tenant("alice");
+    let server = place.serve();
+    let gate = place.installation.panel.hold("GET /profile", Stage::BeforeReply, 1);
+    let args = ["credential", "rotate-key", "alice", "--wait", "1s"];
+    let waited = place.run(&args);
+    assert_eq!(waited.code, Some(69), "{waited:?}");
+    for said in ["planned", "goes on in the server", "`tollgate credential rotations`"] {
+        assert!(waited.err.contains(said), "{said}: {waited:?}");
+    }
+    gate.release();
+    assert_eq!(ended(&place.installation).await, ("done".to_owned(), None));
     assert_eq!(server.terminate().code, Some(0));
 }
