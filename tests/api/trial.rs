@@ -64,6 +64,25 @@ async fn who_waits_for_an_upstream_that_hangs_is_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_declaration_may_have_more_secrets_than_the_upstream_has_places() {
+    let place = Place::configured("max_connections = 4\nmax_waiting = 4").await;
+    let server = place.serve();
+    let house = House { place, server };
+    let panel = &house.place.installation.panel;
+    let user = panel.user("alice").expect("a user");
+    let one = json!({"upstream": "main", "email": user.email, "secret_file": "key"});
+    let credentials: serde_json::Map<String, Value> =
+        (0..20).map(|n| (format!("c{n}"), one.clone())).collect();
+    let declared = json!({
+        "declaration": {"credentials": credentials},
+        "secrets": {"files": {"key": user.api_key}},
+    });
+    let applied = house.ask("POST /v1/declaration/apply", &declared).await;
+    assert_eq!(applied.status, 200, "{applied:?}");
+    assert_eq!(panel.count("GET", "/profile"), 20, "each was tested");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_that_is_not_meant_is_refused_before_the_upstream_is_asked() {
     let house = House::new().await;
     let new = tested(&house, "alice");

@@ -36,10 +36,10 @@ use crate::{
     },
 };
 
-/// Where a declaration is applied.
 /// How many secrets are tested at once.
 const TRIALS: usize = 8;
 
+/// Where a declaration is applied.
 const APPLY: &str = "/v1/declaration/apply";
 
 /// The type of a file.
