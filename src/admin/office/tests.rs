@@ -114,21 +114,21 @@ async fn what_fails_leaves_no_connection_behind_that_failed() {
         assert!(matches!(missing, Err(Refusal::Operation(_))), "{missing:?}");
         assert_eq!(office.idle().len(), 1, "one that answers is kept");
     }
+    let lost = || StoreError::TimedOut { after: Duration::from_secs(1) };
     for failure in [
-        || StoreError::TimedOut { after: Duration::from_secs(1) },
-        || StoreError::Database(sqlx::Error::PoolClosed),
-        || {
-            let lost = StoreError::TimedOut { after: Duration::from_secs(1) };
-            StoreError::Unsettled(Box::new(lost))
-        },
+        Refusal::from(lost()),
+        StoreError::Database(sqlx::Error::PoolClosed).into(),
+        StoreError::Unsettled(Box::new(lost())).into(),
+        // What is declared and what is imported go to the same store.
+        OperationError::from(NotCarriedOut::Store(lost())).into(),
+        ImportError::Store(lost()).into(),
     ] {
         let found = office.view(|view| Ok(tenants::show(view, "nobody")?)).await;
         assert!(found.is_err());
         // Another one rests, that two at once would have left.
         office.idle().push(Store::open(&fixture.config()).expect("a store"));
         assert_eq!(office.idle().len(), 2);
-        let failed: Result<(), _> =
-            office.work(&caller, move |_, _, _| Err(failure().into())).await;
+        let failed: Result<(), _> = office.work(&caller, move |_, _, _| Err(failure)).await;
         assert!(failed.is_err());
         assert_eq!(office.idle().len(), 0, "the other one is to the same store");
     }
