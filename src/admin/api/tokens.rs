@@ -97,6 +97,8 @@ async fn describe_token(
 }
 
 /// Replace the permissions or the policies of a token.
+///
+/// It takes an owner if the token has permissions then that only an owner gives.
 #[utoipa::path(
     patch, path = "/v1/tokens/{id}", tag = "tokens",
     params(("id" = String, Path, description = "The public id")),
@@ -150,6 +152,8 @@ async fn show_policies(
 }
 
 /// Replace the policies of a token.
+///
+/// It takes an owner if the token has permissions that only an owner gives.
 #[utoipa::path(
     put, path = "/v1/tokens/{id}/policies", tag = "tokens",
     params(("id" = String, Path, description = "The public id")),
