@@ -173,7 +173,7 @@ pub fn run(command: &StoredCommand, desk: &mut Desk<'_>) -> Result<(), Failure> 
             trial.run(desk.admit, name, &shown.upstream, &new.secret()?)?;
             let call = Call::post(path(&[PATH, name, "rotate"]), &new);
             let rotated =
-                desk.edit(call, |edit, means| credentials::rotate(edit, means, name, &new))?;
+                desk.create(call, |edit, means| credentials::rotate(edit, means, name, &new))?;
             let generation = rotated.generation;
             done(desk, name, Some(generation), &format!("rotated, generation {generation}"))
         }

@@ -208,7 +208,7 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// Creates something, likewise; a server that was not heard is asked again, and creates it once.
+    /// Does something once, likewise; a server that was not heard is asked again.
     pub(super) fn create<T: DeserializeOwned>(
         &mut self,
         call: Call,

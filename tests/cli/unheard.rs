@@ -170,18 +170,23 @@ async fn what_is_made_once_is_asked_for_again_and_made_once() {
     let server = place.serve();
     let add =
         format!("credential add b --upstream main --login b --no-test --secret-file {secret}");
+    let rotate = format!("credential rotate b --login c --no-test --secret-file {secret}");
     for line in [
         "token create --tenant alice --credential alice",
         &format!("token rotate {old}"),
         "admin-token create eve --role viewer",
         "tenant add b",
         &add,
+        &rotate,
         "credential rotate-key alice",
     ] {
         let way = Way::to(&server, "POST ", Fate::Lost(1)).await;
         way.run(&place, line).good();
         assert_eq!(way.asked(), 2, "{line}");
     }
+    let listed = place.installation.json("credential list", "");
+    let b = listed.as_array().expect("a list").iter().find(|shown| shown["name"] == "b");
+    assert_eq!(b.expect("it is listed")["generation"], 2, "it was rotated once");
     let count = |line: &str| place.installation.json(line, "").as_array().map(Vec::len);
     for (line, number) in [
         ("token list", 3),

@@ -151,7 +151,14 @@ async fn remove_credential(
 /// Give a credential another secret; its cache starts anew.
 #[utoipa::path(
     post, path = "/v1/credentials/{name}/rotate", tag = "credentials",
-    params(("name" = String, Path, description = "The name")),
+    params(
+        ("name" = String, Path, description = "The name"),
+        (
+            "Idempotency-Key" = Option<String>, Header,
+            description = "A text of your choice, up to 255 characters: what is repeated with it is done \
+                           once, and answered as the first time for some minutes",
+        ),
+    ),
     request_body = NewSecret,
     responses(
         (status = 200, description = "It has the other secret", body = RotatedCredential),
@@ -163,19 +170,26 @@ async fn rotate_credential(
     Owner(caller): Owner,
     Named(name): Named,
     meant: IfMatch,
-    Json { value, .. }: Json<NewSecret>,
+    key: IdempotencyKey,
+    Json { value, raw }: Json<NewSecret>,
 ) -> Result<Response, Refusal> {
+    // Which credential it is belongs to what is asked.
+    let raw = [name.as_bytes(), b"\0", &raw[..]].concat().into();
+    let asked = Create { key, path: "/v1/credentials/{name}/rotate", raw };
+    if let Some(before) = answered::<RotatedCredential>(&admin, &caller, &asked).await? {
+        return Ok(json(StatusCode::OK, &before));
+    }
     if value.test != Some(false) {
         let named = name.clone();
         let shown = admin.office.view(move |view| Ok(credentials::show(view, &named)?)).await?;
         meant.require(&tag_of(&shown))?;
         try_out(&admin, &shown.upstream, value.secret()?.authorization()).await?;
     }
-    let rotate = move |edit: &Edit<'_>, means: &Means<'_>| {
+    let rotate = move |edit: &Edit<'_>, means: &Means<'_>| -> Result<_, Refusal> {
         meant.require(&tag_of(&credentials::show(edit, &name)?))?;
         Ok(credentials::rotate(edit, means, &name, &value)?)
     };
-    let rotated = admin.office.edit(&caller, rotate).await?;
+    let rotated = create(&admin, &caller, asked, rotate).await?;
     Ok(json(StatusCode::OK, &rotated))
 }
 
