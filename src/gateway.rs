@@ -157,7 +157,7 @@ pub fn request_path(
         // caller may, so that a replay is nobody's who may not ask.
         .layer(idempotency::layer(Arc::clone(keeper), invalidate::settlement_of))
         // What is made and removed counts here, since a replay makes nothing.
-        .layer(caps::layer(Arc::clone(metrics), rules.tasks.clone()))
+        .layer(caps::layer(Arc::clone(metrics), rules.tasks.clone(), invalidate::settlement_of))
         // Which format is answered; the cache keeps each one by itself.
         .layer(negotiate::layer(Arc::clone(negotiation)))
         // Around everything that a write does, so that no outcome escapes it.

@@ -9,9 +9,12 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::Deserialize;
 
+use self::lines::Lines;
+
 pub use self::{json::to_json, values::parse_duration};
 
 mod json;
+mod lines;
 mod values;
 
 /// Declares a configuration section: a struct whose every field has a default, a key and a
@@ -117,9 +120,6 @@ pub struct Problem {
     /// What is wrong with it and what would be right.
     pub message: String,
 }
-
-/// Where the lines of a text end.
-struct Lines(Vec<usize>);
 
 #[derive(Clone, Debug)]
 struct Entry {
@@ -375,17 +375,6 @@ fn item(path: &str, value: toml::de::DeValue<'_>, origin: &Origin, lines: &Lines
 fn serde_spanned(value: toml::de::DeValue<'_>) -> Result<toml::Value, String> {
     let spanned = toml::Spanned::new(0..0, value);
     toml::Value::deserialize(toml::de::ValueDeserializer::from(spanned)).map_err(|e| e.to_string())
-}
-
-impl Lines {
-    fn new(text: &str) -> Self {
-        Self(memchr::memchr_iter(b'\n', text.as_bytes()).collect())
-    }
-
-    /// The line that an offset lies in.
-    fn of(&self, offset: usize) -> Origin {
-        Origin::Line(self.0.partition_point(|end| *end < offset) + 1)
-    }
 }
 
 /// How many single-character edits lie between two keys; enough to guess a typing error.

@@ -9,7 +9,7 @@ use futures_util::future::Either;
 use tokio_util::task::TaskTracker;
 use tower::{Layer, Service, layer::layer_fn};
 
-use super::{Answer, Step, always_ready, invalidate::settlement_of, police, refuse};
+use super::{Answer, Step, always_ready, police, refuse};
 use crate::{
     cache::touch::Settlement, call::Call, clock::unix_millis, metrics::Metrics, policy::PolicyName,
     rejection::Rejection, tenants::snapshot::Grant,
@@ -21,6 +21,7 @@ pub struct Caps<S> {
     inner: S,
     metrics: Arc<Metrics>,
     tasks: TaskTracker,
+    leaves: fn(&Rejection) -> Settlement,
 }
 
 /// The future of this layer.
@@ -35,12 +36,16 @@ struct Taken {
 }
 
 /// Counts what calls make and remove; each that counts runs in a task, whether or not anybody still waits
-/// for it, since only its end says whether it counts.
+/// for it, since only its end says whether it counts: `leaves` says what a refusal leaves open.
 pub fn layer<S>(
     metrics: Arc<Metrics>,
     tasks: TaskTracker,
+    leaves: fn(&Rejection) -> Settlement,
 ) -> impl Layer<S, Service = Caps<S>> + Clone {
-    layer_fn(move |inner| Caps { inner, metrics: Arc::clone(&metrics), tasks: tasks.clone() })
+    layer_fn(move |inner| {
+        let (metrics, tasks) = (Arc::clone(&metrics), tasks.clone());
+        Caps { inner, metrics, tasks, leaves }
+    })
 }
 
 impl<S> Service<Call> for Caps<S>
@@ -63,7 +68,8 @@ where
             Ok(None) => Either::Left(Either::Right(self.inner.call(call))),
             Ok(Some(taken)) => {
                 let answered = self.inner.call(call);
-                let write = self.tasks.spawn(async move { taken.settle(answered.await) });
+                let leaves = self.leaves;
+                let write = self.tasks.spawn(async move { taken.settle(answered.await, leaves) });
                 Either::Right(Box::pin(async { write.await.unwrap_or(Err(Rejection::Panicked)) }))
             }
         }
@@ -84,8 +90,12 @@ impl<S> Caps<S> {
 
 impl Taken {
     /// What the call below answers; if by that the upstream has done nothing, nothing was taken.
-    fn settle(&self, answered: Result<Answer, Rejection>) -> Result<Answer, Rejection> {
-        let undone = |rejection| settlement_of(rejection) == Settlement::Settled;
+    fn settle(
+        &self,
+        answered: Result<Answer, Rejection>,
+        leaves: fn(&Rejection) -> Settlement,
+    ) -> Result<Answer, Rejection> {
+        let undone = |rejection| leaves(rejection) == Settlement::Settled;
         if answered.as_ref().is_err_and(undone) {
             self.grant.allowance.give_back(self.policy, self.date);
         }
