@@ -172,3 +172,40 @@ async fn a_server_forgets_what_ended_long_ago() {
     stop.cancel();
     keeping.await.expect("no panic");
 }
+
+/// What works on the rotations of a store, and knows no upstream.
+fn rotor(fixture: &Fixture, interval: Option<Duration>) -> Arc<Rotor> {
+    let rotor = Rotor::new(Parts {
+        config: Config { interval, ..Config::default() },
+        store: fixture.config(),
+        keyring: Arc::new(tenants::fixture::keyring("ab")),
+        actor: Actor::unnamed(crate::audit::event::ActorKind::Server),
+        panels: HashMap::new(),
+        metrics: Arc::new(Metrics::new()),
+    });
+    Arc::new(rotor.expect("randomness"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_does_not_get_a_rotation_makes_no_server_read_the_store_anew() {
+    let mut fixture = keys_of_ours();
+    let Fixture { store, keyring, .. } = &mut fixture;
+    let vault = Vault { keyring, origin: &origin };
+    let waiting = store.edit::<_, StoreError>(NOW, |edit| {
+        let key = UpstreamSecret::new(SecretKind::Key, "ann", "another").expect("a good key");
+        edit.add_credential(&vault, "other", "main", &key, &Standing::default())?;
+        edit.plan_rotation(&vault, "other", Way::Add, &Facts::default())
+    });
+    let waiting = waiting.expect("planned");
+    let worked_on = store.open_rotation("acme").expect("read").expect("planned");
+    let lease = Lease { holder: "one", until: i64::MAX };
+    let claimed = store.edit(NOW, |edit| edit.claim_rotation(worked_on, lease, 0));
+    assert!(claimed.expect("asked").is_some());
+    let revision = fixture.store.revision().expect("read");
+    let rotor = rotor(&fixture, None);
+    for row in [worked_on, waiting] {
+        let worked = rotor.work(row, |_| ()).await.expect("asked");
+        assert!(matches!(worked, Worked::Elsewhere), "{worked:?}");
+        assert_eq!(fixture.store.revision().expect("read"), revision);
+    }
+}

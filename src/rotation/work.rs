@@ -86,8 +86,9 @@ impl Rotor {
     ) -> Result<Worked, StoreError> {
         let holder = self.new_holder();
         let lease = self.lease(&holder);
-        let claimed =
-            self.edit(move |edit, _| edit.claim_rotation(row, lease_of(&lease), now_in_millis()));
+        let claimed = self.with_store(move |store, _| {
+            store.claim_rotation(row, lease_of(&lease), now_in_millis())
+        });
         let Some(record) = claimed.await? else {
             let ended = self.look(row).await?.is_none_or(|rotation| rotation.ended.is_some());
             return Ok(if ended { Worked::Ended } else { Worked::Elsewhere });
@@ -286,7 +287,8 @@ impl Rotor {
         loop {
             tokio::time::sleep(self.config.lease / 3).await;
             let (row, lease) = (task.record.row, self.lease(&task.holder));
-            let renewed = self.edit(move |edit, _| edit.renew_rotation(row, lease_of(&lease)));
+            let renewed =
+                self.with_store(move |store, _| store.renew_rotation(row, lease_of(&lease)));
             // A store that is away may be back before the lease is over.
             if matches!(renewed.await, Ok(false)) {
                 return;

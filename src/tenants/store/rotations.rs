@@ -20,19 +20,25 @@ use crate::{
     vocabulary::Closed,
 };
 
+/// The columns of a rotation, and of its credential.
+macro_rules! select {
+    () => {
+        "SELECT rotations.*, credentials.name AS name, credentials.upstream AS upstream,
+             credentials.generation AS now_generation,
+             old.wrapped AS old_wrapped, old.wrapped_by AS old_wrapped_by,
+             new.wrapped AS new_wrapped, new.wrapped_by AS new_wrapped_by
+         FROM rotations JOIN credentials ON credentials.row = rotations.credential
+         LEFT JOIN data_keys AS old ON old.purpose = 'vault' AND old.id = rotations.old_key_id
+         LEFT JOIN data_keys AS new ON new.purpose = 'vault' AND new.id = rotations.new_key_id"
+    };
+}
+
 mod ended;
+mod leases;
 mod refusal;
 
+pub use leases::Lease;
 pub use refusal::RotationRefusal;
-
-/// A lease of one rotation.
-#[derive(Clone, Copy, Debug)]
-pub struct Lease<'a> {
-    /// Who has it.
-    pub holder: &'a str,
-    /// Until when, as a Unix time in milliseconds.
-    pub until: i64,
-}
 
 /// What is written of a step.
 #[derive(Clone, Copy, Debug)]
@@ -45,19 +51,6 @@ pub struct Entry<'a> {
     pub due: i64,
     /// Since when it is at this step, likewise.
     pub since: i64,
-}
-
-/// The columns of a rotation, and of its credential.
-macro_rules! select {
-    () => {
-        "SELECT rotations.*, credentials.name AS name, credentials.upstream AS upstream,
-             credentials.generation AS now_generation,
-             old.wrapped AS old_wrapped, old.wrapped_by AS old_wrapped_by,
-             new.wrapped AS new_wrapped, new.wrapped_by AS new_wrapped_by
-         FROM rotations JOIN credentials ON credentials.row = rotations.credential
-         LEFT JOIN data_keys AS old ON old.purpose = 'vault' AND old.id = rotations.old_key_id
-         LEFT JOIN data_keys AS new ON new.purpose = 'vault' AND new.id = rotations.new_key_id"
-    };
 }
 
 impl Store {
@@ -143,39 +136,6 @@ impl Edit<'_> {
         Ok(open.is_some())
     }
 
-    /// Takes the lease of a rotation that has not ended, if nobody has it at this moment (a Unix time in
-    /// milliseconds). Who has it does not get it twice: of one process, too, one works on it.
-    ///
-    /// While one of an upstream may be making a key, no other begins to: of two keys that are new in a
-    /// list, nobody could say whose is which.
-    pub fn claim_rotation(
-        &self,
-        row: i64,
-        lease: Lease<'_>,
-        now: i64,
-    ) -> Result<Option<RotationRecord>, StoreError> {
-        let Some(found) = self.rotation(row)?.filter(|found| found.ended.is_none()) else {
-            return Ok(None);
-        };
-        let others = query(concat!(select!(), " WHERE rotations.ended IS NULL"));
-        let in_the_way = |other: &RotationRecord| {
-            let asks = other.course.step == Step::Planned && other.leased > now;
-            other.row != row
-                && other.upstream == found.upstream
-                && (asks || other.course.step.mints())
-        };
-        let others = self.session.all(others, record)?;
-        if found.course.step == Step::Planned && others.iter().any(in_the_way) {
-            return Ok(None);
-        }
-        let claim = query(
-            "UPDATE rotations SET holder = $2, leased = $3
-             WHERE row = $1 AND ended IS NULL AND leased <= $4",
-        );
-        let claim = claim.bind(row).bind(lease.holder).bind(lease.until).bind(now);
-        Ok((self.session.execute(claim)? == 1).then_some(found))
-    }
-
     /// Writes a step, if the lease is still ours; says whether it is. A new key is sealed anew with each,
     /// so that it is with the data key in force; where none could be, no key is announced.
     pub fn advance_rotation(
@@ -229,21 +189,6 @@ impl Edit<'_> {
         };
         self.did(action, &rotation.name);
         Ok(true)
-    }
-
-    /// Keeps a lease for longer; says whether it was still ours.
-    pub fn renew_rotation(&self, row: i64, lease: Lease<'_>) -> Result<bool, StoreError> {
-        let renew = query(
-            "UPDATE rotations SET leased = $3 WHERE row = $1 AND holder = $2 AND ended IS NULL",
-        );
-        let renew = renew.bind(row).bind(lease.holder).bind(lease.until);
-        Ok(self.session.execute(renew)? == 1)
-    }
-
-    /// Lets go of a lease.
-    pub fn release_rotation(&self, row: i64, holder: &str) -> Result<(), StoreError> {
-        let release = query("UPDATE rotations SET leased = 0 WHERE row = $1 AND holder = $2");
-        self.session.execute(release.bind(row).bind(holder)).map(drop)
     }
 
     /// Gives the credential of a rotation its new key; none if it was given another one meanwhile.
