@@ -258,9 +258,9 @@ impl Rotor {
     /// Plans the rotation of every key that has become too old.
     async fn schedule(self: &Arc<Self>) -> Result<(), StoreError> {
         let Some(interval) = self.config.interval else { return Ok(()) };
-        let any = self.with_store(move |store, _| {
+        let any = self.with_store(move |store, vault| {
             let rotations = store.rotations()?;
-            let due = |c: &CredentialRecord| is_due(c, &rotations, interval, unix_now());
+            let due = |c: &CredentialRecord| is_due(vault, c, &rotations, interval, unix_now());
             Ok(store.credentials()?.iter().any(due))
         });
         if !any.await? {
@@ -269,7 +269,7 @@ impl Rotor {
         self.edit(move |edit, vault| {
             let rotations = edit.every_rotation()?;
             for credential in edit.every_credential()? {
-                if !is_due(&credential, &rotations, interval, unix_now()) {
+                if !is_due(vault, &credential, &rotations, interval, unix_now()) {
                     continue;
                 }
                 match edit.plan_rotation(vault, &credential.name, Way::Add, &Facts::default()) {
@@ -340,8 +340,10 @@ impl Rotor {
     }
 }
 
-/// Whether the key of a credential is too old, and was not tried to be rotated a short while ago.
+/// Whether the key of a credential is too old, and was not tried to be rotated a short while ago. Of an
+/// upstream that is not configured, none is.
 fn is_due(
+    vault: &Vault<'_>,
     credential: &CredentialRecord,
     rotations: &[RotationRecord],
     interval: Duration,
@@ -354,6 +356,7 @@ fn is_due(
     let done = own().filter(|rotation| rotation.course.step == Step::Done);
     let since = done.filter_map(|rotation| rotation.ended).max().unwrap_or(credential.created);
     credential.kind == SecretKind::Key
+        && (vault.origin)(&credential.upstream).is_some()
         && older(since, interval)
         && own().all(|tried| tried.ended.is_some_and(|end| older(end, interval.min(RETRY))))
 }

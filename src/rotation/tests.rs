@@ -48,7 +48,9 @@ fn rotation(step: Step, ended: Option<i64>) -> RotationRecord {
 }
 
 fn due(kind: SecretKind, created: i64, rotations: &[RotationRecord]) -> bool {
-    is_due(&credential(kind, created), rotations, INTERVAL, NOW)
+    let keyring = &tenants::fixture::keyring("ab");
+    let vault = Vault { keyring, origin: &origin };
+    is_due(&vault, &credential(kind, created), rotations, INTERVAL, NOW)
 }
 
 #[test]
@@ -208,4 +210,14 @@ async fn whoever_does_not_get_a_rotation_makes_no_server_read_the_store_anew() {
         assert!(matches!(worked, Worked::Elsewhere), "{worked:?}");
         assert_eq!(fixture.store.revision().expect("read"), revision);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_schedule_passes_over_what_is_of_no_upstream_that_there_is() {
+    let mut fixture = keys_of_ours();
+    fixture.store.script("UPDATE credentials SET created = 0; DELETE FROM rotations");
+    let revision = fixture.store.revision().expect("read");
+    rotor(&fixture, Some(Duration::from_secs(1))).schedule().await.expect("looked");
+    assert!(fixture.store.rotations().expect("read").is_empty());
+    assert_eq!(fixture.store.revision().expect("read"), revision);
 }

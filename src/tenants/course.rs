@@ -25,6 +25,7 @@
 
 use serde::{Deserialize, Serialize};
 
+mod acts;
 mod hand;
 mod places;
 mod removal;
@@ -34,6 +35,7 @@ mod words;
 mod model;
 
 pub use self::{
+    acts::{Act, Outcome, Pause, Survey},
     hand::ByHand,
     places::{Listed, Place, Sought},
     removal::Answered,
@@ -52,6 +54,8 @@ pub struct Facts {
     pub user: u64,
     /// The numbers of the further keys that there were before.
     pub before: Vec<u64>,
+    /// The panel was asked for a key, and it is not known whether it makes one.
+    pub asked: bool,
     /// Where the old key is kept.
     pub place: Place,
     /// The new key was found in a list, and may be somebody else's.
@@ -60,96 +64,6 @@ pub struct Facts {
     pub number: Option<u64>,
     /// How often the panel did not take what it had made.
     pub refusals: u32,
-}
-
-/// What the panel was found to have.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Survey {
-    /// The number of the user.
-    pub user: u64,
-    /// The numbers of the further keys; none where the panel knows no further keys.
-    pub further: Option<Vec<u64>>,
-    /// Where the key of the credential is kept.
-    pub place: Place,
-    /// Somebody else sees the key of the profile.
-    pub recoverable: bool,
-    /// Another credential of ours has the same key.
-    pub shared: bool,
-}
-
-/// What has to be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Act {
-    /// Look at what there is.
-    Survey,
-    /// Wait until it is due.
-    Wait,
-    /// Ask for a key.
-    Mint,
-    /// Find out whether a key was made.
-    Look,
-    /// Try the new key.
-    Probe,
-    /// Give the credential the new key.
-    Switch,
-    /// Remove the old key.
-    RemoveOld,
-    /// Remove the new key.
-    RemoveNew,
-}
-
-/// What came of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome<S> {
-    /// The panel has this.
-    Surveyed(Survey),
-    /// It was waited for.
-    Waited,
-    /// A key was made, and this is it.
-    Minted(S),
-    /// The panel cannot have been asked.
-    NotAsked,
-    /// The panel said no, so that nothing was done.
-    Refused,
-    /// Nobody knows.
-    Unknown,
-    /// There is a new key, and this is it.
-    Found(S),
-    /// None was made.
-    FoundNone,
-    /// There are several that may be it, or one that is not shown.
-    FoundMany,
-    /// The old key is dead, and nobody can read the new one.
-    Gone,
-    /// The key works.
-    Works,
-    /// It does not.
-    Fails,
-    /// The credential has the new key.
-    Switched,
-    /// The credential has a secret that this rotation does not know.
-    Overtaken,
-    /// The key that is to be removed has this number.
-    Located(u64),
-    /// It is not there any more.
-    Removed,
-    /// It is there, or cannot be told from others.
-    Left,
-    /// A credential has it, so that it stays.
-    InUse,
-    /// The panel did not answer; it is asked again.
-    NoAnswer,
-}
-
-/// How long nothing is done when a step begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pause {
-    /// Not at all.
-    None,
-    /// Until every server has seen it.
-    Notice,
-    /// Until requests with the old key have ended.
-    Drain,
 }
 
 /// A rotation, as the journal has it. What a secret is, is left open: no rule looks into one.
@@ -197,8 +111,7 @@ impl<S> Course<S> {
     /// The same, read by somebody who has not seen what came of its step.
     #[must_use]
     pub fn resumed(self) -> Self {
-        let step = if self.step == Step::Minting { Step::Doubting } else { self.step };
-        Self { step, ..self }
+        if self.step == Step::Minting { self.doubted() } else { self }
     }
 
     /// The same with its new key in another form.
@@ -276,9 +189,7 @@ impl<S> Course<S> {
             }
             (Step::Minting, Outcome::NotAsked) => self.again(),
             (Step::Minting, Outcome::Refused) => self.end(Step::Undone, Note::MintRefused),
-            (Step::Minting, Outcome::Unknown | Outcome::NoAnswer) => {
-                self.keep_count(Step::Doubting)
-            }
+            (Step::Minting, Outcome::Unknown | Outcome::NoAnswer) => self.doubted(),
             (Step::Doubting, Outcome::FoundNone) if self.new.is_some() => {
                 Self { new: None, ..self.end(Step::Undone, Note::NewRefused) }
             }
@@ -349,6 +260,12 @@ impl<S> Course<S> {
             Way::Add => self.undo(Note::Overtaken),
             Way::Replace => self.end(Step::Undone, Note::Overtaken),
         }
+    }
+
+    /// A key was asked for, and nobody knows what came of it.
+    fn doubted(self) -> Self {
+        let facts = Facts { asked: true, ..self.facts };
+        Self { facts, step: Step::Doubting, ..self }
     }
 
     fn undo(self, note: Note) -> Self {

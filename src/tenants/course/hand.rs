@@ -1,4 +1,4 @@
-//! An operator gives the credential another secret by hand, while its key is rotated.
+//! An operator gives the credential another secret by hand, or removes it, while its key is rotated.
 
 use super::{Course, Note, Step, Way};
 
@@ -14,6 +14,11 @@ pub enum ByHand {
 }
 
 impl<S> Course<S> {
+    /// Whether the panel was asked for nothing that it might still do.
+    pub fn is_untouched(&self) -> bool {
+        self.step == Step::Planned && !self.facts.asked
+    }
+
     /// What a secret that is set by hand now is. What may last as long as a panel does not answer does
     /// not keep an operator from it.
     pub fn by_hand(&self) -> ByHand {

@@ -3,8 +3,8 @@
 use sqlx::{any::AnyRow, query};
 
 use super::{
-    ACCOUNT_MAX, Edit, Session, StoreError, View, audit::details, get, require_name,
-    rotations::RotationRefusal, tokens, word, word_or_none,
+    ACCOUNT_MAX, Edit, Session, StoreError, View, audit::details, get, require_name, tokens, word,
+    word_or_none,
 };
 use crate::{
     audit::event::Action,
@@ -120,9 +120,7 @@ impl Edit<'_> {
             let name = name.to_owned();
             return Err(StoreError::InUse { noun: Noun::Credential, name, tokens: live });
         }
-        if self.is_rotating(credential.row)? {
-            return Err(RotationRefusal::Needed(name.to_owned()).into());
-        }
+        self.require_untouched(&credential)?;
         let delete = query("DELETE FROM tokens WHERE credential = $1");
         self.session.execute(delete.bind(credential.row))?;
         let delete = query("DELETE FROM credentials WHERE row = $1");

@@ -15,7 +15,7 @@ use crate::{
     tenants::{
         course::{ByHand, Course, Facts, Note, Step, Way},
         record::{CredentialRecord, RotationRecord, SecretKind},
-        secret::{UpstreamSecret, Vault},
+        secret::{UpstreamSecret, Vault, VaultRefusal},
     },
     vocabulary::Closed,
 };
@@ -103,6 +103,10 @@ impl Edit<'_> {
         if credential.kind != SecretKind::Key {
             return Err(RotationRefusal::NotAKey(name.to_owned()).into());
         }
+        // Whoever takes it up has to know where to ask.
+        if (vault.origin)(&credential.upstream).is_none() {
+            return Err(StoreError::vault(name)(VaultRefusal::NoUpstream(credential.upstream)));
+        }
         if self.is_rotating(credential.row)? {
             return Err(RotationRefusal::UnderWay(name.to_owned()).into());
         }
@@ -130,10 +134,34 @@ impl Edit<'_> {
     }
 
     /// Whether a rotation of a credential has not ended.
-    pub(super) fn is_rotating(&self, credential: i64) -> Result<bool, StoreError> {
+    fn is_rotating(&self, credential: i64) -> Result<bool, StoreError> {
         let open = query("SELECT row FROM rotations WHERE credential = $1 AND ended IS NULL");
         let open: Option<i64> = self.session.first(open.bind(credential), |row| get(row, "row"))?;
         Ok(open.is_some())
+    }
+
+    /// Refuses if the panel was asked for anything by a rotation of a credential that has not ended. What
+    /// is only planned goes with its credential; who works on it finds that before it asks for a key.
+    pub(super) fn require_untouched(
+        &self,
+        credential: &CredentialRecord,
+    ) -> Result<(), StoreError> {
+        match self.open_of(credential)? {
+            Some(open) if !open.course.is_untouched() => {
+                Err(RotationRefusal::Needed(credential.name.clone()).into())
+            }
+            Some(_) => {
+                self.did(Action::KeyRotationUndone, &credential.name);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The rotation of a credential that has not ended.
+    fn open_of(&self, credential: &CredentialRecord) -> Result<Option<RotationRecord>, StoreError> {
+        let select = concat!(select!(), " WHERE credentials.row = $1 AND rotations.ended IS NULL");
+        self.session.first(query(select).bind(credential.row), record)
     }
 
     /// Writes a step, if the lease is still ours; says whether it is. A new key is sealed anew with each,
@@ -209,9 +237,9 @@ impl Edit<'_> {
     /// Has the rotation of a credential that has not ended make way for a secret that is set by hand, if
     /// it can.
     pub(super) fn make_way(&self, credential: &CredentialRecord) -> Result<(), StoreError> {
-        let select = concat!(select!(), " WHERE credentials.row = $1 AND rotations.ended IS NULL");
-        let open = self.session.first(query(select).bind(credential.row), record)?;
-        let Some(RotationRecord { row, course, .. }) = open else { return Ok(()) };
+        let Some(RotationRecord { row, course, .. }) = self.open_of(credential)? else {
+            return Ok(());
+        };
         match course.by_hand() {
             ByHand::Noticed => Ok(()),
             ByHand::Refused => Err(RotationRefusal::Switching(credential.name.clone()).into()),

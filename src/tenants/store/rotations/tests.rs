@@ -290,3 +290,42 @@ fn nobody_knows_whose_a_secret_was_that_cannot_be_opened() {
     });
     assert_eq!(found, State::Unkept);
 }
+
+/// Adds a credential with a key.
+fn add(journal: &mut Journal, name: &str, text: &str) -> Result<i64, StoreError> {
+    let Fixture { store, keyring, .. } = &mut journal.fixture;
+    let vault = Vault { keyring, origin: &origin };
+    let standing = Standing::default();
+    store.edit(NOW, |edit| edit.add_credential(&vault, name, "main", &key(text), &standing))
+}
+
+#[test]
+fn what_is_of_no_upstream_that_there_is_begins_no_rotation() {
+    let mut journal = Journal::new(Way::Add, &Facts::default());
+    add(&mut journal, "other", "planted-other-key").expect("added");
+    let Fixture { store, keyring, .. } = &mut journal.fixture;
+    let vault = Vault { keyring, origin: &|_| None };
+    let planned =
+        store.edit(NOW, |edit| edit.plan_rotation(&vault, "other", Way::Add, &Facts::default()));
+    let refused = planned.expect_err("nobody could work on it");
+    assert!(refused.to_string().contains("\"main\""), "{refused}");
+}
+
+#[test]
+fn a_credential_goes_with_a_rotation_that_has_asked_for_nothing() {
+    let asked = Facts { asked: true, ..Facts::default() };
+    for (step, facts, goes) in [
+        (Step::Planned, Facts::default(), true),
+        (Step::Planned, asked, false),
+        (Step::Minting, Facts::default(), false),
+        (Step::Undoing, Facts::default(), false),
+    ] {
+        let mut journal = Journal::new(Way::Add, &facts);
+        let course = Course { facts, new: None, ..at(Way::Add, step) };
+        assert!(journal.advance(&course));
+        let removed = journal.fixture.store.edit(NOW, |edit| edit.remove_credential("acme"));
+        assert_eq!(removed.is_ok(), goes, "{course:?}: {removed:?}");
+        // Whoever works on it finds that it is no longer his.
+        assert_eq!(journal.advance(&Course { step: Step::Minting, ..course }), !goes);
+    }
+}
