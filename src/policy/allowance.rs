@@ -12,6 +12,7 @@ use super::{
     Mode, PolicyName,
     cap::{Acts, Window},
     document::{PolicyDocument, Rate},
+    month::Month,
     policies::{Held, Policies, PolicyError},
     usage::{Monthly, Spent, Usage},
 };
@@ -35,6 +36,20 @@ struct Used {
     creates: Acts,
     deletes: Acts,
     last: AtomicI64,
+    inherited: Option<Inherited>,
+}
+
+/// What a token had used of a month when another took its place, which counts on from there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inherited {
+    /// The public id of the token whose place was taken.
+    pub from: String,
+    /// The month.
+    pub month: Month,
+    /// Reads in it.
+    pub reads: u64,
+    /// Writes likewise.
+    pub writes: u64,
 }
 
 /// A policy of which nothing is left for now.
@@ -74,6 +89,27 @@ impl Allowance {
     /// counted in seconds begins anew.
     pub fn changed(&self, document: PolicyDocument) -> Result<Self, PolicyError> {
         Ok(Self { used: Arc::clone(&self.used), ..Self::new(document)? })
+    }
+
+    /// That of the token that has taken the place of this one, whose public id is `from`: what was used in
+    /// the month and in windows is used of it, too, whether that is written down yet or not.
+    pub fn succeeded(&self, from: &str, document: PolicyDocument) -> Result<Self, PolicyError> {
+        let (month, reads, writes) = self.usage().snapshot();
+        let usage = Usage::default();
+        usage.add(month, reads, writes);
+        let used = Used {
+            usage,
+            creates: self.used.creates.copied(),
+            deletes: self.used.deletes.copied(),
+            last: AtomicI64::default(),
+            inherited: Some(Inherited { from: from.to_owned(), month, reads, writes }),
+        };
+        Ok(Self { used: Arc::new(used), ..Self::new(document)? })
+    }
+
+    /// What it had used of a month already when its token took another's place in this process.
+    pub fn inherited(&self) -> Option<&Inherited> {
+        self.used.inherited.as_ref()
     }
 
     /// What it was made of.

@@ -43,7 +43,7 @@ pub struct Full {
 /// In how many slots a window is cut: those of an hour have a minute, those of a day have 24.
 pub const SLOTS: u64 = 60;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct State {
     /// The latest time that anybody came with.
     latest: u64,
@@ -111,6 +111,12 @@ impl Acts {
     /// So much was written down of a date.
     pub fn written(&self, date: u64, more: i64) {
         self.state().note(date, -more);
+    }
+
+    /// The same for another who counts the same from now on: what is not written down for this one has to
+    /// be written for both.
+    pub fn copied(&self) -> Self {
+        Self(Mutex::new(self.state().clone()))
     }
 
     /// So many are written down of a date, by all who count.

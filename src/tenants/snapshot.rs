@@ -201,7 +201,7 @@ impl Snapshot {
         // A key that was opened once is known, whatever it is wrapped with by now.
         let known = previous.keys.iter().filter(|(id, _)| sealed_with.contains(id.as_str()));
         let known = known.map(|(id, key)| (id.clone(), Arc::clone(key))).collect();
-        let builder = Builder::new(keyring, surroundings, previous, known);
+        let builder = Builder::new(keyring, surroundings, previous, known, &records.tokens);
         for record in &records.credentials {
             match builder.credential(record) {
                 Ok(credential) => {

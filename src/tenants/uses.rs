@@ -18,7 +18,7 @@ use super::{
     snapshot::{Grant, Snapshot},
     store::{Store, StoreError, Use, Used},
 };
-use crate::policy::month::Month;
+use crate::policy::{allowance::Inherited, month::Month};
 
 /// What a process has written down so far.
 #[derive(Debug, Default)]
@@ -64,10 +64,11 @@ impl Written {
         // Clocks may differ about when a month begins, and not by more than one.
         let latest = Month::of(Month::of(now).end());
         let mut marks = self.by_token.lock().unwrap_or_else(PoisonError::into_inner);
+        inherit(&mut marks, grants);
         marks.retain(|token, _| grants.contains_key(&**token));
         let counted = grants.iter().map(|(token, grant)| (*token, Mark::of(grant)));
         let is_new = |(token, now): &(&str, Mark)| {
-            now.last_used > 0 && marks.get(*token).is_none_or(|mark| mark.is_before(now))
+            marks.get(*token).copied().unwrap_or_default().is_before(now)
         };
         let mut new: Vec<(&str, Mark)> = counted.filter(is_new).collect();
         // All take the rows in one order: otherwise two would wait for each other.
@@ -108,10 +109,40 @@ impl Written {
     }
 }
 
+/// What was written of a token is written of the one that has taken its place since: the store has copied
+/// it. What the one had used and was not written yet is to be written of the other, too.
+fn inherit(marks: &mut HashMap<String, Mark>, grants: &HashMap<&str, &Grant>) {
+    let is_new = |(token, _): &(&&str, &&Grant)| !marks.contains_key(**token);
+    let new = grants.iter().filter(is_new);
+    let inherited: Vec<(String, Mark)> = new
+        .filter_map(|(token, grant)| {
+            let had = grant.allowance.inherited()?;
+            // One after the other may have taken its place since anything was written.
+            let mut from = &*had.from;
+            while let (None, Some(one)) = (marks.get(from), grants.get(from)) {
+                let Some(earlier) = one.allowance.inherited() else { break };
+                from = &earlier.from;
+            }
+            let written = marks.get(from)?.at_most(had);
+            Some(((*token).to_owned(), written))
+        })
+        .collect();
+    marks.extend(inherited);
+}
+
 impl Mark {
     fn of(grant: &Grant) -> Self {
         let (month, reads, writes) = grant.allowance.usage().snapshot();
         Self { last_used: grant.allowance.last_used(), month, reads, writes }
+    }
+
+    /// As much of it as a token had used when another took its place.
+    fn at_most(self, had: &Inherited) -> Self {
+        let (month, last_used) = (self.month.min(had.month), 0);
+        let same = self.month == had.month;
+        let (reads, writes) =
+            if same { (self.reads.min(had.reads), self.writes.min(had.writes)) } else { (0, 0) };
+        Self { last_used, month, reads, writes }
     }
 
     fn is_before(&self, now: &Self) -> bool {

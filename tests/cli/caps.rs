@@ -61,6 +61,25 @@ async fn a_cap_outlives_the_process() {
     assert_eq!(server.terminate().code, Some(0));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_secret_is_no_other_cap_for_a_server_that_runs() {
+    let installation = Installation::new().await;
+    let (token, id) = capped(&installation, 2);
+    let server = installation.serve();
+    assert_eq!([create(&server, &token).await, create(&server, &token).await], ["", ""]);
+    let rotated = installation.json(&format!("token rotate {id}"), "");
+    let new = rotated["token"].as_str().expect("a token");
+    let begun = Instant::now();
+    loop {
+        match &*create(&server, new).await {
+            "used_up" => break,
+            code => assert_ne!(code, "", "it made a third one"),
+        }
+        assert!(begun.elapsed() < super::installation::SEEN_WITHIN, "it is not seen");
+    }
+    assert_eq!(server.terminate().code, Some(0));
+}
+
 /// Servers on one store, in turn and then all at once.
 async fn share(installation: &Installation) {
     let (token, _) = capped(installation, 4);

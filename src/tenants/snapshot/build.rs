@@ -26,6 +26,8 @@ pub(super) struct Builder<'a> {
     previous: &'a Snapshot,
     keys: RefCell<HashMap<String, Arc<DataKey>>>,
     behind: Cell<usize>,
+    /// Which token each has taken the place of, by their public ids.
+    replaced: HashMap<&'a str, &'a TokenRecord>,
 }
 
 impl<'a> Builder<'a> {
@@ -34,9 +36,12 @@ impl<'a> Builder<'a> {
         surroundings: &'a Surroundings,
         previous: &'a Snapshot,
         keys: HashMap<String, Arc<DataKey>>,
+        tokens: &'a [TokenRecord],
     ) -> Self {
         let (keys, behind) = (RefCell::new(keys), Cell::new(0));
-        Self { keyring, surroundings, previous, keys, behind }
+        let replaced = tokens.iter().filter_map(|old| Some((old.replaced_by.as_deref()?, old)));
+        let replaced = replaced.collect();
+        Self { keyring, surroundings, previous, keys, behind, replaced }
     }
 
     /// The data keys that are known in the end, and how many credentials were left as they were.
@@ -151,16 +156,27 @@ impl<'a> Builder<'a> {
         })
     }
 
-    /// What was counted goes on as long as the policies stay the same.
+    /// What was counted goes on as long as the policies stay the same. What takes another token's place
+    /// has used what that one has: not all of it is in the store yet.
     fn allowance(&self, record: &TokenRecord) -> Result<Arc<Allowance>, WhyLeftOut> {
         let document = &record.terms.policies;
-        let before = self.previous.grants.get(&record.mac).map(|grant| &grant.allowance);
-        let made = match before {
+        let made = match self.previous.grants.get(&record.mac).map(|grant| &grant.allowance) {
             Some(same) if same.document() == document => return Ok(Arc::clone(same)),
             Some(before) => before.changed(document.clone()),
-            None => Allowance::new(document.clone()),
+            None => match self.predecessor(&record.id) {
+                Some(old) => old.allowance.succeeded(&old.token_id, document.clone()),
+                None => Allowance::new(document.clone()),
+            },
         };
         Ok(Arc::new(made?))
+    }
+
+    /// What was known of the token whose place one has taken, or of the one before that.
+    fn predecessor(&self, id: &str) -> Option<&Arc<Grant>> {
+        let chain = std::iter::successors(self.replaced.get(id), |old| self.replaced.get(&*old.id));
+        // Each takes the place of an earlier one; by a foreign hand they might go in a circle.
+        let mut known = chain.take(self.replaced.len());
+        known.find_map(|old| self.previous.grants.get(&old.mac))
     }
 }
 

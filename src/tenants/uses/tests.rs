@@ -6,7 +6,7 @@ use crate::{
     policy::{PolicyName, allowance::Exhausted},
     tenants::{
         fixture::{Fixture, NOW, surroundings},
-        store::{get, loss},
+        store::{Successor, get, loss},
     },
 };
 
@@ -58,6 +58,16 @@ impl Process {
         let now = u64::try_from(now).expect("after 1970") * 1000;
         let date = grant.allowance.count_in_window(PolicyName::Creates, now)?;
         Ok(date.expect("it is counted"))
+    }
+
+    /// Gives a token another secret, of which it hears at once.
+    fn rotate(&mut self, fixture: &mut Fixture, token: &str, new: &str) {
+        let Fixture { store, keyring, .. } = fixture;
+        let (mac, key_id) = (keyring.mac(new.as_bytes()), keyring.id());
+        let successor = Successor { id: new, mac, key_id, expires: None };
+        store.edit(NOW, |edit| edit.rotate_token(token, &successor, NOW + 60)).expect("rotated");
+        let records = store.records().expect("read");
+        self.snapshot = Snapshot::build(&records, keyring, &surroundings(), &self.snapshot);
     }
 
     fn give_back(&self, token: &str, date: u64) {
@@ -237,4 +247,54 @@ fn what_is_dated_far_ahead_is_passed_over() {
     fixture.store.script(&wrote(NOW + 60));
     process.write().expect("read");
     assert!(process.create(&token, NOW).is_err());
+}
+
+#[test]
+fn another_secret_is_no_other_cap() {
+    let mut fixture = Fixture::new();
+    let token = fixture.add("acme", "a key");
+    let mut process = Process::capped(&mut fixture);
+    process.create(&token, NOW).expect("within the cap");
+    process.write().expect("written");
+    for _ in 0..2 {
+        process.create(&token, NOW).expect("within the cap");
+    }
+    // Two of three are not written yet.
+    for (old, new) in [(&*token, "second"), ("second", "third")] {
+        process.rotate(&mut fixture, old, new);
+        process.create(new, NOW).expect_err("used up");
+    }
+    for _ in 0..2 {
+        process.write().expect("written");
+        process.create("third", NOW).expect_err("used up");
+    }
+    let mut later = Process::capped(&mut fixture);
+    later.write().expect("read");
+    for token in [&*token, "second", "third"] {
+        later.create(token, NOW).expect_err("used up");
+    }
+}
+
+#[test]
+fn another_secret_is_no_other_quota() {
+    let mut fixture = Fixture::new();
+    let token = fixture.add("acme", "a key");
+    let mut process = Process::on(&mut fixture);
+    process.reads(&token, 40);
+    process.write().expect("written");
+    process.reads(&token, 30);
+    process.rotate(&mut fixture, &token, "second");
+    assert_eq!(process.counted("second"), 70, "at once");
+    process.rotate(&mut fixture, "second", "third");
+    process.reads("third", 5);
+    for _ in 0..2 {
+        process.write().expect("written");
+        let used = [&*token, "second", "third"].map(|token| process.used(token).1);
+        assert_eq!(used, [70, 70, 75]);
+        assert_eq!(process.counted("third"), 75);
+    }
+    // What was made by a process that knows neither is counted for both of them by what is written.
+    let mut later = Process::on(&mut fixture);
+    later.write().expect("read");
+    assert_eq!((later.counted(&token), later.counted("third")), (70, 75));
 }
