@@ -215,6 +215,13 @@ impl Config {
         self.formats.validate(problems);
         self.idempotency.validate(problems);
         self.rotation.validate(problems);
+        let settle = self.rotation.settle;
+        let slow = self.upstreams.iter().find(|(_, slow)| slow.config.reply_timeout >= settle);
+        if let Some((name, _)) = slow {
+            // A panel that may still be at work on one key is not asked for another.
+            let message = format!("must be longer than upstreams.{name}.reply_timeout");
+            problems.add(None, "rotation.settle", &message);
+        }
         if let Err(error) = RouteTable::new(&self.routes) {
             problems.add(None, "routes", &error.to_string());
         }

@@ -104,6 +104,15 @@ fn every_problem_is_reported_at_once() {
 }
 
 #[test]
+fn a_key_is_waited_for_longer_than_a_reply() {
+    let upstream = "[upstreams.a]\nurl = \"https://a.example\"\nreply_timeout = \"2m\"";
+    let refused = parse(upstream).expect_err("another would be asked for too early").join("\n");
+    assert!(refused.contains("rotation.settle"), "{refused}");
+    assert!(refused.contains("upstreams.a.reply_timeout"), "{refused}");
+    parse(&format!("{upstream}\n[rotation]\nsettle = \"3m\"")).expect("it is waited for");
+}
+
+#[test]
 fn an_upstream_is_needed() {
     let problems = parse("").expect_err("there is none");
     assert!(problems[0].contains("[upstreams.NAME]"), "{problems:?}");

@@ -69,6 +69,10 @@ impl Rotor {
             Err(Silence::NotAsked) => return Ok(Outcome::NotAsked),
             Err(Silence::Unknown) => return Ok(Outcome::Unknown),
         };
+        // That the key is dead is not what a panel says that makes none.
+        if reply.status == StatusCode::UNAUTHORIZED {
+            return Ok(Outcome::Fails);
+        }
         if reply.is_refused() {
             return Ok(Outcome::Refused);
         }

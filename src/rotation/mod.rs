@@ -76,8 +76,8 @@ crate::section! {
         pub drain: Duration = Duration::from_secs(75),
         /// How long every server is given to see that a key is about to be replaced.
         pub notice: Duration = Duration::from_secs(1),
-        /// How long the panel may act on a request whose answer did not come.
-        pub settle: Duration = Duration::from_secs(30),
+        /// How long the panel may act on a request whose answer did not come; longer than it is waited for.
+        pub settle: Duration = Duration::from_secs(90),
         /// How long nobody else takes up a rotation whose process has died.
         pub lease: Duration = Duration::from_secs(30),
         /// How long a request waits for a key that is being replaced.

@@ -16,6 +16,8 @@
 //! 5. Where the panel replaces a key instead of adding one, the old one is dead before the new one is
 //!    known. Such a rotation begins only if the new one could be read by somebody else in case the answer
 //!    is lost, or if the operator takes that risk; meanwhile requests are held back ([`Course::holds`]).
+//!    Once a key was asked for and its answer did not come, an old key that is dead says that there may be
+//!    a new one, however late ([`Facts::asked`]), and not that the panel refuses to make one.
 //! 6. No key is removed that a credential has, this one or another, and none counts as removed only
 //!    because the panel says that there is nothing to remove ([`Answered`]).
 //! 7. A key is given up as lost only if the panel has shown that it is: by refusing it again and again, or
@@ -162,7 +164,14 @@ impl<S> Course<S> {
     /// Whether the key that the credential has is dead, or will be at any moment.
     pub fn endangers(&self) -> bool {
         let may_be_dead = matches!(self.step, Step::Minted | Step::Probed) || self.step.mints();
-        self.way == Way::Replace && may_be_dead
+        let may_die = self.step == Step::Planned && self.facts.asked;
+        self.way == Way::Replace && (may_be_dead || may_die)
+    }
+
+    /// Whether the panel was asked for a key in the place of the old one, and may have made it since,
+    /// though it had not when it was looked for.
+    fn may_be_replaced(&self) -> bool {
+        self.way == Way::Replace && self.facts.asked
     }
 
     /// Whether it has ended and the old key, which is no credential's by then, may still work: it is
@@ -177,6 +186,13 @@ impl<S> Course<S> {
     pub fn after(self, outcome: Outcome<S>) -> Self {
         match (self.step, outcome) {
             (Step::Planned, Outcome::Surveyed(survey)) => self.surveyed(survey),
+            // What died may have been replaced by the key that was asked for before.
+            (Step::Planned, Outcome::Fails)
+            | (Step::Minting, Outcome::Fails | Outcome::NotAsked)
+                if self.may_be_replaced() =>
+            {
+                self.keep_count(Step::Doubting)
+            }
             (Step::Planned, Outcome::Fails) => self.end(Step::Undone, Note::OldRefused),
             (Step::Holding, Outcome::Waited) => self.to(Step::Minting),
             (Step::Minting, Outcome::Minted(key)) => {
@@ -188,7 +204,9 @@ impl<S> Course<S> {
                 Self { new: Some(key), facts, ..self.keep_count(Step::Minted) }
             }
             (Step::Minting, Outcome::NotAsked) => self.again(),
-            (Step::Minting, Outcome::Refused) => self.end(Step::Undone, Note::MintRefused),
+            (Step::Minting, Outcome::Refused | Outcome::Fails) => {
+                self.end(Step::Undone, Note::MintRefused)
+            }
             (Step::Minting, Outcome::Unknown | Outcome::NoAnswer) => self.doubted(),
             (Step::Doubting, Outcome::FoundNone) if self.new.is_some() => {
                 Self { new: None, ..self.end(Step::Undone, Note::NewRefused) }
@@ -286,7 +304,7 @@ impl<S> Course<S> {
     /// The same once more; what can still be left alone is, at some time. So is the search for a key that
     /// was to be added: as long as it goes on, no other rotation of this upstream makes one.
     fn later(self) -> Self {
-        if self.step == Step::Planned {
+        if self.step == Step::Planned && !self.may_be_replaced() {
             return self.again();
         }
         if self.way == Way::Add && self.step == Step::Doubting && self.tries >= MOST_HELD {

@@ -26,6 +26,7 @@ impl<S> Course<S> {
             (Step::Draining | Step::Removing, _)
             | (Step::Holding | Step::Minting | Step::Probed, Way::Replace) => ByHand::Refused,
             (Step::Doubting | Step::Minted, Way::Replace) => ByHand::Ends,
+            (Step::Planned, Way::Replace) if self.facts.asked => ByHand::Ends,
             (
                 Step::Planned
                 | Step::Holding

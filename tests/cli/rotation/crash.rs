@@ -55,7 +55,7 @@ async fn killed_when_the_panel_had_made_a_key() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_that_may_still_be_made_is_waited_for_before_another_is_asked_for() {
-    let sections = QUICK.replace("settle = \"500ms\"", "settle = \"6s\"");
+    let sections = QUICK.replace("settle = \"4500ms\"", "settle = \"6s\"");
     let installation = Installation::with(Default::default(), &sections).await;
     installation.tenant("alice");
     let gate = installation.panel.hold(GENERATE, Stage::BeforeAction, 1);

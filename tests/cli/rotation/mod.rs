@@ -30,10 +30,11 @@ use crate::{
 /// looks every quarter of a second, and every request that it has sent before has to be answered: on a
 /// busy machine that takes a while.
 pub(super) const QUICK: &str = "
+reply_timeout = \"4s\"
 [rotation]
 drain = \"2s\"
 notice = \"1s\"
-settle = \"500ms\"
+settle = \"4500ms\"
 lease = \"2s\"
 ";
 

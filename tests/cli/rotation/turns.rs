@@ -16,7 +16,8 @@ const SURVEY: &str = "GET /users/1/user_api_keys";
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_panel_that_does_not_answer_holds_up_no_rotation_of_another() {
     let other = Simulator::start(Options::default()).await.expect("a panel");
-    let sections = format!("{QUICK}[upstreams.other]\nurl = \"{}\"\n", other.url());
+    let sections =
+        format!("{QUICK}[upstreams.other]\nreply_timeout = \"4s\"\nurl = \"{}\"\n", other.url());
     let installation = Installation::with(Options::default(), &sections).await;
     installation.tenant("alice");
     let User { email, api_key, .. } = other.user("alice").expect("a user");

@@ -26,6 +26,10 @@ impl<'a> Driver<'a> {
         if fault == Fault::CrashBefore {
             return Err(Dead);
         }
+        if self.world.under_way == Some(act) {
+            self.world.under_way = None;
+            self.world.mint(self.course.way);
+        }
         self.meddle(fault);
         let outcome = self.perform(act, fault);
         if fault == Fault::CrashAfter {
@@ -73,7 +77,19 @@ impl<'a> Driver<'a> {
             Fault::RequestLost if !matches!(act, Act::Switch | Act::Wait) => {
                 return if act == Act::Mint { Outcome::Unknown } else { Outcome::NoAnswer };
             }
-            Fault::Refused | Fault::NotFound if act == Act::Mint => return Outcome::Refused,
+            // A key that is added late, when nobody waits for it any more, is an operator's to remove.
+            Fault::LateForTheKey | Fault::LateForTheSurvey
+                if act == Act::Mint && self.course.way == Way::Replace =>
+            {
+                let late = fault == Fault::LateForTheKey;
+                self.world.under_way = Some(if late { Act::Mint } else { Act::Survey });
+                return Outcome::Unknown;
+            }
+            Fault::Refused | Fault::NotFound
+                if act == Act::Mint && self.world.works(&self.world.old) =>
+            {
+                return Outcome::Refused;
+            }
             Fault::Refused if matches!(act, Act::RemoveOld | Act::RemoveNew) => {
                 return Outcome::Left;
             }
@@ -100,6 +116,10 @@ impl<'a> Driver<'a> {
                 shared: false,
             }),
             Act::Wait => Outcome::Waited,
+            Act::Mint if !world.works(&world.old) => {
+                let taken = self.mutation == Mutation::TakesDeadForRefused;
+                if taken { Outcome::Refused } else { Outcome::Fails }
+            }
             Act::Mint => Outcome::Minted(world.mint(self.course.way)),
             Act::Look => self.look(),
             Act::Probe => match &self.course.new {

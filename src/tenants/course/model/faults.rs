@@ -11,6 +11,10 @@ pub(super) enum Fault {
     CrashAfter,
     /// It does not reach the panel, which nobody can tell.
     RequestLost,
+    /// It reaches the panel late, which nobody can tell: before it is asked for another key.
+    LateForTheKey,
+    /// Likewise: before it is asked who the credential is, once more.
+    LateForTheSurvey,
     /// It is done, and the answer is lost.
     AnswerLost,
     /// The panel answers that it does not want to.
@@ -31,10 +35,12 @@ pub(super) enum Fault {
     OldElsewhere,
 }
 
-pub(super) const FAULTS: [Fault; 12] = [
+pub(super) const FAULTS: [Fault; 14] = [
     Fault::CrashBefore,
     Fault::CrashAfter,
     Fault::RequestLost,
+    Fault::LateForTheKey,
+    Fault::LateForTheSurvey,
     Fault::AnswerLost,
     Fault::Refused,
     Fault::NotFound,
@@ -70,6 +76,8 @@ pub(super) enum Mutation {
     Unnumbered,
     /// A key is replaced although nobody could read the new one.
     TakesTheRisk,
+    /// A panel that does not know the old key any more is taken to make none.
+    TakesDeadForRefused,
     /// Requests are not held back.
     HoldsNothing,
     /// The old key is removed although the credential has it again.
@@ -84,7 +92,7 @@ pub(super) enum Mutation {
     TakesNotFound,
 }
 
-pub(super) const MUTATIONS: [Mutation; 16] = [
+pub(super) const MUTATIONS: [Mutation; 17] = [
     Mutation::IntentAfterMint,
     Mutation::SealedAtSwitch,
     Mutation::RemovedBeforeSwitch,
@@ -95,6 +103,7 @@ pub(super) const MUTATIONS: [Mutation; 16] = [
     Mutation::RemovesAllNew,
     Mutation::Unnumbered,
     Mutation::TakesTheRisk,
+    Mutation::TakesDeadForRefused,
     Mutation::HoldsNothing,
     Mutation::RemovesOwn,
     Mutation::RemovesOthers,

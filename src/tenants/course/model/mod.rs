@@ -27,7 +27,7 @@ fn always(world: &World, mutation: Mutation) -> Result<(), String> {
     }
     // A dead key is stored only while the journal has, or can still read, the one that works.
     let has = journal.new.as_ref().is_some_and(|new| world.works(new));
-    let reads = world.setting.recoverable && journal.step.mints();
+    let reads = world.setting.recoverable && journal.endangers();
     if !stored && !has && !reads {
         return Err(format!("there is neither key: {world:?}"));
     }
@@ -211,6 +211,19 @@ fn a_key_that_was_added_is_not_looked_for_for_ever() {
     }
     assert_eq!((course.step, course.note), (Step::Undone, Some(Note::NotSeen)));
     assert_eq!(asked, MOST_HELD + 1);
+}
+
+#[test]
+fn a_panel_that_is_silent_after_it_was_asked_for_a_key_has_perhaps_replaced_it() {
+    let asked = Facts { asked: true, ..Facts::default() };
+    let mut course = Course { facts: asked, new: None, ..replacing(Step::Planned) };
+    for _ in 0..MOST_HELD {
+        assert!(course.holds());
+        assert_eq!(course.by_hand(), ByHand::Ends, "an operator's way out");
+        course = course.after(Outcome::NoAnswer);
+    }
+    assert_eq!((course.holds(), course.step), (false, Step::Planned));
+    assert_eq!(course.after(Outcome::Fails).step, Step::Doubting);
 }
 
 fn any_fault() -> impl Strategy<Value = Fault> {

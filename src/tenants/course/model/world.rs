@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::tenants::course::{Course, Facts, Listed, Way};
+use crate::tenants::course::{Act, Course, Facts, Listed, Way};
 
 /// How the world is made.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +39,8 @@ pub(super) struct World {
     pub(super) elsewhere: BTreeSet<String>,
     pub(super) old: String,
     pub(super) journal: Course<String>,
+    /// A key was asked for, and is made before this is done next.
+    pub(super) under_way: Option<Act>,
 }
 
 impl World {
@@ -59,6 +61,7 @@ impl World {
             elsewhere: BTreeSet::new(),
             old,
             journal: Course::planned(setting.way, Facts::default()),
+            under_way: None,
         }
     }
 
