@@ -4,7 +4,7 @@ use sqlx::query;
 
 use super::{RotationRefusal, find, record};
 use crate::tenants::{
-    course::Step,
+    course::{Step, Way},
     record::RotationRecord,
     store::{Edit, Session, Store, StoreError},
 };
@@ -58,8 +58,9 @@ impl Edit<'_> {
     /// Takes the lease of a rotation that has not ended, if nobody has it at this moment (a Unix time in
     /// milliseconds). Who has it does not get it twice: of one process, too, one works on it.
     ///
-    /// While one of an upstream may be making a key, no other begins to: of two keys that are new in a
-    /// list, nobody could say whose is which.
+    /// While one of an upstream may be adding a key, no other begins to: of two keys that are new in a
+    /// list, nobody could say whose is which. One that replaces a key adds none to a list, and may wait
+    /// for its panel for long.
     pub fn claim_rotation(
         &self,
         row: i64,
@@ -93,7 +94,10 @@ fn claimable(
     let others = query(concat!(select!(), " WHERE rotations.ended IS NULL"));
     let in_the_way = |other: &RotationRecord| {
         let asks = other.course.step == Step::Planned && other.leased > now;
-        other.row != row && other.upstream == found.upstream && (asks || other.course.step.mints())
+        other.row != row
+            && other.upstream == found.upstream
+            && other.course.way == Way::Add
+            && (asks || other.course.step.mints())
     };
     let waits = session.all(others, record)?.iter().any(in_the_way);
     Ok((!waits).then_some(found))

@@ -300,6 +300,24 @@ fn add(journal: &mut Journal, name: &str, text: &str) -> Result<i64, StoreError>
 }
 
 #[test]
+fn a_replacement_is_in_no_added_keys_way() {
+    for (way, waits) in [(Way::Add, true), (Way::Replace, false)] {
+        for step in [Step::Planned, Step::Minting, Step::Doubting] {
+            let mut journal = Journal::new(way, &Facts::default());
+            assert!(journal.advance(&Course { new: None, ..at(way, step) }));
+            add(&mut journal, "other", "planted-other-key").expect("added");
+            let Fixture { store, keyring, .. } = &mut journal.fixture;
+            let vault = Vault { keyring, origin: &origin };
+            let claimed = store.edit::<_, StoreError>(NOW, |edit| {
+                let row = edit.plan_rotation(&vault, "other", Way::Add, &Facts::default())?;
+                edit.claim_rotation(row, LEASE, 0)
+            });
+            assert_eq!(claimed.expect("asked").is_none(), waits, "{way:?} {step:?}");
+        }
+    }
+}
+
+#[test]
 fn what_is_of_no_upstream_that_there_is_begins_no_rotation() {
     let mut journal = Journal::new(Way::Add, &Facts::default());
     add(&mut journal, "other", "planted-other-key").expect("added");
