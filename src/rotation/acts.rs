@@ -11,7 +11,7 @@ use super::{
     work::{Came, Task},
 };
 use crate::tenants::{
-    course::{Answered, Outcome, Place, Sought, Survey, Way},
+    course::{Answered, Outcome, Place, Sought, Step, Survey, Way},
     record::{CredentialRecord, Reach},
     secret::UpstreamSecret,
     store::StoreError,
@@ -52,6 +52,14 @@ impl Rotor {
         let further = listed.map(|listed| listed.into_iter().map(|(id, _)| id).collect());
         let survey = Survey { user: user.id, further, place, recoverable, shared };
         Ok(Outcome::Surveyed(survey))
+    }
+
+    /// Whether the key may be replaced when every server has seen that it is about to be. Until that was
+    /// written down another credential may have been given it; since then, none is.
+    pub(super) async fn waited(self: &Arc<Self>, task: &Task) -> Result<Came, StoreError> {
+        let replaces = task.stage.course.step == Step::Holding;
+        let shared = replaces && self.others(task).await?.shared;
+        Ok(if shared { Outcome::InUse } else { Outcome::Waited })
     }
 
     pub(super) async fn mint(&self, task: &Task, patience: Duration) -> Result<Came, StoreError> {

@@ -255,7 +255,7 @@ impl Rotor {
     ) -> Result<Option<Came>, StoreError> {
         let doing = async {
             Ok(match act {
-                Act::Wait | Act::Switch => Outcome::Waited,
+                Act::Wait | Act::Switch => self.waited(task).await?,
                 Act::Survey => self.survey(task).await?,
                 Act::Mint => self.mint(task, self.config.lease / 2).await?,
                 Act::Look => self.find(task).await?,

@@ -195,6 +195,7 @@ impl<S> Course<S> {
             }
             (Step::Planned, Outcome::Fails) => self.end(Step::Undone, Note::OldRefused),
             (Step::Holding, Outcome::Waited) => self.to(Step::Minting),
+            (Step::Holding, Outcome::InUse) => self.end(Step::Undone, Note::Shared),
             (Step::Minting, Outcome::Minted(key)) => {
                 Self { new: Some(key), ..self.to(Step::Minted) }
             }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     audit::event::Action,
     tenants::{
-        course::{ByHand, Course, Facts, Note, Step, Way},
+        course::{Course, Facts, Note, Step, Way},
         record::{CredentialRecord, RotationRecord, SecretKind},
         secret::{UpstreamSecret, Vault, VaultRefusal},
     },
@@ -33,6 +33,7 @@ macro_rules! select {
     };
 }
 
+mod by_hand;
 mod ended;
 mod leases;
 mod refusal;
@@ -140,24 +141,6 @@ impl Edit<'_> {
         Ok(open.is_some())
     }
 
-    /// Refuses if the panel was asked for anything by a rotation of a credential that has not ended. What
-    /// is only planned goes with its credential; who works on it finds that before it asks for a key.
-    pub(super) fn require_untouched(
-        &self,
-        credential: &CredentialRecord,
-    ) -> Result<(), StoreError> {
-        match self.open_of(credential)? {
-            Some(open) if !open.course.is_untouched() => {
-                Err(RotationRefusal::Needed(credential.name.clone()).into())
-            }
-            Some(_) => {
-                self.did(Action::KeyRotationUndone, &credential.name);
-                Ok(())
-            }
-            None => Ok(()),
-        }
-    }
-
     /// The rotation of a credential that has not ended.
     fn open_of(&self, credential: &CredentialRecord) -> Result<Option<RotationRecord>, StoreError> {
         let select = concat!(select!(), " WHERE credentials.row = $1 AND rotations.ended IS NULL");
@@ -232,57 +215,6 @@ impl Edit<'_> {
             return Ok(None);
         }
         self.give_secret(vault, &credential, secret).map(Some)
-    }
-
-    /// Has the rotation of a credential that has not ended make way for a secret that is set by hand, if
-    /// it can.
-    pub(super) fn make_way(&self, credential: &CredentialRecord) -> Result<(), StoreError> {
-        let Some(RotationRecord { row, course, .. }) = self.open_of(credential)? else {
-            return Ok(());
-        };
-        match course.by_hand() {
-            ByHand::Noticed => Ok(()),
-            ByHand::Refused => Err(RotationRefusal::Switching(credential.name.clone()).into()),
-            ByHand::Ends => {
-                let Course { step, note, .. } = course.handed();
-                let end = query(
-                    "UPDATE rotations SET step = $2, note = $3, ended = $4, leased = 0,
-                         old_key = $5, old_key_id = ''
-                     WHERE row = $1",
-                );
-                let end = end.bind(row).bind(step.as_str()).bind(note.map(Note::as_str));
-                self.session.execute(end.bind(self.now).bind(Vec::<u8>::new()))?;
-                self.did(Action::KeyRotationUndone, &credential.name);
-                Ok(())
-            }
-        }
-    }
-
-    /// Refuses a secret that a rotation has the panel remove at this moment: who removes a key has looked
-    /// before that no credential has it.
-    pub(super) fn require_kept(
-        &self,
-        vault: &Vault<'_>,
-        upstream: &str,
-        secret: &UpstreamSecret,
-    ) -> Result<(), StoreError> {
-        let select = concat!(
-            select!(),
-            " WHERE rotations.ended IS NULL AND credentials.upstream = $1 AND rotations.step IN ($2, $3)"
-        );
-        let select = query(select).bind(upstream);
-        let select = select.bind(Step::Removing.as_str()).bind(Step::Undoing.as_str());
-        for RotationRecord { credential, name, course, old, .. } in
-            self.session.all(select, record)?
-        {
-            let removed = if course.step == Step::Removing { Some(old) } else { course.new };
-            let opens = |sealed| vault.open_sealed(credential, upstream, SecretKind::Key, &sealed);
-            let is_it = |removed: UpstreamSecret| removed.pair().1 == secret.pair().1;
-            if removed.and_then(|sealed| opens(sealed).ok()).is_some_and(is_it) {
-                return Err(RotationRefusal::Switching(name).into());
-            }
-        }
-        Ok(())
     }
 }
 

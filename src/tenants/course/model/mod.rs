@@ -214,6 +214,13 @@ fn a_key_that_was_added_is_not_looked_for_for_ever() {
 }
 
 #[test]
+fn a_key_that_another_credential_was_given_before_it_was_seen_is_not_replaced() {
+    let held = Course { new: None, ..replacing(Step::Holding) };
+    let ended = held.after(Outcome::InUse);
+    assert_eq!((ended.step, ended.note), (Step::Undone, Some(Note::Shared)));
+}
+
+#[test]
 fn a_panel_that_is_silent_after_it_was_asked_for_a_key_has_perhaps_replaced_it() {
     let asked = Facts { asked: true, ..Facts::default() };
     let mut course = Course { facts: asked, new: None, ..replacing(Step::Planned) };

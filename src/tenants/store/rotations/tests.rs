@@ -300,6 +300,21 @@ fn add(journal: &mut Journal, name: &str, text: &str) -> Result<i64, StoreError>
 }
 
 #[test]
+fn no_credential_is_given_a_key_that_is_replaced_at_this_moment() {
+    for step in [Step::Holding, Step::Minting, Step::Doubting] {
+        let mut journal = Journal::new(Way::Replace, &Facts::default());
+        assert!(journal.advance(&Course { new: None, ..at(Way::Replace, step) }));
+        let refused = add(&mut journal, "twin", "planted-old-key").expect_err("it dies");
+        assert!(refused.to_string().contains("\"acme\""), "{refused}");
+        add(&mut journal, "another", "planted-own-key").expect("it stays");
+        assert!(journal.advance(&at(Way::Replace, Step::Undone)));
+        add(&mut journal, "twin", "planted-old-key").expect("it has ended");
+    }
+    let mut journal = Journal::new(Way::Replace, &Facts::default());
+    add(&mut journal, "twin", "planted-old-key").expect("the survey will find it");
+}
+
+#[test]
 fn a_replacement_is_in_no_added_keys_way() {
     for (way, waits) in [(Way::Add, true), (Way::Replace, false)] {
         for step in [Step::Planned, Step::Minting, Step::Doubting] {
