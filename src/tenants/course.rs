@@ -303,13 +303,21 @@ impl<S> Course<S> {
     }
 
     /// The same once more; what can still be left alone is, at some time. So is the search for a key that
-    /// was to be added: as long as it goes on, no other rotation of this upstream makes one.
+    /// was to be added: as long as it goes on, no other rotation of this upstream makes one. And so is a
+    /// removal: as long as it goes on, the credential has no other rotation.
     fn later(self) -> Self {
         if self.step == Step::Planned && !self.may_be_replaced() {
             return self.again();
         }
-        if self.way == Way::Add && self.step == Step::Doubting && self.tries >= MOST_HELD {
-            return self.end(Step::Undone, Note::NotSeen);
+        if self.tries >= MOST_HELD {
+            match self.step {
+                Step::Doubting if self.way == Way::Add => {
+                    return self.end(Step::Undone, Note::NotSeen);
+                }
+                Step::Removing => return self.end(Step::Done, Note::OldLeft),
+                Step::Undoing => return self.end(Step::Undone, Note::NewLeft),
+                _ => {}
+            }
         }
         Self { tries: self.tries.saturating_add(1), ..self }
     }

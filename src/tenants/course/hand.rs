@@ -7,9 +7,10 @@ use super::{Course, Note, Step, Way};
 pub enum ByHand {
     /// It finds that at its switch, and takes back what it made.
     Noticed,
-    /// It ends at once: requests are held back for it, and need not be any more.
+    /// It ends at once: requests are held back for it, and need not be any more; or its old key is all that
+    /// is left of it. That key is refused.
     Ends,
-    /// It is refused: the secret might be the key that is replaced or removed at this moment.
+    /// It is refused: the secret might be the key that is replaced at this moment.
     Refused,
 }
 
@@ -23,9 +24,9 @@ impl<S> Course<S> {
     /// not keep an operator from it.
     pub fn by_hand(&self) -> ByHand {
         match (self.step, self.way) {
+            (Step::Holding | Step::Minting | Step::Probed, Way::Replace) => ByHand::Refused,
             (Step::Draining | Step::Removing, _)
-            | (Step::Holding | Step::Minting | Step::Probed, Way::Replace) => ByHand::Refused,
-            (Step::Doubting | Step::Minted, Way::Replace) => ByHand::Ends,
+            | (Step::Doubting | Step::Minted, Way::Replace) => ByHand::Ends,
             (Step::Planned, Way::Replace) if self.facts.asked => ByHand::Ends,
             (
                 Step::Planned
@@ -48,6 +49,9 @@ impl<S> Course<S> {
     #[must_use]
     pub fn handed(self) -> Self {
         match self.by_hand() {
+            ByHand::Ends if matches!(self.step, Step::Draining | Step::Removing) => {
+                self.end(Step::Done, Note::OldLeft)
+            }
             ByHand::Ends => self.end(Step::Undone, Note::Overtaken),
             ByHand::Noticed | ByHand::Refused => self,
         }

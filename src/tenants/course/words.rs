@@ -134,7 +134,8 @@ impl Note {
             }
             Self::OldLeft => {
                 "the old key was not removed: another credential has it, or the panel does not say \
-                 which one it is, or refuses"
+                 which one it is, or refuses, or does not answer, or the credential was given another \
+                 secret meanwhile; look at the keys of this user in the panel"
             }
             Self::NewLeft => "the new key could not be removed; remove it in the panel",
             Self::NotSeen => {

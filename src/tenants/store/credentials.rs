@@ -73,7 +73,7 @@ impl Edit<'_> {
         secret: &UpstreamSecret,
     ) -> Result<i64, StoreError> {
         let credential = self.require_credential(name)?;
-        self.make_way(&credential)?;
+        self.make_way(vault, &credential, secret)?;
         self.require_kept(vault, &credential.upstream, secret)?;
         let generation = self.give_secret(vault, &credential, secret)?;
         if !is_of_the_same_user(vault, &credential, secret) {

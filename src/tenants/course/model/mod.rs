@@ -214,6 +214,23 @@ fn a_key_that_was_added_is_not_looked_for_for_ever() {
 }
 
 #[test]
+fn a_removal_is_not_tried_for_ever() {
+    for (step, end, note) in
+        [(Step::Removing, Step::Done, Note::OldLeft), (Step::Undoing, Step::Undone, Note::NewLeft)]
+    {
+        let planned = Course::planned(Way::Add, Facts::default());
+        let mut course = Course { step, new: Some("key".to_owned()), ..planned };
+        let mut asked = 0;
+        while !course.step.is_end() {
+            course = course.after(Outcome::NoAnswer);
+            asked += 1;
+            assert!(asked <= MOST_HELD + 1, "it does not end: {course:?}");
+        }
+        assert_eq!((course.step, course.note), (end, Some(note)));
+    }
+}
+
+#[test]
 fn a_key_that_another_credential_was_given_before_it_was_seen_is_not_replaced() {
     let held = Course { new: None, ..replacing(Step::Holding) };
     let ended = held.after(Outcome::InUse);

@@ -6,9 +6,9 @@ use super::{RotationRefusal, record};
 use crate::{
     audit::event::Action,
     tenants::{
-        course::{ByHand, Course, Note, Step},
+        course::{ByHand, Note, Step},
         record::{CredentialRecord, RotationRecord, SecretKind},
-        secret::{UpstreamSecret, Vault},
+        secret::{SealedSecret, UpstreamSecret, Vault},
         store::{Edit, StoreError},
     },
     vocabulary::Closed as _,
@@ -37,27 +37,40 @@ impl Edit<'_> {
     /// it can.
     pub(in crate::tenants::store) fn make_way(
         &self,
+        vault: &Vault<'_>,
         credential: &CredentialRecord,
+        secret: &UpstreamSecret,
     ) -> Result<(), StoreError> {
-        let Some(RotationRecord { row, course, .. }) = self.open_of(credential)? else {
-            return Ok(());
+        let Some(open) = self.open_of(credential)? else { return Ok(()) };
+        let refusal = || Err(RotationRefusal::Switching(credential.name.clone()).into());
+        let handed = match open.course.by_hand() {
+            ByHand::Noticed => return Ok(()),
+            ByHand::Refused => return refusal(),
+            ByHand::Ends => open.course.handed(),
         };
-        match course.by_hand() {
-            ByHand::Noticed => Ok(()),
-            ByHand::Refused => Err(RotationRefusal::Switching(credential.name.clone()).into()),
-            ByHand::Ends => {
-                let Course { step, note, .. } = course.handed();
-                let end = query(
-                    "UPDATE rotations SET step = $2, note = $3, ended = $4, leased = 0,
-                         old_key = $5, old_key_id = ''
-                     WHERE row = $1",
-                );
-                let end = end.bind(row).bind(step.as_str()).bind(note.map(Note::as_str));
-                self.session.execute(end.bind(self.now).bind(Vec::<u8>::new()))?;
-                self.did(Action::KeyRotationUndone, &credential.name);
-                Ok(())
-            }
+        let leaves_old = handed.leaves_old();
+        // The panel may be asked to remove it at this moment.
+        if leaves_old && is_in(vault, credential.row, &credential.upstream, &open.old, secret) {
+            return refusal();
         }
+        let end = query(
+            "UPDATE rotations SET step = $2, note = $3, ended = $4, leased = 0,
+                 old_key = CASE WHEN $5 = 1 THEN old_key ELSE $6 END,
+                 old_key_id = CASE WHEN $5 = 1 THEN old_key_id ELSE '' END
+             WHERE row = $1",
+        );
+        let end = end
+            .bind(open.row)
+            .bind(handed.step.as_str())
+            .bind(handed.note.map(Note::as_str))
+            .bind(self.now)
+            .bind(i64::from(leaves_old))
+            .bind(Vec::<u8>::new());
+        self.session.execute(end)?;
+        let switched = handed.step == Step::Done;
+        let action = if switched { Action::KeyRotated } else { Action::KeyRotationUndone };
+        self.did(action, &credential.name);
+        Ok(())
     }
 
     /// Refuses a secret that a rotation has the panel remove or replace at this moment: who does so has
@@ -79,12 +92,22 @@ impl Edit<'_> {
                 _ if course.endangers() => Some(old),
                 _ => None,
             };
-            let opens = |sealed| vault.open_sealed(credential, upstream, SecretKind::Key, &sealed);
-            let is_it = |going: UpstreamSecret| going.pair().1 == secret.pair().1;
-            if going.and_then(|sealed| opens(sealed).ok()).is_some_and(is_it) {
+            if going.is_some_and(|sealed| is_in(vault, credential, upstream, &sealed, secret)) {
                 return Err(RotationRefusal::Switching(name).into());
             }
         }
         Ok(())
     }
+}
+
+/// Whether a key of the journal, of a credential by its row, is the one of a secret.
+fn is_in(
+    vault: &Vault<'_>,
+    credential: i64,
+    upstream: &str,
+    sealed: &SealedSecret,
+    secret: &UpstreamSecret,
+) -> bool {
+    let opened = vault.open_sealed(credential, upstream, SecretKind::Key, sealed);
+    opened.is_ok_and(|key| key.pair().1 == secret.pair().1)
 }

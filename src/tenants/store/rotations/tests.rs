@@ -67,15 +67,30 @@ pub(super) fn at(way: Way, step: Step) -> Course<Arc<UpstreamSecret>> {
 }
 
 #[test]
-fn no_secret_is_set_by_hand_while_the_old_key_is_removed() {
+fn the_old_key_is_not_set_by_hand_while_it_is_removed() {
     for step in [Step::Draining, Step::Removing] {
         let mut journal = Journal::new(Way::Add, &Facts::default());
         assert!(journal.advance(&at(Way::Add, step)));
         let refused = journal.set_by_hand("planted-old-key").expect_err("it would be removed");
         assert!(refused.to_string().contains("credential rotations"), "{refused}");
-        assert_eq!(journal.record().now_generation, 1);
+        assert_eq!((journal.record().now_generation, journal.record().ended), (1, None));
         assert!(journal.advance(&at(Way::Add, Step::Done)));
         assert_eq!(journal.set_by_hand("planted-old-key").expect("it has ended"), 2);
+    }
+}
+
+#[test]
+fn another_secret_set_by_hand_ends_a_removal_that_does_not_go_on() {
+    for step in [Step::Draining, Step::Removing] {
+        let mut journal = Journal::new(Way::Add, &Facts::default());
+        let switched = Course { new: None, ..at(Way::Add, step) };
+        assert!(journal.advance(&switched));
+        assert_eq!(journal.set_by_hand("planted-own-key").expect("set"), 2);
+        let RotationRecord { course, old, ended, .. } = journal.record();
+        assert_eq!((course.step, course.note), (Step::Done, Some(Note::OldLeft)));
+        assert_eq!(ended, Some(NOW));
+        assert!(!old.bytes.is_empty(), "it may still work, and stays hidden");
+        assert!(!journal.advance(&Course { step: Step::Done, ..switched }));
     }
 }
 
