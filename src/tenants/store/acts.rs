@@ -3,8 +3,11 @@
 
 use sqlx::query;
 
-use super::{Store, StoreError, get, word};
-use crate::{policy::PolicyName, vocabulary::Closed as _};
+use super::{Edit, Store, StoreError, get, word};
+use crate::{
+    policy::{PolicyName, document::PolicyDocument},
+    vocabulary::Closed as _,
+};
 
 /// What is counted under one date of a cap.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +61,28 @@ impl Store {
                 })
             })
         })
+    }
+}
+
+impl Edit<'_> {
+    /// Has what a token has made and removed count for as long as other policies of it say: what a wider
+    /// window still counts is not to be deleted, or passed over by whoever begins to count.
+    pub(super) fn follow_windows(
+        &self,
+        token: &str,
+        policies: &PolicyDocument,
+    ) -> Result<(), StoreError> {
+        let caps =
+            [(PolicyName::Creates, &policies.creates), (PolicyName::Deletes, &policies.deletes)];
+        for (policy, cap) in caps {
+            let Some(cap) = cap else { continue };
+            let window = i64::from(cap.window_seconds) * 1000;
+            let update =
+                query("UPDATE acts SET ends = dated + $3 WHERE token = $1 AND policy = $2");
+            let update = update.bind(token).bind(policy.as_str());
+            self.session.execute(update.bind(window))?;
+        }
+        Ok(())
     }
 }
 

@@ -98,6 +98,7 @@ impl Edit<'_> {
         if changed == 0 {
             return Err(StoreError::missing(Noun::Token, id));
         }
+        self.follow_windows(id, policies)?;
         self.did_so(Action::TokenSet, id, details::POLICIES.to_owned());
         Ok(())
     }
@@ -153,6 +154,7 @@ impl Edit<'_> {
         if self.session.execute(update)? == 0 {
             return Err(StoreError::missing(Noun::Token, id));
         }
+        self.follow_windows(id, &terms.policies)?;
         let details = details::of_terms(&old.terms, terms, old.credential != row);
         self.did_so(Action::TokenSet, id, details);
         Ok(())

@@ -6,6 +6,7 @@ use crate::{
     policy::{PolicyName, allowance::Exhausted},
     tenants::{
         fixture::{Fixture, NOW, surroundings},
+        record::TokenTerms,
         store::{Successor, get, loss},
     },
 };
@@ -297,4 +298,33 @@ fn another_secret_is_no_other_quota() {
     let mut later = Process::on(&mut fixture);
     later.write().expect("read");
     assert_eq!((later.counted(&token), later.counted("third")), (70, 75));
+}
+
+#[test]
+fn a_wider_window_forgets_nothing_that_the_narrower_one_knew() {
+    let mut fixture = Fixture::new();
+    let token = fixture.add("acme", "a key");
+    let mut process = Process::capped(&mut fixture);
+    for _ in 0..3 {
+        process.create(&token, NOW).expect("within the cap");
+    }
+    process.write().expect("written");
+    let wider = r#"{"creates":{"at_most":3,"window_seconds":86400}}"#;
+    let policies = serde_json::from_str(wider).expect("a document");
+    let set = fixture.store.edit(NOW, |edit| edit.set_policies(&token, &policies));
+    set.expect("set");
+    let mut later = Process::under(&mut fixture, wider);
+    later.write_at(NOW + 7200).expect("read");
+    later.create(&token, NOW + 7200).expect_err("used up");
+    // The same with all of its terms, and back.
+    for (window, full) in [(3600, false), (86400, true)] {
+        let text = format!(r#"{{"creates":{{"at_most":3,"window_seconds":{window}}}}}"#);
+        let policies = serde_json::from_str(&text).expect("a document");
+        let terms = TokenTerms { policies, ..TokenTerms::default() };
+        let set = fixture.store.edit(NOW, |edit| edit.set_terms(&token, "acme", &terms));
+        set.expect("set");
+        let mut later = Process::under(&mut fixture, &text);
+        later.write_at(NOW + 3600 + 60).expect("read");
+        assert_eq!(later.create(&token, NOW + 3600 + 60).is_err(), full, "{window}");
+    }
 }
