@@ -76,7 +76,8 @@ impl MasterKey {
     /// Reads the text of a master key file or variable.
     pub fn parse(text: &str) -> Result<Self, MasterKeyError> {
         let text = text.trim();
-        let bytes = Zeroizing::new(hexadecimal(text).or_else(|| base64(text)).unwrap_or_default());
+        let bytes = hexadecimal(text).or_else(|| base64(text).map(Zeroizing::new));
+        let bytes = bytes.unwrap_or_default();
         if bytes.is_empty() {
             return Err(MasterKeyError::Encoding);
         }
@@ -251,11 +252,15 @@ fn expand(root: &hkdf::Prk, label: &[u8]) -> Zeroizing<[u8; KEY_BYTES]> {
     key
 }
 
-fn hexadecimal(text: &str) -> Option<Vec<u8>> {
+/// In memory that is its own from the beginning: what grows leaves its bytes where it was.
+fn hexadecimal(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|d| u8::try_from(d).ok());
     let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    let bytes = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?));
-    rest.is_empty().then(|| bytes.collect()).flatten()
+    let mut bytes = Zeroizing::new(Vec::with_capacity(pairs.len()));
+    for [high, low] in pairs {
+        bytes.push(digit(*high)? << 4 | digit(*low)?);
+    }
+    rest.is_empty().then_some(bytes)
 }
 
 fn base64(text: &str) -> Option<Vec<u8>> {
@@ -293,6 +298,14 @@ mod tests {
         assert_eq!(refused(&HEX[..62]), MasterKeyError::TooShort(31));
         assert_eq!(refused(&"0".repeat(64)), MasterKeyError::Weak);
         assert_eq!(refused(&"ab".repeat(40)), MasterKeyError::Weak);
+    }
+
+    /// What grows leaves parts of the key in memory that is no longer its own.
+    #[test]
+    fn the_bytes_of_a_key_never_move() {
+        let bytes = hexadecimal(&"0f".repeat(41)).expect("hexadecimal");
+        assert_eq!((bytes.len(), bytes.capacity()), (41, 41));
+        assert!(hexadecimal("0f0").is_none() && hexadecimal("0fzz").is_none());
     }
 
     #[test]
