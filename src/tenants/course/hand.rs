@@ -44,6 +44,13 @@ impl<S> Course<S> {
         }
     }
 
+    /// The same when its credential was given another secret by hand and nobody can work on it any more.
+    #[must_use]
+    pub fn abandoned(self) -> Self {
+        let left = self.step == Step::Undoing;
+        self.end(Step::Undone, if left { Note::NewLeft } else { Note::Overtaken })
+    }
+
     /// The same after its credential was given another secret by hand, if that ends it. A new key that it
     /// has stays in the journal: it is what the panel has.
     #[must_use]

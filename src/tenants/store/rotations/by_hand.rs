@@ -5,10 +5,11 @@ use sqlx::query;
 use super::{RotationRefusal, record};
 use crate::{
     audit::event::Action,
+    auth::keyring::VaultError,
     tenants::{
         course::{ByHand, Note, Step},
         record::{CredentialRecord, RotationRecord, SecretKind},
-        secret::{SealedSecret, UpstreamSecret, Vault},
+        secret::{SealedSecret, UpstreamSecret, Vault, VaultRefusal},
         store::{Edit, StoreError},
     },
     vocabulary::Closed as _,
@@ -44,6 +45,7 @@ impl Edit<'_> {
         let Some(open) = self.open_of(credential)? else { return Ok(()) };
         let refusal = || Err(RotationRefusal::Switching(credential.name.clone()).into());
         let handed = match open.course.by_hand() {
+            ByHand::Noticed if has_moved(vault, &open) => open.course.abandoned(),
             ByHand::Noticed => return Ok(()),
             ByHand::Refused => return refusal(),
             ByHand::Ends => open.course.handed(),
@@ -110,4 +112,12 @@ fn is_in(
 ) -> bool {
     let opened = vault.open_sealed(credential, upstream, SecretKind::Key, sealed);
     opened.is_ok_and(|key| key.pair().1 == secret.pair().1)
+}
+
+/// Whether the upstream of a rotation is elsewhere by now. What is sealed for where it was opens for nobody
+/// who would work on it.
+fn has_moved(vault: &Vault<'_>, rotation: &RotationRecord) -> bool {
+    let RotationRecord { credential, upstream, old, .. } = rotation;
+    let opened = vault.open_sealed(*credential, upstream, SecretKind::Key, old);
+    matches!(opened, Err(VaultRefusal::Vault(VaultError::Sealed)))
 }

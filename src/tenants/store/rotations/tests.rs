@@ -377,3 +377,20 @@ fn a_credential_goes_with_a_rotation_that_has_asked_for_nothing() {
         assert_eq!(journal.advance(&Course { step: Step::Minting, ..course }), !goes);
     }
 }
+
+#[test]
+fn a_rotation_of_an_upstream_that_has_moved_ends_with_a_secret_that_is_set_by_hand() {
+    for (step, note) in [(Step::Undoing, Note::NewLeft), (Step::Doubting, Note::Overtaken)] {
+        let mut journal = Journal::new(Way::Add, &Facts::default());
+        assert!(journal.advance(&at(Way::Add, step)));
+        let Fixture { store, keyring, .. } = &mut journal.fixture;
+        let elsewhere = |_: &str| Some("https://other.example.com:443".to_owned());
+        let vault = Vault { keyring, origin: &elsewhere };
+        let own = key("planted-own-key");
+        let set = store.edit(NOW, |edit| edit.rotate_credential(&vault, "acme", &own));
+        assert_eq!(set.expect("set"), 2);
+        let RotationRecord { course, ended, .. } = journal.record();
+        assert_eq!((course.step, course.note), (Step::Undone, Some(note)));
+        assert_eq!(ended, Some(NOW), "nobody could work on it");
+    }
+}
