@@ -35,15 +35,11 @@ use tower::Service;
 
 use self::{
     requests::{fill_request, forward_request},
-    search::Search,
+    search::{Search, shows_whole},
 };
 use super::Answer;
 use crate::{
-    api::{
-        format::{is_page, to_search},
-        method::is_read,
-        routes::RouteTable,
-    },
+    api::{format::to_search, method::is_read, routes::RouteTable},
     body::{Body, UpstreamBody},
     cache::{
         cause::Cause,
@@ -396,11 +392,4 @@ impl Sites {
             Some(ClientBodyError::Broken(_)) | None => Rejection::BodyBroken,
         }
     }
-}
-
-/// Whether a reply shows something, a refused form too, and is no document whose fields are known: what
-/// is to be hidden could stand anywhere in it.
-fn shows_whole(reply: &Response<UpstreamBody>) -> bool {
-    let shows = reply.status().is_success() || reply.status() == StatusCode::UNPROCESSABLE_ENTITY;
-    shows && is_page(reply.headers())
 }

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
+use http::{Response, StatusCode};
+
 use crate::{
+    api::format::is_page,
+    body::UpstreamBody,
     transcode::mask::Fields,
     vocabulary::{Format, Secrecy},
 };
@@ -42,4 +46,11 @@ impl Search {
     pub(super) fn hides(&self) -> bool {
         self.format.is_some() && self.secrecy == Secrecy::Hidden
     }
+}
+
+/// Whether a reply shows something, a refused form too, and is no document whose fields are known: what
+/// is to be hidden could stand anywhere in it.
+pub(super) fn shows_whole(reply: &Response<UpstreamBody>) -> bool {
+    let shows = reply.status().is_success() || reply.status() == StatusCode::UNPROCESSABLE_ENTITY;
+    shows && is_page(reply.headers())
 }
