@@ -122,6 +122,13 @@ impl Allowance {
         self.policies.is_empty()
     }
 
+    /// Whether nothing was used, by this token or one whose place it took, and nobody asks how much.
+    pub fn is_idle(&self) -> bool {
+        let (_, reads, writes) = self.usage().snapshot();
+        let used = (self.last_used(), reads, writes) != (0, 0, 0);
+        !used && self.is_empty() && self.inherited().is_none()
+    }
+
     /// What depends on the request alone.
     pub fn policies(&self) -> &Policies {
         &self.policies
@@ -219,6 +226,21 @@ mod tests {
 
     fn allowance(text: &str) -> Allowance {
         Allowance::new(serde_json::from_str(text).expect("a document")).expect("good policies")
+    }
+
+    #[test]
+    fn what_is_idle_neither_counts_nor_has_counted() {
+        let none = || allowance("{}");
+        assert!(none().is_idle());
+        assert!(!allowance(r#"{"monthly":{"reads":9}}"#).is_idle(), "somebody asks");
+        let used = none();
+        used.touch(NOVEMBER);
+        assert!(!used.is_idle());
+        let heard = none();
+        heard.usage().add(Month::of(NOVEMBER), 0, 1);
+        assert!(!heard.is_idle(), "another process has used it");
+        let successor = none().succeeded("its predecessor", PolicyDocument::default());
+        assert!(!successor.expect("no policies").is_idle(), "it goes on from another");
     }
 
     #[test]

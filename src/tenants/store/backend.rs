@@ -83,6 +83,14 @@ impl Backend {
         }
     }
 
+    /// Columns that hold no bytes as one: the text of a JSON array.
+    pub(super) fn json_array(self, columns: &str) -> String {
+        match self {
+            Self::Sqlite => format!("json_array({columns})"),
+            Self::Postgres => format!("json_build_array({columns})::text"),
+        }
+    }
+
     /// Tables that were written for SQLite in the words of this one.
     pub(in crate::tenants) fn tables(self, text: &str) -> String {
         match self {

@@ -41,13 +41,10 @@ pub(super) fn number<N: TryFrom<i64>>(
     number.map(narrow).transpose()
 }
 
-/// A column that holds one of the statuses of limited requests, or nothing.
-pub(super) fn limit_status(row: &AnyRow) -> Result<Option<LimitStatus>, StoreError> {
-    const COLUMN: &str = "limit_status";
-    let status = |code: u16| {
-        LimitStatus::from_code(code).ok_or_else(|| meaningless(COLUMN, &code.to_string()))
-    };
-    number(row, COLUMN)?.map(status).transpose()
+/// The status of limited requests that stands in a column.
+pub(super) fn limit_status(code: i64) -> Result<LimitStatus, StoreError> {
+    let status = u16::try_from(code).ok().and_then(LimitStatus::from_code);
+    status.ok_or_else(|| meaningless("limit_status", &code.to_string()))
 }
 
 pub(super) fn meaningless(column: &'static str, value: &str) -> StoreError {

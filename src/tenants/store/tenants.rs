@@ -109,7 +109,7 @@ fn record(row: &AnyRow) -> Result<TenantRecord, StoreError> {
                 writes: quota("writes_per_second", "writes_burst")?,
                 upstream_reads: quota("upstream_reads_per_second", "upstream_reads_burst")?,
             },
-            limit_status: limit_status(row)?.unwrap_or_default(),
+            limit_status: limit_status(get(row, "limit_status")?)?,
         },
         created: get(row, "created")?,
     })

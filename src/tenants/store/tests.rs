@@ -52,7 +52,7 @@ fn records_come_back_as_they_were_written() {
     let settings = TenantSettings { default_format: Format::Xml, quotas, limit_status };
     let policies = r#"{"protected":{"mode":"shadow","items":["/virtual_machines/7"]}}"#;
     let terms = TokenTerms {
-        label: "billing".to_owned(),
+        label: "\"billing\" \\ \u{1}\u{7f} \u{1f512}".to_owned(),
         policies: serde_json::from_str(policies).expect("policies"),
         scopes: ScopeNames {
             access: Access::ReadOnly,
@@ -79,6 +79,17 @@ fn records_come_back_as_they_were_written() {
     assert_eq!(records.tenants[0].settings, settings);
     assert_eq!((&records.tokens[1].terms, records.tokens[1].mac), (&terms, mac));
     assert!(records.tokens[1].adopted && !records.tokens[0].adopted);
+    let successor = Successor { id: "3", mac: keyring.mac(b"a third"), key_id, expires: None };
+    store
+        .edit(NOW, |edit| {
+            edit.rotate_token("2", &successor, NOW + 30)?;
+            edit.revoke_token(&records.tokens[0].id)
+        })
+        .expect("written");
+    for token in store.records().expect("read").tokens {
+        let alone = store.view(NOW, |view| view.require_token(&token.id)).expect("read");
+        assert_eq!(token, alone, "read with many, or by itself");
+    }
     assert_eq!(records.credentials[0].generation, 1);
     let sealed = &records.credentials[0].sealed;
     assert!(!sealed.windows(7).any(|part| part == b"planted"), "the secret is not in the clear");

@@ -71,6 +71,13 @@ impl Process {
         self.snapshot = Snapshot::build(&records, keyring, &surroundings(), &self.snapshot);
     }
 
+    /// Gives all tokens other policies, of which it hears at once.
+    fn follow(&mut self, fixture: &mut Fixture, policies: &str) {
+        fixture.store.script(&format!("UPDATE tokens SET policies = '{policies}'"));
+        let (records, keyring) = (self.store.records().expect("read"), &fixture.keyring);
+        self.snapshot = Snapshot::build(&records, keyring, &surroundings(), &self.snapshot);
+    }
+
     fn give_back(&self, token: &str, date: u64) {
         let grant = self.snapshot.grant(token).expect("a grant");
         grant.allowance.give_back(PolicyName::Creates, date);
@@ -105,6 +112,21 @@ fn what_two_processes_count_is_one_sum() {
     }
     assert_eq!((one.used(&token), one.counted(&token)), (january(7), 7));
     assert_eq!(other.counted(&token), 7);
+}
+
+#[test]
+fn what_others_have_counted_is_not_written_again_when_nobody_asked_for_a_while() {
+    let mut fixture = Fixture::new();
+    let token = fixture.add("acme", "a key");
+    let (mut one, mut other) = (Process::on(&mut fixture), Process::on(&mut fixture));
+    one.reads(&token, 3);
+    one.write().expect("written");
+    other.write().expect("written");
+    for policies in ["{}", r#"{"monthly":{"reads":100}}"#] {
+        other.follow(&mut fixture, policies);
+        other.write().expect("written");
+    }
+    assert_eq!((other.used(&token), other.counted(&token)), (january(3), 3));
 }
 
 #[test]
