@@ -194,7 +194,8 @@ impl<S> Course<S> {
                 self.keep_count(Step::Doubting)
             }
             (Step::Planned, Outcome::Fails) => self.end(Step::Undone, Note::OldRefused),
-            (Step::Holding, Outcome::Waited) => self.to(Step::Minting),
+            // A panel that takes no question by which a key is made is not asked for ever.
+            (Step::Holding, Outcome::Waited) => self.keep_count(Step::Minting),
             (Step::Holding, Outcome::InUse) => self.end(Step::Undone, Note::Shared),
             (Step::Minting, Outcome::Minted(key)) => {
                 Self { new: Some(key), ..self.to(Step::Minted) }
@@ -247,6 +248,8 @@ impl<S> Course<S> {
             Way::Replace if !recoverable && !self.facts.unrecoverable => Err(Note::NotRecoverable),
             Way::Add | Way::Replace => Ok(()),
         };
+        // Requests are held back no more, and would be sent with a key that is about to die.
+        let allowed = if self.tries > MOST_TRIES { Err(Note::NoAnswer) } else { allowed };
         if let Err(note) = allowed {
             return self.end(Step::Undone, note);
         }

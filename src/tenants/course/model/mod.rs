@@ -182,6 +182,55 @@ fn a_panel_that_answers_now_and_then_does_not_prolong_the_wait() {
     assert_eq!(course.step, Step::Minted);
 }
 
+/// What a panel shows whose profile has its key, with the administrator's eyes.
+fn survey() -> Outcome<String> {
+    Outcome::Surveyed(Survey {
+        user: 1,
+        further: None,
+        place: Place::Main,
+        recoverable: true,
+        shared: false,
+    })
+}
+
+#[test]
+fn a_panel_that_never_makes_the_key_is_not_asked_for_ever() {
+    for answered in [Outcome::Unknown, Outcome::NotAsked] {
+        let mut course: Course<String> = Course::planned(Way::Replace, Facts::default());
+        let mut asked = 0;
+        while !course.step.is_end() {
+            course = course.after(survey()).after(Outcome::Waited).after(answered.clone());
+            asked += 1;
+            assert!(asked <= MOST_TRIES + 1, "it does not end: {course:?}");
+            // As long as it may come late, nothing follows from its not being there.
+            for _ in 0..8 {
+                if course.step == Step::Doubting {
+                    course = course.after(Outcome::NoAnswer);
+                }
+            }
+            if course.step == Step::Doubting {
+                course = course.after(Outcome::FoundNone);
+            }
+        }
+        assert_eq!((course.step, course.note), (Step::Undone, Some(Note::NoAnswer)));
+    }
+}
+
+#[test]
+fn no_key_is_replaced_while_its_requests_are_sent() {
+    let asked = Facts { asked: true, ..Facts::default() };
+    for tries in 0..MOST_HELD * 2 {
+        let planned = Course { new: None, ..replacing(Step::Planned) };
+        let mut course = Course { facts: asked.clone(), tries, ..planned };
+        course = course.after(survey());
+        if !course.step.is_end() {
+            assert_eq!((course.step, course.holds()), (Step::Holding, true), "{tries} tries");
+            course = course.after(Outcome::Waited);
+            assert_eq!((course.step, course.holds()), (Step::Minting, true), "{tries} tries");
+        }
+    }
+}
+
 #[test]
 fn a_key_that_is_refused_again_and_again_is_lost_and_only_then() {
     for found in [Outcome::Found("key".to_owned()), Outcome::Gone] {
