@@ -47,8 +47,12 @@ impl<S> Course<S> {
     /// The same when its credential was given another secret by hand and nobody can work on it any more.
     #[must_use]
     pub fn abandoned(self) -> Self {
-        let left = self.step == Step::Undoing;
-        self.end(Step::Undone, if left { Note::NewLeft } else { Note::Overtaken })
+        let note = match (self.way, self.step) {
+            (Way::Add, Step::Minting | Step::Doubting) => Note::NotSeen,
+            (Way::Add, Step::Minted | Step::Probed | Step::Undoing) => Note::NewLeft,
+            _ => Note::Overtaken,
+        };
+        self.end(Step::Undone, note)
     }
 
     /// The same after its credential was given another secret by hand, if that ends it. A new key that it

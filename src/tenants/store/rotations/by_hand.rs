@@ -15,6 +15,10 @@ use crate::{
     vocabulary::Closed as _,
 };
 
+/// So many seconds after a rotation has ended the panel may still do what it was asked for: longer than
+/// anybody waits for its answer.
+const LATE: i64 = 600;
+
 impl Edit<'_> {
     /// Refuses if the panel was asked for anything by a rotation of a credential that has not ended. What
     /// is only planned goes with its credential; who works on it finds that before it asks for a key.
@@ -44,15 +48,17 @@ impl Edit<'_> {
     ) -> Result<(), StoreError> {
         let Some(open) = self.open_of(credential)? else { return Ok(()) };
         let refusal = || Err(RotationRefusal::Switching(credential.name.clone()).into());
+        let endangers = open.course.endangers();
         let handed = match open.course.by_hand() {
-            ByHand::Noticed if has_moved(vault, &open) => open.course.abandoned(),
+            ByHand::Noticed | ByHand::Refused if has_moved(vault, &open) => open.course.abandoned(),
             ByHand::Noticed => return Ok(()),
             ByHand::Refused => return refusal(),
             ByHand::Ends => open.course.handed(),
         };
         let leaves_old = handed.leaves_old();
-        // The panel may be asked to remove it at this moment.
-        if leaves_old && is_in(vault, credential.row, &credential.upstream, &open.old, secret) {
+        // The panel may be asked to remove or replace it at this moment, or may be late in doing so.
+        let dies = leaves_old || endangers;
+        if dies && is_in(vault, credential.row, &credential.upstream, &open.old, secret) {
             return refusal();
         }
         let end = query(
@@ -75,21 +81,25 @@ impl Edit<'_> {
         Ok(())
     }
 
-    /// Refuses a secret that a rotation has the panel remove or replace at this moment: who does so has
-    /// looked before that no other credential has it.
+    /// Refuses a secret that a rotation has the panel remove or replace at this moment, or had it remove a
+    /// moment ago: who does so has looked before that no other credential has it.
     pub(in crate::tenants::store) fn require_kept(
         &self,
         vault: &Vault<'_>,
         upstream: &str,
         secret: &UpstreamSecret,
     ) -> Result<(), StoreError> {
-        let select =
-            concat!(select!(), " WHERE rotations.ended IS NULL AND credentials.upstream = $1");
+        let select = concat!(
+            select!(),
+            " WHERE credentials.upstream = $1 AND (rotations.ended IS NULL OR rotations.ended > $2)"
+        );
+        let select = query(select).bind(upstream).bind(self.now.saturating_sub(LATE));
         for RotationRecord { credential, name, course, old, .. } in
-            self.session.all(query(select).bind(upstream), record)?
+            self.session.all(select, record)?
         {
             let going = match course.step {
                 Step::Removing => Some(old),
+                Step::Done if course.leaves_old() => Some(old),
                 Step::Undoing => course.new,
                 _ if course.endangers() => Some(old),
                 _ => None,

@@ -59,8 +59,8 @@ impl Edit<'_> {
     /// milliseconds). Who has it does not get it twice: of one process, too, one works on it.
     ///
     /// While one of an upstream may be adding a key, no other begins to: of two keys that are new in a
-    /// list, nobody could say whose is which. One that replaces a key adds none to a list, and may wait
-    /// for its panel for long.
+    /// list, nobody could say whose is which. One that replaces a key adds none to a list: it may wait for
+    /// its panel for long, and for no other, because requests may be held back for it.
     pub fn claim_rotation(
         &self,
         row: i64,
@@ -88,7 +88,7 @@ fn claimable(
 ) -> Result<Option<RotationRecord>, StoreError> {
     let free = |found: &RotationRecord| found.ended.is_none() && found.leased <= now;
     let Some(found) = find(session, row)?.filter(free) else { return Ok(None) };
-    if found.course.step != Step::Planned {
+    if found.course.step != Step::Planned || found.course.way == Way::Replace {
         return Ok(Some(found));
     }
     let others = query(concat!(select!(), " WHERE rotations.ended IS NULL"));
