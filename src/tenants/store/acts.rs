@@ -66,7 +66,8 @@ impl Store {
 
 impl Edit<'_> {
     /// Has what a token has made and removed count for as long as other policies of it say: what a wider
-    /// window still counts is not to be deleted, or passed over by whoever begins to count.
+    /// window still counts is not to be deleted, or passed over by whoever begins to count. A narrower one
+    /// shortens nothing: it may be widened again.
     pub(super) fn follow_windows(
         &self,
         token: &str,
@@ -77,10 +78,20 @@ impl Edit<'_> {
         for (policy, cap) in caps {
             let Some(cap) = cap else { continue };
             let window = i64::from(cap.window_seconds) * 1000;
-            let update =
-                query("UPDATE acts SET ends = dated + $3 WHERE token = $1 AND policy = $2");
-            let update = update.bind(token).bind(policy.as_str());
-            self.session.execute(update.bind(window))?;
+            let later = query(
+                "SELECT dated FROM acts WHERE token = $1 AND policy = $2 AND ends < dated + $3
+                 ORDER BY dated",
+            );
+            let later = later.bind(token).bind(policy.as_str()).bind(window);
+            // One by one, in the order in which all take them.
+            for dated in self.session.all(later, |row| get::<i64>(row, "dated"))? {
+                let update = query(
+                    "UPDATE acts SET ends = dated + $4
+                     WHERE token = $1 AND policy = $2 AND dated = $3 AND ends < dated + $4",
+                );
+                let update = update.bind(token).bind(policy.as_str()).bind(dated).bind(window);
+                self.session.execute(update)?;
+            }
         }
         Ok(())
     }

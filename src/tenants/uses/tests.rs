@@ -323,6 +323,29 @@ fn another_secret_is_no_other_quota() {
 }
 
 #[test]
+fn a_window_that_is_narrower_for_a_moment_forgets_nothing() {
+    let mut fixture = Fixture::new();
+    let token = fixture.add("acme", "a key");
+    let text = |seconds| format!(r#"{{"creates":{{"at_most":3,"window_seconds":{seconds}}}}}"#);
+    let mut process = Process::under(&mut fixture, &text(86_400));
+    for _ in 0..3 {
+        process.create(&token, NOW).expect("within the cap");
+    }
+    process.write().expect("written");
+    for seconds in [3600, 86_400] {
+        let policies = serde_json::from_str(&text(seconds)).expect("a document");
+        let set = fixture.store.edit(NOW, |edit| edit.set_policies(&token, &policies));
+        set.expect("set");
+        let mut later = Process::under(&mut fixture, &text(seconds));
+        later.write_at(NOW + 7200).expect("written");
+        let full = later.create(&token, NOW + 7200).is_err();
+        assert_eq!(full, seconds == 86_400, "in {seconds} seconds");
+        // Whoever writes deletes what counts no more.
+        later.write_at(NOW + 7200).expect("written");
+    }
+}
+
+#[test]
 fn a_wider_window_forgets_nothing_that_the_narrower_one_knew() {
     let mut fixture = Fixture::new();
     let token = fixture.add("acme", "a key");
