@@ -15,9 +15,10 @@ mod ledger;
 mod model;
 mod rounds;
 mod search;
+mod turns;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -25,7 +26,10 @@ use std::{
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::ledger::{Entry, Ledger, Terms};
+use self::{
+    ledger::{Entry, Ledger, Terms},
+    turns::Turns,
+};
 use crate::{
     api::routes::RouteTable,
     cache::{
@@ -88,7 +92,7 @@ pub struct Watches {
     /// By the partition of the credential that looks.
     each: Mutex<HashMap<u64, Arc<Watch>>>,
     /// The lines of the requests whose transactions are being looked for.
-    searching: Mutex<HashSet<i64>>,
+    searching: Mutex<Turns>,
 }
 
 /// What the watches are made from.

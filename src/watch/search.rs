@@ -4,18 +4,16 @@
 //! decides which transactions may be the request's. As long as it may be under way, the panel may begin
 //! with it yet, so it is looked again, more and more rarely; after that one look says it all.
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, MutexGuard, PoisonError},
-};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use http::StatusCode;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     Settler, Watches,
     candidates::{Glance, Sought, Window, candidates},
     rounds::{ask, page, sender},
+    turns::Turns,
 };
 use crate::{
     keeper::{
@@ -56,10 +54,7 @@ impl Search for Settler {
             match found {
                 Some(found) if !found.is_empty() => tell(found),
                 // Whoever repeats it has it looked for again, but not each time.
-                Some(_) => {
-                    let rest = sleep(turn.watches.config.max_interval);
-                    stop.run_until_cancelled(rest).await.unwrap_or_default();
-                }
+                Some(_) => turn.rest(),
                 None => {}
             }
         });
@@ -69,21 +64,27 @@ impl Search for Settler {
 impl Turn {
     /// None where nothing is looked at, where the same is looked for, or so much else.
     fn of(watches: &Arc<Watches>, row: i64) -> Option<Self> {
-        let mut searches = watches.searches();
-        let free = watches.config.enabled && searches.len() < watches.config.max_searches;
-        let turn = (free && searches.insert(row)).then(|| Arc::clone(watches));
-        turn.map(|watches| Self { watches, row })
+        let config = &watches.config;
+        let turn = config.enabled && watches.turns().take(row, config.max_searches, Instant::now());
+        turn.then(|| Self { watches: Arc::clone(watches), row })
+    }
+
+    /// The same is not looked for again for a while; others are.
+    fn rest(&self) {
+        let config = &self.watches.config;
+        let (most, pause) = (config.max_searches, config.max_interval);
+        self.watches.turns().rest(self.row, most, Instant::now(), pause);
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.watches.searches().remove(&self.row);
+        self.watches.turns().end(self.row);
     }
 }
 
 impl Watches {
-    fn searches(&self) -> MutexGuard<'_, HashSet<i64>> {
+    fn turns(&self) -> MutexGuard<'_, Turns> {
         self.searching.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
