@@ -5,12 +5,17 @@
 //! says whose it is. In either case the store knows that a key is asked for before it is, and has it
 //! sealed before the client hears of it.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Instant};
 
 use http::StatusCode;
 use tokio_util::sync::CancellationToken;
 
-use super::{LOOK, Rotor, panel::Silence, until, work::Worked};
+use super::{
+    LOOK, Rotor,
+    panel::Silence,
+    until,
+    work::{BETWEEN_WRITES, Worked},
+};
 use crate::{
     error_chain::error_chain,
     tenants::{
@@ -69,10 +74,6 @@ impl Wish {
         NewPending { upstream: &self.credential.upstream, user, login, token: &self.token }
     }
 }
-
-/// How often a key that was made is tried to be written, and how long apart.
-const WRITES: u32 = 20;
-const BETWEEN_WRITES: Duration = Duration::from_millis(500);
 
 impl Rotor {
     /// Has the panel make a key, and keeps it.
@@ -218,16 +219,18 @@ impl Rotor {
         secret: UpstreamSecret,
     ) -> Result<(), Uncaught> {
         let secret = Arc::new(secret);
-        for _ in 0..WRITES {
+        let begun = Instant::now();
+        loop {
             let (secret, wish) = (Arc::clone(&secret), wish.clone());
             let kept = self.edit(move |edit, vault| {
                 edit.keep_key(vault, row, &wish.pending(secret.pair().0), &secret)
             });
             match kept.await {
                 Ok(()) => return Ok(()),
-                Err(error) => {
+                Err(error) if begun.elapsed() < self.config.store_patience => {
                     tracing::warn!(reason = error_chain(&error), "a new key is not kept yet");
                 }
+                Err(_) => break,
             }
             tokio::time::sleep(BETWEEN_WRITES).await;
         }

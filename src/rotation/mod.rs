@@ -87,6 +87,9 @@ crate::section! {
         /// How many keys of an upstream are kept that no credential has: those that wait for an owner,
         /// and those that an ended rotation has left.
         pub max_kept: u32 = 100,
+        /// How long a key that the panel has made is kept in memory while the store does not take it; then
+        /// it is lost.
+        pub store_patience: Duration = Duration::from_secs(600),
         /// How long what is known of an ended rotation is kept.
         pub retention: Duration = Duration::from_secs(90 * 86_400),
     }

@@ -59,9 +59,11 @@ pub(super) struct Stage {
 /// The shortest time after which the panel is asked again.
 const SOON: Duration = Duration::from_millis(250);
 
-/// How often a step is tried to be written down, and how long apart.
-const WRITES: u32 = 20;
-const BETWEEN_WRITES: Duration = Duration::from_millis(500);
+/// How long it is tried to write down a step that others could take from the journal as it is.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long after what could not be written down it is tried again.
+pub(super) const BETWEEN_WRITES: Duration = Duration::from_millis(500);
 
 /// It doubles so often at most.
 const DOUBLINGS: u32 = 8;
@@ -173,7 +175,9 @@ impl Rotor {
     /// Writes the step down; says whether the lease was still ours. What has just been made is nowhere
     /// else, so a store that is away for a moment is waited for.
     async fn write(self: &Arc<Self>, task: &mut Task) -> Result<bool, StoreError> {
-        let mut tries = 0;
+        let is_new = task.stage.course.step == Step::Minted;
+        let patience = if is_new { self.config.store_patience } else { PATIENCE };
+        let begun = Instant::now();
         loop {
             let (lease, row) = (self.lease(&task.holder), task.record.row);
             let (course, due, since) = task.stage.written();
@@ -183,8 +187,7 @@ impl Rotor {
                 edit.advance_rotation(vault, &entry, lease_of(&lease))
             });
             match written.await {
-                Err(error) if tries < WRITES => {
-                    tries += 1;
+                Err(error) if begun.elapsed() < patience => {
                     tracing::warn!(
                         reason = error_chain(&error),
                         "a rotation is not written down yet"

@@ -1,5 +1,7 @@
 //! Keys that clients have made: kept from them, and kept.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 use tollgate::demo::simulator::{Fault, Stage, User};
 
@@ -226,6 +228,41 @@ async fn what_could_not_be_kept_is_not_asked_for() {
     postgres.resume();
     let kept = post(&server, &manager, GENERATE).await;
     assert_eq!(kept.0, 200, "{kept:?}");
+    assert_eq!(server.terminate().code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_was_made_waits_for_a_store_that_is_away() {
+    let mut postgres = Postgres::start();
+    let installation = Installation::on_with(&postgres.url(), QUICK).await;
+    installation.tenant("alice");
+    administrator(&installation);
+    let manager = manager(&installation, "root");
+    let server = installation.serve();
+    server.answers(&manager, 200, "").await;
+    let bob = "POST /users/2/user_api_keys/generate";
+    let gate = installation.panel.hold(bob, Stage::BeforeReply, 1);
+    let (door, token) = (server.door(), manager.clone());
+    let asking = tokio::spawn(async move { door.ask(&token, &format!("{bob}.json"), "").await });
+    gate.arrived().await.expect("it asks");
+    postgres.stop();
+    gate.release();
+    // Nobody waits for the answer any more, and the store is away for longer than a start takes.
+    asking.abort();
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    postgres.resume();
+    let begun = Instant::now();
+    let kept = loop {
+        let pending = installation.json("credential pending", "")[0].clone();
+        if pending["kept"] == true || begun.elapsed() > Duration::from_secs(20) {
+            break pending;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    assert_eq!(kept["kept"], true, "{kept}");
+    let id = kept["id"].as_i64().expect("a number");
+    installation.json(&format!("credential claim {id} bob"), "");
+    installation.json("credential test bob", "");
     assert_eq!(server.terminate().code, Some(0));
 }
 

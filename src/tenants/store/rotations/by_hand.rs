@@ -131,3 +131,6 @@ fn has_moved(vault: &Vault<'_>, rotation: &RotationRecord) -> bool {
     let opened = vault.open_sealed(*credential, upstream, SecretKind::Key, old);
     matches!(opened, Err(VaultRefusal::Vault(VaultError::Sealed)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -307,7 +307,7 @@ fn nobody_knows_whose_a_secret_was_that_cannot_be_opened() {
 }
 
 /// Adds a credential with a key.
-fn add(journal: &mut Journal, name: &str, text: &str) -> Result<i64, StoreError> {
+pub(super) fn add(journal: &mut Journal, name: &str, text: &str) -> Result<i64, StoreError> {
     let Fixture { store, keyring, .. } = &mut journal.fixture;
     let vault = Vault { keyring, origin: &origin };
     let standing = Standing::default();
@@ -357,72 +357,6 @@ fn what_is_of_no_upstream_that_there_is_begins_no_rotation() {
         store.edit(NOW, |edit| edit.plan_rotation(&vault, "other", Way::Add, &Facts::default()));
     let refused = planned.expect_err("nobody could work on it");
     assert!(refused.to_string().contains("\"main\""), "{refused}");
-}
-
-#[test]
-fn a_credential_goes_with_a_rotation_that_has_asked_for_nothing() {
-    let asked = Facts { asked: true, ..Facts::default() };
-    for (step, facts, goes) in [
-        (Step::Planned, Facts::default(), true),
-        (Step::Planned, asked, false),
-        (Step::Minting, Facts::default(), false),
-        (Step::Undoing, Facts::default(), false),
-    ] {
-        let mut journal = Journal::new(Way::Add, &facts);
-        let course = Course { facts, new: None, ..at(Way::Add, step) };
-        assert!(journal.advance(&course));
-        let removed = journal.fixture.store.edit(NOW, |edit| edit.remove_credential("acme"));
-        assert_eq!(removed.is_ok(), goes, "{course:?}: {removed:?}");
-        // Whoever works on it finds that it is no longer his.
-        assert_eq!(journal.advance(&Course { step: Step::Minting, ..course }), !goes);
-    }
-}
-
-#[test]
-fn a_rotation_of_an_upstream_that_has_moved_ends_with_a_secret_that_is_set_by_hand() {
-    for (way, step, note) in [
-        (Way::Add, Step::Undoing, Note::NewLeft),
-        (Way::Add, Step::Probed, Note::NewLeft),
-        (Way::Add, Step::Doubting, Note::NotSeen),
-        (Way::Replace, Step::Holding, Note::Overtaken),
-        (Way::Replace, Step::Minting, Note::Overtaken),
-        (Way::Replace, Step::Probed, Note::Overtaken),
-    ] {
-        let mut journal = Journal::new(way, &Facts::default());
-        assert!(journal.advance(&at(way, step)));
-        let Fixture { store, keyring, .. } = &mut journal.fixture;
-        let elsewhere = |_: &str| Some("https://other.example.com:443".to_owned());
-        let vault = Vault { keyring, origin: &elsewhere };
-        let own = key("planted-own-key");
-        let set = store.edit(NOW, |edit| edit.rotate_credential(&vault, "acme", &own));
-        assert_eq!(set.expect("set"), 2);
-        let RotationRecord { course, ended, .. } = journal.record();
-        assert_eq!((course.step, course.note), (Step::Undone, Some(note)), "{way:?} {step:?}");
-        assert_eq!(ended, Some(NOW), "nobody could work on it");
-    }
-}
-
-#[test]
-fn a_key_that_the_panel_may_be_removing_still_is_no_credentials() {
-    let mut journal = Journal::new(Way::Add, &Facts::default());
-    assert!(journal.advance(&Course { new: None, ..at(Way::Add, Step::Removing) }));
-    journal.set_by_hand("planted-own-key").expect("an operator's way out");
-    assert_eq!(journal.record().ended, Some(NOW));
-    journal.set_by_hand("planted-old-key").expect_err("it may be removed at this moment");
-    add(&mut journal, "twin", "planted-old-key").expect_err("whoever has it then");
-    journal.fixture.store.script("UPDATE rotations SET ended = ended - 600");
-    add(&mut journal, "twin", "planted-old-key").expect("it was left where it is");
-}
-
-#[test]
-fn a_key_that_may_be_replaced_late_is_not_set_by_hand() {
-    let asked = Facts { asked: true, ..Facts::default() };
-    for (step, facts) in [(Step::Doubting, Facts::default()), (Step::Planned, asked)] {
-        let mut journal = Journal::new(Way::Replace, &facts);
-        assert!(journal.advance(&Course { facts, new: None, ..at(Way::Replace, step) }));
-        journal.set_by_hand("planted-old-key").expect_err("it may die at any moment");
-        journal.set_by_hand("planted-own-key").expect("an operator's way out");
-    }
 }
 
 #[test]
