@@ -5,16 +5,22 @@
 //! so that one wrong value does not hide the next one. This file does no I/O and imports nothing
 //! of ours.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use self::lines::Lines;
+use self::{lines::Lines, path::Path};
 
-pub use self::{json::to_json, values::parse_duration};
+pub use self::{
+    json::{Room, to_json},
+    problems::{Problem, Problems},
+    values::parse_duration,
+};
 
 mod json;
 mod lines;
+mod path;
+mod problems;
 mod values;
 
 /// Declares a configuration section: a struct whose every field has a default, a key and a
@@ -101,29 +107,16 @@ pub enum Origin {
 /// One table of the document, with the place of every entry.
 #[derive(Clone, Debug)]
 pub struct Table {
-    path: String,
-    origin: Origin,
+    path: Path,
+    /// None where the path says it, which is so in JSON.
+    origin: Option<Origin>,
     entries: BTreeMap<String, Entry>,
-}
-
-/// What is wrong with a configuration: all of it, in the order in which it was found.
-#[derive(Debug, Default)]
-pub struct Problems(Vec<Problem>);
-
-/// One thing to change in a configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Where the value stands; none for what is missing altogether.
-    pub origin: Option<Origin>,
-    /// The key, with its section.
-    pub key: String,
-    /// What is wrong with it and what would be right.
-    pub message: String,
 }
 
 #[derive(Clone, Debug)]
 struct Entry {
-    origin: Origin,
+    /// None where the path of the table says it, with the key.
+    origin: Option<Origin>,
     item: Item,
 }
 
@@ -133,10 +126,6 @@ enum Item {
     Table(Table),
     Tables(Vec<Table>),
 }
-
-/// More problems than anybody reads. What is sent over a network can have millions of them.
-const MOST: usize = 1000;
-const AND_MORE: &str = "there are more problems than these";
 
 impl ByteSize {
     /// As a `usize`, for lengths of what is held in memory.
@@ -164,7 +153,7 @@ impl Table {
             let at = error.span().map(|s| lines.of(s.start));
             problems.add(at, "", error.message());
         }
-        Self::from_document("", document.into_inner(), Origin::Line(1), &lines)
+        Self::from_document(Path::default(), document.into_inner(), Origin::Line(1), &lines)
     }
 
     /// Lays environment variables `PREFIX__SECTION__KEY` over the document.
@@ -190,7 +179,10 @@ impl Table {
             Item::Table(table) => T::from_table(table.to_toml()),
             Item::Tables(_) => Err("expected a value, found tables".to_owned()),
         };
-        found.map_err(|message| problems.add(Some(origin), &self.key(key), &message)).ok()
+        let complain = |message: String| {
+            problems.add(Some(self.resolve(origin, key)), &self.key(key), &message);
+        };
+        found.map_err(complain).ok()
     }
 
     /// Takes a whole section by its name; absent, it is all defaults.
@@ -205,7 +197,7 @@ impl Table {
             Item::Table(table) => Some(table),
             Item::Value(_) | Item::Tables(_) => {
                 let message = format!("expected a table, written [{}]", self.key(key));
-                problems.add(Some(origin), &self.key(key), &message);
+                problems.add(Some(self.resolve(origin, key)), &self.key(key), &message);
                 None
             }
         }
@@ -219,7 +211,7 @@ impl Table {
             Item::Value(toml::Value::Array(list)) if list.is_empty() => Vec::new(),
             Item::Value(_) | Item::Table(_) => {
                 let message = format!("expected tables, written [[{}]]", self.key(key));
-                problems.add(Some(origin), &self.key(key), &message);
+                problems.add(Some(self.resolve(origin, key)), &self.key(key), &message);
                 Vec::new()
             }
         }
@@ -233,17 +225,23 @@ impl Table {
     /// Where the table, or one of its entries that is still there, stands.
     pub fn origin(&self, key: Option<&str>) -> Origin {
         let entry = key.and_then(|k| self.entries.get(k));
-        entry.map_or_else(|| self.origin.lacking(key), |e| e.origin.clone())
+        let origin = entry.map_or(&self.origin, |entry| &entry.origin);
+        self.resolve(origin.clone(), key.unwrap_or_default())
     }
 
     /// The full name of a key of this table.
     pub fn key(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+        let table = self.path.name();
+        if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") }
     }
 
     /// Whatever is left was not asked for: each is a problem, with the nearest known key.
     pub fn finish(self, known: &[&str], problems: &mut Problems) {
-        for (name, entry) in &self.entries {
+        for name in self.entries.keys() {
+            // Of millions of keys few are told, and those that are not are not compared either.
+            if problems.are_full() {
+                return;
+            }
             let near = known
                 .iter()
                 .map(|k| (edit_distance(name, k), k))
@@ -254,7 +252,7 @@ impl Table {
                 None if known.is_empty() => "unknown key".to_owned(),
                 None => format!("unknown key; known here: {}", known.join(", ")),
             };
-            problems.add(Some(entry.origin.clone()), &self.key(name), &message);
+            problems.add(Some(self.origin(Some(name))), &self.key(name), &message);
         }
     }
 
@@ -269,8 +267,16 @@ impl Table {
         self.entries.iter().map(|(name, entry)| (name.clone(), value(entry))).collect()
     }
 
+    /// Where a key stands, or would stand; the table itself where the key is empty.
+    fn resolve(&self, origin: Option<Origin>, key: &str) -> Origin {
+        origin.unwrap_or_else(|| {
+            let path = if key.is_empty() { self.path.clone() } else { self.path.key(key) };
+            Origin::Pointer(path.pointer())
+        })
+    }
+
     fn from_document(
-        path: &str,
+        path: Path,
         table: toml::de::DeTable<'_>,
         origin: Origin,
         lines: &Lines,
@@ -279,15 +285,14 @@ impl Table {
         for (name, value) in table {
             let at = lines.of(name.span().start);
             let name = name.into_inner().into_owned();
-            let full = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-            let item = item(&full, value.into_inner(), &at, lines);
-            entries.insert(name, Entry { origin: at, item });
+            let item = item(path.key(&name), value.into_inner(), &at, lines);
+            entries.insert(name, Entry { origin: Some(at), item });
         }
-        Self { path: path.to_owned(), origin, entries }
+        Self { path, origin: Some(origin), entries }
     }
 
     fn put(&mut self, path: &[String], variable: &str, text: &str) {
-        let origin = Origin::Environment(variable.to_owned());
+        let origin = Some(Origin::Environment(variable.to_owned()));
         let [key, rest @ ..] = path else { return };
         if rest.is_empty() {
             // What does not parse as a TOML value is meant as a string: nobody quotes in a shell.
@@ -299,10 +304,10 @@ impl Table {
             self.entries.insert(key.clone(), Entry { origin, item: Item::Value(value) });
             return;
         }
-        let full = self.key(key);
+        let path = self.path.key(key);
         let entry = self.entries.entry(key.clone()).or_insert_with(|| Entry {
             origin: origin.clone(),
-            item: Item::Table(Table { path: full, origin, entries: BTreeMap::new() }),
+            item: Item::Table(Table { path, origin, entries: BTreeMap::new() }),
         });
         if let Item::Table(table) = &mut entry.item {
             table.put(rest, variable, text);
@@ -310,46 +315,7 @@ impl Table {
     }
 }
 
-impl Problems {
-    /// Adds one, if there are not very many already.
-    pub fn add(&mut self, origin: Option<Origin>, key: &str, message: &str) {
-        let problem = match self.0.len() {
-            ..MOST => Problem { origin, key: key.to_owned(), message: message.to_owned() },
-            MOST => Problem { origin: None, key: String::new(), message: AND_MORE.to_owned() },
-            _ => return,
-        };
-        self.0.push(problem);
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
-        self.0.iter()
-    }
-}
-
-impl fmt::Display for Problem {
-    /// `line 12: server.listen: expected …`, ready to follow a file name.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.origin {
-            Some(Origin::Line(line)) => write!(f, "line {line}: ")?,
-            Some(Origin::Environment(name)) => write!(f, "environment variable {name}: ")?,
-            // It names the key, too.
-            Some(Origin::Pointer(place)) => return write!(f, "{place}: {}", self.message),
-            None => {}
-        }
-        if !self.key.is_empty() {
-            write!(f, "{}: ", self.key)?;
-        }
-        f.write_str(&self.message)
-    }
-}
-
-fn item(path: &str, value: toml::de::DeValue<'_>, origin: &Origin, lines: &Lines) -> Item {
+fn item(path: Path, value: toml::de::DeValue<'_>, origin: &Origin, lines: &Lines) -> Item {
     use toml::de::DeValue;
     match value {
         DeValue::Table(table) => {
@@ -359,8 +325,8 @@ fn item(path: &str, value: toml::de::DeValue<'_>, origin: &Origin, lines: &Lines
             let tables = list.into_iter().map(|v| {
                 let at = lines.of(v.span().start);
                 match v.into_inner() {
-                    DeValue::Table(table) => Table::from_document(path, table, at, lines),
-                    _ => Table { path: path.to_owned(), origin: at, entries: BTreeMap::new() },
+                    DeValue::Table(table) => Table::from_document(path.clone(), table, at, lines),
+                    _ => Table { path: path.clone(), origin: Some(at), entries: BTreeMap::new() },
                 }
             });
             Item::Tables(tables.collect())
@@ -456,15 +422,6 @@ mod tests {
     fn a_wrong_variable_is_named() {
         let (_, problems) = read("", &[("T__SAMPLE__WAIT", "soon")]);
         assert!(problems[0].starts_with("environment variable T__SAMPLE__WAIT: sample.wait"));
-    }
-
-    #[test]
-    fn so_many_problems_are_told_and_one_that_there_are_more() {
-        let mut problems = Problems::default();
-        (0..3 * MOST).for_each(|n| problems.add(Some(Origin::Line(n)), "key", "wrong"));
-        let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        assert_eq!(told.len(), MOST + 1);
-        assert_eq!(told.last().map(String::as_str), Some(AND_MORE));
     }
 
     #[test]

@@ -70,7 +70,8 @@ crate::section! {
         pub operation_timeout: Duration = Duration::from_secs(20),
         /// The largest body of a request.
         pub max_body: ByteSize = ByteSize::mib(1),
-        /// The largest body of an import of tenants, of a declaration, or of maps of formats.
+        /// The largest body of an import of tenants, of a declaration, or of maps of formats. A
+        /// declaration has one value for every eight bytes of it at most.
         pub max_import: ByteSize = ByteSize::mib(16),
         /// How long a create that is repeated with its `Idempotency-Key` is answered as the first time.
         pub replay_window: Duration = Duration::from_secs(600),

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::{Means, OperationError, plain::Plain};
 use crate::{
     auth::{keyring::random, token::Token},
-    settings::{Problems, Table, to_json},
+    settings::{Problems, Room, Table, to_json},
     tenants::{
         declared::{
             Change, Declaration, Exported, Known, Name, Plan, SecretPlace, Step, carry_out,
@@ -137,14 +137,26 @@ pub struct MintedToken {
 }
 
 impl ApplyRequest {
-    /// Reads the declaration, and finds in it what is wrong whatever the store has.
-    pub fn read(self) -> (Declaration, Problems) {
+    /// Reads the declaration, and finds in it what is wrong whatever the store has. `largest` is how many
+    /// bytes a body may have.
+    pub fn read(self, largest: usize) -> (Declaration, Problems) {
         let Self { declaration, secrets, .. } = self;
         let mut problems = Problems::default();
-        let root = Table::from_json(declaration, "/declaration", &mut problems);
+        let root = Table::from_json(declaration, "/declaration", &room(largest), &mut problems);
         let declaration = Declaration::read(root, &mut |place| secrets.find(place), &mut problems);
         (declaration, problems)
     }
+}
+
+/// As many values as people write into a body: their keys alone have more bytes.
+fn room(largest: usize) -> Room {
+    const BYTES: usize = 8;
+    let values = largest / BYTES;
+    let beyond = format!(
+        "the declaration has more than {values} values, one for every {BYTES} bytes that \
+         admin.max_import in the configuration allows; `tollgate --offline apply` reads more"
+    );
+    Room { values, beyond }
 }
 
 impl NamedSecrets {
@@ -274,5 +286,51 @@ impl MintedToken {
             token: token.expose().to_owned(),
         });
         minted.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn request(declaration: &Value) -> ApplyRequest {
+        serde_json::from_value(json!({"declaration": declaration})).expect("a request")
+    }
+
+    #[test]
+    fn a_body_has_room_for_a_hundred_thousand_tokens_with_policies() {
+        let token = |n: usize| {
+            json!({
+                "tenant": "acme", "credential": "acme", "label": format!("t{n}"),
+                "policies": {
+                    "methods": {"only": ["GET"]},
+                    "creates": {"at_most": 5, "window_seconds": 60},
+                    "limits": {"reads": {"per_second": 5, "burst": 10}},
+                    "monthly": {"reads": 10},
+                },
+            })
+        };
+        let tokens: Vec<Value> = (0..100_000).map(token).collect();
+        let request = request(&json!({"tokens": tokens}));
+        let largest = serde_json::to_vec(&request).expect("JSON").len();
+        let mut problems = Problems::default();
+        let mut root = Table::from_json(request.declaration, "", &room(largest), &mut problems);
+        assert_eq!(root.take_tables("tokens", &mut problems).len(), 100_000);
+        assert!(problems.is_empty(), "{problems:?}");
+    }
+
+    #[test]
+    fn what_has_more_values_is_told_the_ways_out() {
+        let request = request(&json!({"tenants": {"a": {"reads": "5/9"}, "b": {}}}));
+        let problems = |largest| request.clone().read(largest).1;
+        assert!(problems(32).is_empty(), "{:?}", problems(32));
+        let refused = problems(31);
+        let said: Vec<String> = refused.iter().map(ToString::to_string).collect();
+        let [problem] = &said[..] else { panic!("{said:?}") };
+        for part in ["/declaration: ", "more than 3 values", "admin.max_import", "--offline"] {
+            assert!(problem.contains(part), "{problem}");
+        }
     }
 }

@@ -8,24 +8,81 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value as Json};
 use toml::Value;
 
-use super::{Entry, Item, Origin, Problems, Table};
+use super::{Entry, Item, Origin, Path, Problems, Table};
 
-/// Reads objects as tables, while there is room for more.
-struct Reader<'p> {
-    room: usize,
-    problems: &'p mut Problems,
+/// How much of a document is read.
+pub struct Room {
+    /// How many values, tables and lists included.
+    pub values: usize,
+    /// What is said of a document that has more.
+    pub beyond: String,
 }
 
-/// Twice as many as a declaration of 100,000 tokens with policies. A table takes many times the two
-/// bytes that an empty one has in JSON.
-const MOST_TABLES: usize = 400_000;
+/// How many bytes the keys have that lead to a value, at most: each problem tells them several times.
+const LONGEST: usize = 512;
+
+/// How much of a key is shown that is longer.
+const SHOWN: usize = 24;
 
 impl Table {
     /// Takes an object, to which a pointer leads, for a document. What cannot be written in TOML is a
     /// problem.
-    pub fn from_json(object: Map<String, Json>, at: &str, problems: &mut Problems) -> Self {
-        let mut reader = Reader { room: MOST_TABLES, problems };
-        reader.table(String::new(), Origin::Pointer(at.to_owned()), object)
+    pub fn from_json(
+        object: Map<String, Json>,
+        at: &str,
+        room: &Room,
+        problems: &mut Problems,
+    ) -> Self {
+        let path = Path::document(at);
+        // Before anything is made of them: a value takes many times the bytes that it has in JSON.
+        if object.values().map(count).sum::<usize>() > room.values {
+            problems.add(Some(Origin::Pointer(path.pointer())), "", &room.beyond);
+            return Self { path, origin: None, entries: BTreeMap::new() };
+        }
+        Self::from_object(path, object, problems)
+    }
+
+    fn from_object(path: Path, object: Map<String, Json>, problems: &mut Problems) -> Self {
+        let mut table = Self { path, origin: None, entries: BTreeMap::new() };
+        let longest = LONGEST.saturating_sub(table.path.length());
+        for (name, value) in object {
+            if name.len() > longest {
+                let start: String = name.chars().take(SHOWN).collect();
+                let why = format!(
+                    "the key \"{}…\" is too long: the keys that lead to a value have {LONGEST} bytes \
+                     at most",
+                    start.escape_debug()
+                );
+                problems.add(Some(table.origin(None)), &table.path.name(), &why);
+            } else if let Some(item) = table.item(&name, value, problems) {
+                table.entries.insert(name, Entry { origin: None, item });
+            }
+        }
+        table
+    }
+
+    fn item(&self, name: &str, value: Json, problems: &mut Problems) -> Option<Item> {
+        match value {
+            Json::Object(object) => {
+                Some(Item::Table(Self::from_object(self.path.key(name), object, problems)))
+            }
+            Json::Array(list) if !list.is_empty() && list.iter().all(Json::is_object) => {
+                let path = self.path.key(name);
+                let tables = list.into_iter().enumerate().filter_map(|(place, value)| {
+                    let Json::Object(object) = value else { return None };
+                    Some(Self::from_object(path.place(place), object, problems))
+                });
+                Some(Item::Tables(tables.collect()))
+            }
+            other => {
+                let value = to_toml(other);
+                if value.is_none() {
+                    let why = "expected a value, found null";
+                    problems.add(Some(self.origin(Some(name))), &self.key(name), why);
+                }
+                value.map(Item::Value)
+            }
+        }
     }
 
     /// All that is still there as an object.
@@ -43,81 +100,28 @@ impl Table {
     }
 
     fn find(&self, tokens: &[String]) -> (Origin, String) {
-        let [name, below @ ..] = tokens else { return (self.origin.clone(), self.path.clone()) };
-        let Some(Entry { origin, item }) = self.entries.get(name) else {
-            return (self.origin.clone(), self.key(name));
-        };
-        match (item, below) {
-            (Item::Table(table), _) => table.find(below),
-            (Item::Tables(tables), [place, below @ ..]) => {
+        let [name, below @ ..] = tokens else { return (self.origin(None), self.path.name()) };
+        match (self.entries.get(name).map(|entry| &entry.item), below) {
+            (Some(Item::Table(table)), _) => table.find(below),
+            (Some(Item::Tables(tables)), [place, below @ ..]) => {
                 let table = place.parse().ok().and_then(|place: usize| tables.get(place));
-                table.map_or_else(|| (origin.clone(), self.key(name)), |table| table.find(below))
+                table.map_or_else(|| self.here(name), |table| table.find(below))
             }
-            (Item::Tables(_) | Item::Value(_), _) => (origin.clone(), self.key(name)),
+            (Some(Item::Tables(_) | Item::Value(_)) | None, _) => self.here(name),
         }
+    }
+
+    fn here(&self, key: &str) -> (Origin, String) {
+        (self.origin(Some(key)), self.key(key))
     }
 }
 
-impl Reader<'_> {
-    fn table(&mut self, path: String, origin: Origin, object: Map<String, Json>) -> Table {
-        let mut table = Table { path, origin, entries: BTreeMap::new() };
-        for (name, value) in object {
-            let (full, origin) = (table.key(&name), table.origin.lacking(Some(&name)));
-            if let Some(item) = self.item(full, &origin, value) {
-                table.entries.insert(name, Entry { origin, item });
-            }
-        }
-        table
-    }
-
-    fn item(&mut self, full: String, origin: &Origin, value: Json) -> Option<Item> {
-        match value {
-            Json::Object(object) => {
-                self.take_room(1, &full, origin)?;
-                Some(Item::Table(self.table(full, origin.clone(), object)))
-            }
-            Json::Array(list) if !list.is_empty() && list.iter().all(Json::is_object) => {
-                self.take_room(list.len(), &full, origin)?;
-                let mut tables = Vec::new();
-                for (place, value) in list.into_iter().enumerate() {
-                    let Json::Object(object) = value else { continue };
-                    let origin = origin.lacking(Some(&place.to_string()));
-                    tables.push(self.table(full.clone(), origin, object));
-                }
-                Some(Item::Tables(tables))
-            }
-            other => {
-                let value = to_toml(other);
-                if value.is_none() {
-                    let why = "expected a value, found null";
-                    self.problems.add(Some(origin.clone()), &full, why);
-                }
-                value.map(Item::Value)
-            }
-        }
-    }
-
-    fn take_room(&mut self, tables: usize, full: &str, origin: &Origin) -> Option<()> {
-        let left = self.room.checked_sub(tables);
-        if left.is_none() {
-            let why = format!("the document has more than {MOST_TABLES} tables");
-            self.problems.add(Some(origin.clone()), full, &why);
-        }
-        self.room = left?;
-        Some(())
-    }
-}
-
-impl Origin {
-    /// Where a key would stand that is not there.
-    pub(super) fn lacking(&self, key: Option<&str>) -> Self {
-        match (self, key) {
-            (Self::Pointer(table), Some(key)) if !key.is_empty() => {
-                let token = key.replace('~', "~0").replace('/', "~1");
-                Self::Pointer(format!("{table}/{token}"))
-            }
-            (Self::Pointer(_) | Self::Line(_) | Self::Environment(_), _) => self.clone(),
-        }
+/// How many values one is.
+fn count(value: &Json) -> usize {
+    match value {
+        Json::Array(list) => 1 + list.iter().map(count).sum::<usize>(),
+        Json::Object(object) => 1 + object.values().map(count).sum::<usize>(),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => 1,
     }
 }
 
@@ -163,9 +167,14 @@ mod tests {
     const FILE: &str = "[a.\"b/c~d\"]\nn = 1\nat = 2027-01-31T00:00:00Z\n[[t]]\nx = [1.5]\n[[t]]\n";
 
     fn read(value: Json) -> (Table, Vec<String>) {
+        read_with(1000, value)
+    }
+
+    fn read_with(values: usize, value: Json) -> (Table, Vec<String>) {
         let Json::Object(object) = value else { panic!("{value}") };
         let mut problems = Problems::default();
-        let table = Table::from_json(object, "", &mut problems);
+        let room = Room { values, beyond: format!("more than {values}") };
+        let table = Table::from_json(object, "/at", &room, &mut problems);
         (table, problems.iter().map(ToString::to_string).collect())
     }
 
@@ -202,22 +211,55 @@ mod tests {
         let (mut sent, _) = read(Json::Object(file.to_object()));
         let tables = [&mut sent, &mut file].map(|root| root.take_tables("t", &mut problems));
         let [sent, _] = tables.map(|tables| tables[1].origin(Some("y")));
-        assert_eq!(sent, Origin::Pointer("/t/1/y".to_owned()));
+        assert_eq!(sent, Origin::Pointer("/at/t/1/y".to_owned()));
     }
 
     #[test]
     fn what_toml_cannot_say_is_a_problem() {
         let (table, problems) = read(json!({"a": {"n": null, "l": [1, [null]]}, "big": u64::MAX}));
-        let wanted = ["/a/l: expected a value, found null", "/a/n: expected a value, found null"];
+        let wanted =
+            ["/at/a/l: expected a value, found null", "/at/a/n: expected a value, found null"];
         assert_eq!(problems, wanted);
         assert_eq!(Json::Object(table.to_object()), json!({"a": {}, "big": u64::MAX as f64}));
     }
 
     #[test]
-    fn a_document_has_so_many_tables_and_no_more() {
-        let tables = |n: usize| json!({"t": vec![json!({}); n], "u": {"v": 1}});
-        assert_eq!(read(tables(MOST_TABLES - 1)).1, Vec::<String>::new());
-        let wanted = format!("/u: the document has more than {MOST_TABLES} tables");
-        assert_eq!(read(tables(MOST_TABLES)).1, [wanted]);
+    fn a_long_key_is_not_kept_for_each_of_what_it_has() {
+        let below: Map<String, Json> = (0..1000).map(|n| (format!("a{n}"), json!(1))).collect();
+        let named = Map::from_iter([("K".repeat(1 << 20), Json::Object(below))]);
+        let (table, problems) = read_with(1 << 20, json!({"tenants": named}));
+        assert_eq!(Json::Object(table.to_object()), json!({"tenants": {}}));
+        let [problem] = &problems[..] else { panic!("{problems:?}") };
+        let wanted = "/at/tenants: the key \"KKKKKKKKKKKKKKKKKKKKKKKK…\" is too long: the keys that lead to \
+                      a value have 512 bytes at most";
+        assert_eq!(problem, wanted);
+    }
+
+    #[test]
+    fn neither_are_many_keys_that_lead_there_together() {
+        let deep = (0..100).fold(json!({"deepest": 1}), |below, _| json!({"k".repeat(100): below}));
+        let (_, problems) = read(deep);
+        let [problem] = &problems[..] else { panic!("{problems:?}") };
+        assert!(problem.len() < 1000 && problem.contains("is too long"), "{problem}");
+    }
+
+    #[test]
+    fn a_document_has_so_many_values_and_no_more() {
+        for (values, document) in [
+            (4, json!({"t": [{}, {}], "u": 1})),
+            (4, json!({"l": [1, [2]]})),
+            (3, json!({"u": {"v": {"w": null}}})),
+        ] {
+            let (_, problems) = read_with(values, document.clone());
+            assert!(problems.iter().all(|one| one.contains("null")), "{problems:?}");
+            let (table, problems) = read_with(values - 1, document);
+            assert_eq!(problems, [format!("/at: more than {}", values - 1)]);
+            assert_eq!(Json::Object(table.to_object()), json!({}), "nothing more is said of it");
+        }
+        let begun = std::time::Instant::now();
+        let many: Map<String, Json> = (0..2_000_000).map(|n| (format!("a{n}"), json!(1))).collect();
+        let (_, problems) = read_with(1_000_000, json!({"tenants": many}));
+        assert_eq!(problems, ["/at: more than 1000000"]);
+        assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
     }
 }

@@ -107,10 +107,10 @@ async fn plan_declaration(
     Operator(caller): Operator,
     Bulk { value, .. }: Bulk<ApplyRequest>,
 ) -> Result<Response, Refusal> {
-    let by = caller.clone();
+    let (by, largest) = (caller.clone(), admin.max_import);
     let plan = move |store: &mut Store, means: &Means<'_>, now| {
         store.view(now, |view| {
-            let plan = planned(view, means, &by, value)?;
+            let plan = planned(view, means, &by, value, largest)?;
             Ok((view.revision()?, DeclarationPlan::of(&plan, false)))
         })
     };
@@ -151,11 +151,11 @@ async fn apply_declaration(
     if value.test != Some(false) && !value.secrets.is_empty() {
         try_all(&admin, &caller, value.clone()).await?;
     }
-    let by = caller.clone();
+    let (by, largest) = (caller.clone(), admin.max_import);
     let make = move |edit: &Edit<'_>, means: &Means<'_>| -> Result<AppliedDeclaration, Refusal> {
         // This edit has counted on already.
         meant.require(&tag(edit.revision()? - 1, false))?;
-        let plan = planned(edit, means, &by, value)?;
+        let plan = planned(edit, means, &by, value, largest)?;
         by.require_owner(plan.takes_an_owner())?;
         Ok(declaration::apply(edit, means, &plan)?)
     };
@@ -169,10 +169,10 @@ async fn apply_declaration(
 /// Asks upstreams, a few at a time, whether they take what would be stored for them: tenants have the
 /// same connections.
 async fn try_all(admin: &Admin, caller: &Caller, asked: ApplyRequest) -> Result<(), Refusal> {
-    let by = caller.clone();
+    let (by, largest) = (caller.clone(), admin.max_import);
     let secrets = move |store: &mut Store, means: &Means<'_>, now| {
         store.view(now, |view| {
-            let plan = planned(view, means, &by, asked)?;
+            let plan = planned(view, means, &by, asked, largest)?;
             by.require_owner(plan.takes_an_owner())?;
             let secrets = plan.secrets().map(|(name, upstream, secret)| {
                 (name.to_owned(), upstream.to_owned(), secret.authorization())
@@ -199,9 +199,10 @@ fn planned(
     means: &Means<'_>,
     caller: &Caller,
     asked: ApplyRequest,
+    largest: usize,
 ) -> Result<Plan, Refusal> {
     let prune = asked.prune;
-    let (declaration, problems) = asked.read();
+    let (declaration, problems) = asked.read(largest);
     caller.require_owner(declaration.has_secrets())?;
     Ok(declaration::plan(view, means, (declaration, problems), prune)?)
 }

@@ -8,6 +8,7 @@ use crate::{
     auth::scopes::{Access, Permission, ScopeNames},
     limit::Quotas,
     policy::document::PolicyDocument,
+    settings::Room,
     tenants::{
         record::{Reach, Standing, TenantSettings, address_range},
         secret::UpstreamSecret,
@@ -158,7 +159,8 @@ proptest! {
             // No table at all is one without a record.
             let tables = json.into_iter().filter(|(_, table)| !["{}", "[]"].contains(&&*table.to_string()));
             prop_assert_eq!(tables.collect::<Map<_, _>>(), object.clone());
-            let root = Table::from_json(object, "", &mut problems);
+            let room = Room { values: usize::MAX, beyond: String::new() };
+            let root = Table::from_json(object, "", &room, &mut problems);
             let declaration = Declaration::read(root, &mut secret, &mut problems);
             let made = planned(NOW, &mut fixture, (declaration, problems), true);
             let made = made.map_err(|problems| TestCaseError::fail(format!("{problems}\n{text}")))?;
