@@ -90,7 +90,9 @@ async fn a_create_with_a_key_is_done_once_and_answered_again() {
             Some(url) => Place::on(&url).await,
         };
         let server = place.serve();
-        once(&House { place, server }).await;
+        let house = House { place, server };
+        once(&house).await;
+        no_edit(&house).await;
     }
 }
 
@@ -134,6 +136,37 @@ async fn once(house: &House) {
         assert_eq!((added.status, &value(&added)["name"]), (201, &json!("twice")));
     }
     assert_eq!(house.ask("POST /v1/tenants", &twice).await.status, 409);
+}
+
+/// Who says once more what was said changes nothing: no server reads the store anew for it, and nobody's
+/// plan is out of date.
+async fn no_edit(house: &House) {
+    let revision = async || {
+        let planned = house.ask("POST /v1/declaration/plan", &json!({"declaration": {}})).await;
+        planned.header("etag").to_owned()
+    };
+    let id = house.furnish("dave").await;
+    let secret =
+        json!({"kind": "password", "login": "dave", "secret": "yet-another-one", "test": false});
+    for (line, body) in [
+        ("POST /v1/tenants", json!({"name": "erin"})),
+        ("POST /v1/credentials", credential("erin")),
+        ("POST /v1/tokens", json!({"tenant": "erin", "credential": "erin"})),
+        ("POST /v1/admin-tokens", json!({"name": "erin", "role": "viewer"})),
+        (&format!("POST /v1/tokens/{id}/rotate"), json!({})),
+        ("POST /v1/credentials/dave/rotate", secret),
+        ("POST /v1/declaration/apply", json!({"declaration": {"tenants": {"frank": {}}}})),
+    ] {
+        let key = [("idempotency-key", line)];
+        let before = revision().await;
+        let first = house.ask_with(line, &body, &key).await;
+        assert!((200..300).contains(&first.status), "{line}: {first:?}");
+        let done = revision().await;
+        assert_ne!(before, done, "{line}");
+        let again = house.ask_with(line, &body, &key).await;
+        assert_eq!((again.status, &again.body), (first.status, &first.body), "{line}");
+        assert_eq!(revision().await, done, "{line}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

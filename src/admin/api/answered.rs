@@ -21,7 +21,7 @@ use crate::{
         keyring::{Keyring, Mac},
     },
     operations::{Means, OperationError},
-    tenants::store::{Edit, Kept, Store, View},
+    tenants::store::{Edit, Kept, Store, StoreError, View},
 };
 
 /// How a create is asked for.
@@ -40,6 +40,13 @@ struct Print {
     request: String,
 }
 
+/// Why an edit ends without a change, which nobody has to follow then.
+enum Unmade<T> {
+    /// It was made before, and this was said.
+    Before(T),
+    Refused(Refusal),
+}
+
 impl Create {
     /// None where nobody wishes to be answered again.
     fn print(&self, keyring: &Keyring, caller: &Caller) -> Option<Print> {
@@ -49,13 +56,13 @@ impl Create {
         Some(Print { id, request: hex(&keyring.mac(&body)) })
     }
 
-    /// What is done only the first time; later it says what was said then.
+    /// What is an edit only the first time; later it says what was said then, and changes nothing.
     pub(super) fn once<T, E, M>(
         &self,
         admin: &Admin,
         caller: &Caller,
         make: M,
-    ) -> impl FnOnce(&Edit<'_>, &Means<'_>) -> Result<T, Refusal> + Send + use<T, E, M>
+    ) -> impl FnOnce(&mut Store, &Means<'_>, i64) -> Result<T, Refusal> + Send + use<T, E, M>
     where
         T: Serialize + DeserializeOwned,
         M: FnOnce(&Edit<'_>, &Means<'_>) -> Result<T, E> + Send,
@@ -63,19 +70,23 @@ impl Create {
     {
         let (seconds, most) = admin.office.replays();
         let print = self.print(admin.office.keyring(), caller);
-        move |edit, means| {
-            let Some(print) = print else { return Ok(make(edit, means)?) };
+        move |store, means, now| {
+            let make = |edit: &Edit<'_>| make(edit, means).map_err(Refusal::from);
+            let Some(print) = print else { return store.edit(now, make) };
             let keyring = means.vault.keyring;
-            if let Some(answer) = print.answered(edit, keyring)? {
-                return Ok(answer);
+            let change = |edit: &Edit<'_>| {
+                if let Some(answer) = print.answered(edit, keyring)? {
+                    return Err(Unmade::Before(answer));
+                }
+                let made = make(edit)?;
+                let kept = print.kept(&made, keyring)?;
+                edit.keep_answer(&print.id, kept, now.saturating_add(seconds), most)?;
+                Ok(made)
+            };
+            match store.edit(now, change) {
+                Ok(made) | Err(Unmade::Before(made)) => Ok(made),
+                Err(Unmade::Refused(refusal)) => Err(refusal),
             }
-            let Print { id, request } = print;
-            let made = make(edit, means)?;
-            let answer = Zeroizing::new(written(&made));
-            let sealed = keyring.answer_key().seal(&answer, Binding { row: ANSWER, origin: &id });
-            let kept = Kept { request, sealed: sealed.map_err(OperationError::from)? };
-            edit.keep_answer(&id, kept, edit.now().saturating_add(seconds), most)?;
-            Ok(made)
         }
     }
 }
@@ -94,6 +105,25 @@ impl Print {
             Some(_) => Err(Refusal::KeyReused),
             None => Ok(None),
         }
+    }
+
+    /// What is kept of an answer to it.
+    fn kept(&self, answer: &impl Serialize, keyring: &Keyring) -> Result<Kept, Refusal> {
+        let answer = Zeroizing::new(written(answer));
+        let sealed = keyring.answer_key().seal(&answer, Binding { row: ANSWER, origin: &self.id });
+        Ok(Kept { request: self.request.clone(), sealed: sealed.map_err(OperationError::from)? })
+    }
+}
+
+impl<T> From<Refusal> for Unmade<T> {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl<T> From<StoreError> for Unmade<T> {
+    fn from(error: StoreError) -> Self {
+        Self::Refused(error.into())
     }
 }
 
@@ -169,7 +199,7 @@ where
     E: 'static,
     Refusal: From<E>,
 {
-    admin.office.edit(caller, asked.once(admin, caller, make)).await
+    admin.office.work(caller, asked.once(admin, caller, make)).await
 }
 
 /// A row that no credential has, so that an answer never opens in the place of a secret.

@@ -159,9 +159,7 @@ async fn apply_declaration(
         by.require_owner(plan.takes_an_owner())?;
         Ok(declaration::apply(edit, means, &plan)?)
     };
-    let once = asked.once(&admin, &caller, make);
-    let apply =
-        move |store: &mut Store, means: &Means<'_>, now| store.edit(now, |edit| once(edit, means));
+    let apply = asked.once(&admin, &caller, make);
     let applied = admin.office.work_alone(&caller, apply).await?;
     Ok(unkept(StatusCode::OK, &applied))
 }
