@@ -7,6 +7,7 @@ use http::{
     HeaderValue, Request, StatusCode, Uri,
     header::{ACCEPT, AUTHORIZATION},
 };
+use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{
     net::{
@@ -15,6 +16,9 @@ use crate::{
     },
     vocabulary::{Closed as _, Format, UpstreamCause},
 };
+
+/// How many secrets are tested at once, however many connections an upstream has.
+pub const AT_ONCE: usize = 8;
 
 /// Why nobody knows whether it does.
 #[derive(Debug, thiserror::Error)]
@@ -46,13 +50,24 @@ pub async fn ask(
     Ok(reply.status())
 }
 
-/// The same within a time, for whoever has to be answered himself.
+/// The turns of those who test secrets: tenants have the same connections, and what waits for one of them
+/// is refused where the queue of that upstream is short.
+pub fn turns(max_connections: u32) -> Semaphore {
+    let share = usize::try_from(max_connections / 4).unwrap_or(AT_ONCE);
+    Semaphore::new(share.clamp(1, AT_ONCE))
+}
+
+/// The same in its turn and within a time, for whoever has to be answered himself.
 pub async fn ask_within(
     patience: Duration,
+    turns: &Semaphore,
     pool: &Arc<Upstream<ClientBody>>,
     only_format: Option<Format>,
     authorization: HeaderValue,
 ) -> Result<StatusCode, TrialError> {
-    let asked = tokio::time::timeout(patience, ask(pool, only_format, authorization)).await;
-    Ok(asked.map_err(|_| TrialError::Late { after: patience })??)
+    let asked = async {
+        let _turn = turns.acquire().await.expect("nobody closes it");
+        ask(pool, only_format, authorization).await
+    };
+    Ok(timeout(patience, asked).await.map_err(|_| TrialError::Late { after: patience })??)
 }

@@ -66,7 +66,7 @@ crate::section! {
         /// ones wait.
         pub max_operations: usize = 8,
         /// How long an operation may wait for its turn and for the store, and a secret that is tested
-        /// for its upstream.
+        /// for its turn and its upstream, all of a declaration together.
         pub operation_timeout: Duration = Duration::from_secs(20),
         /// The largest body of a request.
         pub max_body: ByteSize = ByteSize::mib(1),

@@ -167,6 +167,11 @@ impl Office {
         (i64::try_from(seconds).unwrap_or(i64::MAX), i64::from(self.parts.max_replays))
     }
 
+    /// How long an operation may take.
+    pub(super) fn patience(&self) -> Duration {
+        self.parts.patience
+    }
+
     fn do_work<T>(
         &self,
         author: Author,

@@ -1,6 +1,6 @@
 //! What the admin listener is given: the process's own parts, and a way to the store.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use super::{Process, explanations::Explanations};
 use crate::{
@@ -49,12 +49,18 @@ impl Process {
     }
 
     fn trial(&self) -> Trial {
-        let sites = self.shared.sites.by_name.clone();
+        let upstreams = &self.config.upstreams;
+        let sites = self.shared.sites.by_name.iter().filter_map(|(name, site)| {
+            let turns = trial::turns(upstreams.get(name)?.config.max_connections);
+            Some((name.clone(), (Arc::clone(site), Arc::new(turns))))
+        });
+        let sites: HashMap<String, _> = sites.collect();
         let patience = self.config.admin.operation_timeout;
         Arc::new(move |name, authorization| {
-            let site = Arc::clone(sites.get(name)?);
+            let (site, turns) = sites.get(name).cloned()?;
             Some(Box::pin(async move {
-                trial::ask_within(patience, site.pool(), site.only_format(), authorization).await
+                let (pool, format) = (site.pool(), site.only_format());
+                trial::ask_within(patience, &turns, pool, format, authorization).await
             }))
         })
     }

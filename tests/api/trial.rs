@@ -8,6 +8,8 @@ use tollgate::demo::simulator::{Fault, Stage};
 use super::{House, value};
 use crate::cli::Place;
 
+const APPLY: &str = "POST /v1/declaration/apply";
+
 /// The credential of a user of the panel, which is tested.
 fn tested(house: &House, login: &str) -> Value {
     let user = house.place.installation.panel.user(login).expect("a user");
@@ -65,21 +67,57 @@ async fn who_waits_for_an_upstream_that_hangs_is_answered() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_declaration_may_have_more_secrets_than_the_upstream_has_places() {
-    let place = Place::configured("max_connections = 4\nmax_waiting = 4").await;
+    for (bounds, secrets) in [
+        ("max_connections = 4\nmax_waiting = 4", 20),
+        ("max_connections = 1\nmax_waiting = 0", 3),
+        ("max_connections = 4\nqueue_timeout = \"100ms\"", 6),
+    ] {
+        let place = Place::configured(bounds).await;
+        let server = place.serve();
+        let house = House { place, server };
+        let panel = &house.place.installation.panel;
+        panel.delay("GET /profile", Duration::from_millis(150));
+        let applied = house.ask(APPLY, &declared(&house, secrets)).await;
+        assert_eq!(applied.status, 200, "{bounds}: {applied:?}");
+        assert_eq!(panel.count("GET", "/profile"), secrets, "each was tested");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_declares_more_secrets_than_can_be_tested_in_time_is_answered() {
+    let place = Place::configured("max_connections = 4").await;
+    let file = place.installation.path("tollgate.toml");
+    let text = std::fs::read_to_string(&file).expect("a file");
+    let brief = "[admin]\nexchange_timeout = \"3s\"\noperation_timeout = \"900ms\"";
+    place.installation.write("tollgate.toml", &text.replacen("[admin]", brief, 1));
     let server = place.serve();
     let house = House { place, server };
-    let panel = &house.place.installation.panel;
-    let user = panel.user("alice").expect("a user");
+    house.place.installation.panel.delay("GET /profile", Duration::from_millis(300));
+    let begun = Instant::now();
+    let late = house.ask(APPLY, &declared(&house, 20)).await;
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    let problem = value(&late);
+    assert_eq!(problem["type"], "/v1/problems#untested", "{late:?}");
+    let detail = problem["detail"].as_str().expect("a text");
+    for said in ["of 20 secrets", "admin.operation_timeout", "admin.exchange_timeout"] {
+        assert!(detail.contains(said), "{detail}");
+    }
+    assert_eq!(house.get("/v1/credentials").await["items"], json!([]), "nothing was stored");
+    let mut untested = declared(&house, 20);
+    untested["test"] = false.into();
+    assert_eq!(house.ask(APPLY, &untested).await.status, 200);
+}
+
+/// So many credentials of one user of the panel.
+fn declared(house: &House, secrets: usize) -> Value {
+    let user = house.place.installation.panel.user("alice").expect("a user");
     let one = json!({"upstream": "main", "email": user.email, "secret_file": "key"});
     let credentials: serde_json::Map<String, Value> =
-        (0..20).map(|n| (format!("c{n}"), one.clone())).collect();
-    let declared = json!({
+        (0..secrets).map(|n| (format!("c{n}"), one.clone())).collect();
+    json!({
         "declaration": {"credentials": credentials},
         "secrets": {"files": {"key": user.api_key}},
-    });
-    let applied = house.ask("POST /v1/declaration/apply", &declared).await;
-    assert_eq!(applied.status, 200, "{applied:?}");
-    assert_eq!(panel.count("GET", "/profile"), 20, "each was tested");
+    })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,6 +4,8 @@
 //! was planned, or nothing. What only an owner may by single calls, takes an owner here as well; that
 //! includes to compare a login, a secret or a key with what is stored.
 
+use std::collections::BTreeMap;
+
 use axum::{
     extract::State,
     http::{
@@ -13,6 +15,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use tokio::time::{Instant, timeout};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -34,10 +37,8 @@ use crate::{
         declared::{Exported, Plan},
         store::{Edit, Store, View},
     },
+    trial::AT_ONCE,
 };
-
-/// How many secrets are tested at once.
-const TRIALS: usize = 8;
 
 /// Where a declaration is applied.
 const APPLY: &str = "/v1/declaration/apply";
@@ -164,9 +165,10 @@ async fn apply_declaration(
     Ok(unkept(StatusCode::OK, &applied))
 }
 
-/// Asks upstreams, a few at a time, whether they take what would be stored for them: tenants have the
-/// same connections.
+/// Asks upstreams, a few at a time, whether they take what would be stored for them. All of it is done in
+/// the time of one operation, or whoever asks would never be answered.
 async fn try_all(admin: &Admin, caller: &Caller, asked: ApplyRequest) -> Result<(), Refusal> {
+    let (begun, patience) = (Instant::now(), admin.office.patience());
     let (by, largest) = (caller.clone(), admin.max_import);
     let secrets = move |store: &mut Store, means: &Means<'_>, now| {
         store.view(now, |view| {
@@ -178,18 +180,46 @@ async fn try_all(admin: &Admin, caller: &Caller, asked: ApplyRequest) -> Result<
             Ok(secrets.collect::<Vec<_>>())
         })
     };
-    let trials = admin.office.work_alone(caller, secrets).await?.into_iter().map(
-        async |(name, upstream, authorization)| {
-            let tried = try_out(admin, &upstream, authorization).await;
-            let named = |why: String| format!("credential {name}: {why}");
-            tried.map_err(|refusal| match refusal {
-                Refusal::Untaken(why) => Refusal::Untaken(named(why)),
-                Refusal::Untested(why) => Refusal::Untested(named(why)),
-                other => other,
-            })
-        },
-    );
-    stream::iter(trials).buffer_unordered(TRIALS).try_collect().await
+    let secrets = admin.office.work_alone(caller, secrets).await?;
+    let (count, mut tested) = (secrets.len(), 0_usize);
+    let mut of_upstreams: BTreeMap<String, Vec<_>> = BTreeMap::new();
+    for (name, upstream, authorization) in secrets {
+        let trial = try_named(admin, name, upstream.clone(), authorization);
+        of_upstreams.entry(upstream).or_default().push(trial);
+    }
+    // One upstream that is slow keeps no other waiting.
+    let trials = of_upstreams.into_values().map(|one| stream::iter(one).buffer_unordered(AT_ONCE));
+    let mut trials = stream::select_all(trials);
+    let all = async {
+        while let Some(()) = trials.try_next().await? {
+            tested += 1;
+        }
+        Ok(())
+    };
+    timeout(patience.saturating_sub(begun.elapsed()), all).await.unwrap_or_else(|_| {
+        let why = format!(
+            "{tested} of {count} secrets were tested within {} ms, which is what \
+             admin.operation_timeout in the configuration allows, and has to be shorter than \
+             admin.exchange_timeout",
+            patience.as_millis()
+        );
+        Err(Refusal::Untested(why))
+    })
+}
+
+async fn try_named(
+    admin: &Admin,
+    name: String,
+    upstream: String,
+    authorization: HeaderValue,
+) -> Result<(), Refusal> {
+    let tried = try_out(admin, &upstream, authorization).await;
+    let named = |why: String| format!("credential {name}: {why}");
+    tried.map_err(|refusal| match refusal {
+        Refusal::Untaken(why) => Refusal::Untaken(named(why)),
+        Refusal::Untested(why) => Refusal::Untested(named(why)),
+        other => other,
+    })
 }
 
 fn planned(
