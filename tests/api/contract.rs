@@ -68,11 +68,15 @@ async fn the_document_is_openapi_3_1_and_says_who_may() {
             let what = format!("{method} {path}");
             ids.push(operation["operationId"].as_str().expect("an id").to_owned());
             assert!(operation["summary"].is_string(), "{what}");
+            let responses = &operation["responses"];
             // No edit is made where the audit log is not trusted.
             let conflict = (method != "get").then_some("409");
             for status in ["400", "401", "403", "503"].into_iter().chain(conflict) {
-                assert!(operation["responses"][status].is_object(), "{what}: {status}");
+                assert!(responses[status].is_object(), "{what}: {status}");
             }
+            let unread = &responses["431"];
+            assert!(unread["description"].is_string(), "{what}: {unread}");
+            assert_eq!((&unread["content"], &unread["headers"]), (&Value::Null, &Value::Null));
         }
     }
     // What was kept may not open with the keys of today.
@@ -82,6 +86,34 @@ async fn the_document_is_openapi_3_1_and_says_who_may() {
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), count, "an id is used twice");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_that_is_too_large_is_refused_as_the_document_says() {
+    let house = House::new().await;
+    let long = format!("GET /v1/tokens?cursor={}", "a".repeat(17 << 10));
+    let many: Vec<String> = (0..65).map(|n| format!("x-field-{n}")).collect();
+    let many: Vec<(&str, &str)> = many.iter().map(|name| (&**name, "1")).collect();
+    for (line, headers) in [(&*long, &[][..]), ("GET /v1/tokens", &many[..])] {
+        let refused = house.ask_with(line, &Value::Null, headers).await;
+        assert_eq!((refused.status, refused.body.len()), (431, 0), "{refused:?}");
+        assert_eq!(refused.headers.get("x-request-id"), None, "{refused:?}");
+    }
+    // What is read is refused where it is longer than the document says.
+    let document = house.get("/v1/openapi.json").await;
+    for (path, name, longest) in [
+        ("/v1/tokens", "cursor", "YWJj"),
+        ("/v1/tenants", "cursor", "YWJj"),
+        ("/v1/tokens", "tenant", "alice"),
+        ("/v1/audit/verify", "head", "1:aa"),
+    ] {
+        let parameters = document["paths"][path]["get"]["parameters"].as_array().expect("a list");
+        let named = parameters.iter().find(|parameter| parameter["name"] == name);
+        let most = named.expect(name)["schema"]["maxLength"].as_u64().expect("a length");
+        let more = longest.repeat(most as usize / longest.len() + 1);
+        let refused = house.ask(&format!("GET {path}?{name}={more}"), &Value::Null).await;
+        assert_eq!(refused.status, 400, "{path} {name}: {refused:?}");
+    }
 }
 
 /// The python that has schemathesis; `./test` makes one.

@@ -67,6 +67,7 @@ pub(super) struct PageQuery {
     limit: Option<u16>,
     /// What the part before gave as `next`.
     #[serde(default)]
+    #[param(max_length = 128)]
     cursor: Option<String>,
 }
 
@@ -77,13 +78,15 @@ pub(super) struct PageQuery {
 pub(super) struct TokensQuery {
     /// Those of one tenant alone.
     #[serde(default)]
-    pub(super) tenant: Option<String>,
+    #[param(max_length = 64)]
+    tenant: Option<String>,
     /// How many items at most.
     #[serde(default)]
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u16>,
     /// What the part before gave as `next`.
     #[serde(default)]
+    #[param(max_length = 128)]
     cursor: Option<String>,
 }
 
@@ -94,6 +97,7 @@ pub(super) struct TokensQuery {
 pub(super) struct VerifyQuery {
     /// A head that was kept elsewhere, `NUMBER:HASH` as an earlier answer had it.
     #[serde(default)]
+    #[param(max_length = 128)]
     head: Option<String>,
 }
 
@@ -107,6 +111,12 @@ const LIMIT: u16 = 100;
 
 const KEY_MAX: usize = 255;
 
+/// In characters. The largest cursor is of a name, and has 86 of them; the largest head has 85.
+const CURSOR_MAX: usize = 128;
+const HEAD_MAX: usize = 128;
+
+const NAME_MAX: usize = 64;
+
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 impl PageQuery {
@@ -116,13 +126,17 @@ impl PageQuery {
 }
 
 impl TokensQuery {
-    pub(super) fn page(&self) -> Result<Page, Refusal> {
-        page(self.limit, self.cursor.as_deref())
+    /// The tenant, and which part.
+    pub(super) fn read(self) -> Result<(Option<String>, Page), Refusal> {
+        require_length("tenant", self.tenant.as_deref(), NAME_MAX)?;
+        let page = page(self.limit, self.cursor.as_deref())?;
+        Ok((self.tenant, page))
     }
 }
 
 impl VerifyQuery {
     pub(super) fn place(&self) -> Result<Option<Place>, Refusal> {
+        require_length("head", self.head.as_deref(), HEAD_MAX)?;
         let bad = |bad: BadPlace| Refusal::Request(format!("head: {bad}"));
         self.head.as_deref().map(|head| head.parse().map_err(bad)).transpose()
     }
@@ -133,7 +147,15 @@ fn page(limit: Option<u16>, cursor: Option<&str>) -> Result<Page, Refusal> {
     if !(1..=LIMIT_MAX).contains(&limit) {
         return Err(Refusal::Request(format!("limit: expected a number from 1 to {LIMIT_MAX}")));
     }
+    require_length("cursor", cursor, CURSOR_MAX)?;
     Ok(Page { limit, cursor: cursor.map(Cursor::parse).transpose()? })
+}
+
+fn require_length(name: &str, text: Option<&str>, most: usize) -> Result<(), Refusal> {
+    if text.is_some_and(|text| text.chars().count() > most) {
+        return Err(Refusal::Request(format!("{name}: expected at most {most} characters")));
+    }
+    Ok(())
 }
 
 impl FromRequestParts<Admin> for Named {

@@ -35,7 +35,11 @@ carries an admin token as `Authorization: Bearer`. A viewer's sees what is not s
 purges, explains, and changes tenants and tokens; an owner's also changes credentials and admin tokens. What \
 needs a new master key, `tollgate vault rewrap`, is not done here: no master key goes over the network. A \
 list is given in parts: `next` of one is `cursor` of the following. What is refused is problem details \
-(RFC 9457).";
+(RFC 9457), except what comes before any operation is looked at: a head of more than 16 KiB or 64 fields is \
+answered 431, and one that is no HTTP 400, both with no body and no `X-Request-Id`.";
+
+/// The status of a head that is too large, which no handler answers.
+const HEAD_TOO_LARGE: &str = "431";
 
 /// Adds what holds for every operation.
 pub(super) fn finished(mut document: OpenApi) -> OpenApi {
@@ -110,7 +114,12 @@ fn complete(operation: &mut Operation, more: &[Kind]) {
         let name = "The id of the request, which the audit log has, too";
         put_header(responses, &status, "X-Request-Id", name);
     }
-    for (status, response) in responses {
+    describe_refusals(responses);
+}
+
+/// Says what a refusal is, and which have no body at all.
+fn describe_refusals(responses: &mut Answers) {
+    for (status, response) in responses.iter_mut() {
         if let RefOr::T(response) = response
             && status.as_str() >= "400"
         {
@@ -119,6 +128,9 @@ fn complete(operation: &mut Operation, more: &[Kind]) {
             response.content.insert(PROBLEM_JSON.to_owned(), RefOr::T(content));
         }
     }
+    let unread = "The head is larger than is read; this comes before any operation is looked at";
+    let unread = ResponseBuilder::new().description(unread).build();
+    responses.insert(HEAD_TOO_LARGE.to_owned(), unread.into());
 }
 
 fn is_of_the_path(parameter: &RefOr<Parameter>) -> bool {

@@ -47,8 +47,8 @@ async fn list_tokens(
     _: Viewer,
     Asking(query): Asking<TokensQuery>,
 ) -> Result<Response, Refusal> {
-    let page = query.page()?;
-    let list = move |view: &View<'_>| Ok(tokens::list(view, query.tenant.as_deref(), &page)?);
+    let (tenant, page) = query.read()?;
+    let list = move |view: &View<'_>| Ok(tokens::list(view, tenant.as_deref(), &page)?);
     Ok(json(StatusCode::OK, &admin.office.view(list).await?))
 }
 
