@@ -67,7 +67,7 @@ impl House {
     ) -> Answer {
         let text = if body.is_null() { String::new() } else { body.to_string() };
         let mut request = plain(line, token);
-        if !body.is_null() {
+        if !body.is_null() && !headers.iter().any(|(name, _)| *name == "content-type") {
             request = request.header("content-type", "application/json");
         }
         for (name, value) in headers {
