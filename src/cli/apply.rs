@@ -241,7 +241,11 @@ impl ApplyError {
             Self::Wrong { .. } | Self::TooLong => Exit::Data,
             Self::NoPlace(_) | Self::Unconfirmed => Exit::Usage,
             Self::Moved => Exit::Unavailable,
-            Self::Unheard(why) => why.exit(),
+            Self::Unheard(why) => match **why {
+                Failure::CannotCreate { .. } => why.exit(),
+                // Whatever was said at last, it is not known what came of the first.
+                _ => Exit::Unavailable,
+            },
             Self::NotCarriedOut(NotCarriedOut::Store(error)) => super::failure::of_store(error),
             Self::NotCarriedOut(NotCarriedOut::Random(_) | NotCarriedOut::TooFew) => Exit::Software,
         }

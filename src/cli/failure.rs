@@ -231,6 +231,14 @@ pub enum Failure {
         /// What it said.
         why: String,
     },
+    /// The running server refuses what it may have done when it was asked before.
+    #[error("asked again, the server on {place} says: {why}")]
+    RefusedAgain {
+        /// Where it listens.
+        place: String,
+        /// What it said.
+        why: String,
+    },
     /// The upstream does not take a secret, or does not say so, as the running server says.
     #[error("{0}")]
     NotStored(String),
@@ -309,8 +317,10 @@ impl Failure {
             | Self::NotStored(_)
             | Self::NotRotated { .. }
             | Self::UnderWay { .. }
+            | Self::RefusedAgain { .. }
+            | Self::Unheard(_)
             | Self::Unasked { .. } => Exit::Unavailable,
-            Self::Untested { why, .. } | Self::Unheard(why) => why.exit(),
+            Self::Untested { why, .. } => why.exit(),
             Self::NotPermitted { .. } => Exit::NoPermission,
             Self::System { .. } | Self::Demo(_) => Exit::Software,
         }

@@ -28,6 +28,8 @@ const APPLY: &str = "POST /v1/declaration/apply ";
 enum Fate {
     /// The first so many are lost.
     Lost(usize),
+    /// The same, and the server forgets what it has answered.
+    Forgotten(usize),
     /// So many spaces stand behind them.
     Padded(usize),
 }
@@ -74,7 +76,10 @@ async fn hand_on(
 ) {
     loop {
         let (mut client, _) = listener.accept().await.expect("it listens");
-        let request = whole_request(&mut client).await;
+        let mut request = whole_request(&mut client).await;
+        if matches!(fate, Fate::Forgotten(_)) {
+            request = unkept(&request);
+        }
         let mut server = TcpStream::connect(to).await.expect("it listens");
         server.write_all(&request).await.expect("it reads");
         let mut answer = Vec::new();
@@ -82,8 +87,8 @@ async fn hand_on(
         if request.starts_with(line.as_bytes()) {
             let before = asked.fetch_add(1, Ordering::Relaxed);
             answer = match fate {
-                Fate::Lost(first) if before < first => continue,
-                Fate::Lost(_) => answer,
+                Fate::Lost(first) | Fate::Forgotten(first) if before < first => continue,
+                Fate::Lost(_) | Fate::Forgotten(_) => answer,
                 Fate::Padded(spaces) => padded(&answer, spaces),
             };
         }
@@ -100,6 +105,14 @@ fn padded(answer: &[u8], spaces: usize) -> Vec<u8> {
     let head = lines.collect::<Vec<_>>().join("\r\n");
     let length = body.len() + spaces;
     format!("{head}\r\ncontent-length: {length}\r\n\r\n{body}{}", " ".repeat(spaces)).into_bytes()
+}
+
+/// The same request, whose answer nobody keeps.
+fn unkept(request: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(request);
+    let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+    let lines = head.lines().filter(|line| !line.to_lowercase().starts_with("idempotency-key"));
+    format!("{}\r\n\r\n{body}", lines.collect::<Vec<_>>().join("\r\n")).into_bytes()
 }
 
 async fn whole_request(client: &mut TcpStream) -> Vec<u8> {
@@ -204,4 +217,56 @@ async fn what_is_made_once_is_asked_for_again_and_made_once() {
         assert!(unheard.err.contains(said), "{said}: {unheard:?}");
     }
     assert_eq!(count("token list"), Some(4));
+}
+
+/// A server with a tenant.
+async fn of_alice() -> (Place, Server) {
+    let place = Place::new().await;
+    place.installation.tenant("alice");
+    let server = place.serve();
+    (place, server)
+}
+
+/// How many there are.
+fn count(place: &Place, line: &str) -> usize {
+    place.installation.json(line, "").as_array().expect("a list").len()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_after_an_answer_that_was_lost_denies_nothing() {
+    let (place, server) = of_alice().await;
+    let old = place.installation.json("token list", "")[0]["id"].as_str().expect("one").to_owned();
+    for (line, why) in [
+        (&*format!("token rotate {old}"), "was rotated before"),
+        ("tenant add b", "there is already a tenant"),
+        ("admin-token create eve --role viewer", "there is already a"),
+    ] {
+        let way = Way::to(&server, "POST ", Fate::Forgotten(1)).await;
+        let unheard = way.run(&place, line);
+        assert_eq!((unheard.code, way.asked()), (Some(69), 2), "{line}: {unheard:?}");
+        for said in ["may have been done", "asked again", why] {
+            assert!(unheard.err.contains(said), "{line}: {said}: {unheard:?}");
+        }
+    }
+    for (line, number) in [("token list", 2), ("tenant list", 2), ("admin-token list", 1)] {
+        assert_eq!(count(&place, line), number, "it was done: {line}");
+    }
+    // Who was refused the first time is told so.
+    let way = Way::to(&server, "POST ", Fate::Lost(0)).await;
+    let refused = way.run(&place, "tenant add b");
+    assert_eq!((refused.code, way.asked()), (Some(65), 1), "{refused:?}");
+    assert!(!refused.err.contains("may have been done"), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_applied_is_not_denied_because_the_store_has_changed() {
+    let (place, server, line) = declared().await;
+    let way = Way::to(&server, APPLY, Fate::Forgotten(1)).await;
+    let unheard = way.run(&place, &line);
+    assert_eq!((unheard.code, way.asked()), (Some(69), 2), "{unheard:?}");
+    for said in ["may have been applied", "asked again", "it has changed since"] {
+        assert!(unheard.err.contains(said), "{said}: {unheard:?}");
+    }
+    assert!(!unheard.err.contains("nothing was applied"), "{unheard:?}");
+    assert_eq!(count(&place, "token list"), 1, "it was applied");
 }

@@ -27,6 +27,9 @@ impl Remote {
     }
 
     /// Has something done once, and takes the answer, or why it was not done, as it comes.
+    ///
+    /// What is refused when an earlier try may have done it, may be refused because it was done: the
+    /// server does not keep what it has answered for ever.
     pub fn hear_once(&self, call: Call) -> Result<Result<Response<Bytes>, Problem>, Failure> {
         let call = call.with(IDEMPOTENCY_KEY, key()?);
         let mut tried = 1;
@@ -34,6 +37,7 @@ impl Remote {
         loop {
             let failure = match self.hear(call.clone()) {
                 Ok(Err(problem)) if decides_nothing(&problem) => self.refused(&problem),
+                Ok(Err(problem)) if open => return Err(unheard(self.refused_again(&problem))),
                 Ok(decided) => return Ok(decided),
                 Err(failure) => failure,
             };
@@ -41,10 +45,14 @@ impl Remote {
             match (open, tried) {
                 (false, _) => return Err(failure),
                 (true, TRIES) => return Err(unheard(failure)),
-                (true, _) => pause(PAUSE)?,
+                (true, _) => pause(PAUSE).map_err(unheard)?,
             }
             tried += 1;
         }
+    }
+
+    fn refused_again(&self, problem: &Problem) -> Failure {
+        Failure::RefusedAgain { place: self.place.clone(), why: problem.report() }
     }
 }
 
