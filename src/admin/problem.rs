@@ -63,6 +63,8 @@ closed! {
         KeyReused => "idempotency-key-reused",
         /// 429.
         TooMany => "too-many-wrong-tokens",
+        /// 503, where nobody knows whether it was done.
+        Unsettled => "unsettled",
         /// 503.
         Unavailable => "unavailable",
     }
@@ -223,7 +225,7 @@ impl Kind {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
             Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unsettled | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -247,6 +249,9 @@ impl Kind {
             }
             Self::KeyReused => "The Idempotency-Key was used for another request",
             Self::TooMany => "Too many wrong admin tokens came from this address",
+            Self::Unsettled => {
+                "The store does not say in time whether it was done; it may have been"
+            }
             Self::Unavailable => "The store cannot be asked now",
         }
     }
@@ -297,7 +302,8 @@ impl Refusal {
             Self::Import(import::ImportError::Store(error)) => of_store(error),
             Self::DryRun(DryRunError::NoToken(_)) => Kind::NotFound,
             Self::Import(_) | Self::Selectors(_) | Self::DryRun(_) | Self::Maps(_) => Kind::Invalid,
-            Self::Late | Self::Verifying | Self::Unwritten => Kind::Unavailable,
+            Self::Late => Kind::Unsettled,
+            Self::Verifying | Self::Unwritten => Kind::Unavailable,
         }
     }
 
@@ -306,7 +312,7 @@ impl Refusal {
         let kind = self.kind();
         let detail = match kind {
             // What the database says is for the log alone.
-            Kind::Unavailable => self.to_string(),
+            Kind::Unsettled | Kind::Unavailable => self.to_string(),
             _ => error_chain(self),
         };
         let mut pointers = Vec::new();
@@ -346,7 +352,7 @@ impl From<BadSecret> for Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let kind = self.kind();
-        if kind == Kind::Unavailable {
+        if kind.status() == StatusCode::SERVICE_UNAVAILABLE {
             tracing::warn!(reason = error_chain(&self), "an operator was not served");
         }
         let wait = if let Self::WrongTokens(wait) = self {
@@ -362,7 +368,7 @@ impl IntoResponse for Refusal {
             Kind::Unauthorized => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            Kind::Unavailable | Kind::TooMany => {
+            Kind::Unsettled | Kind::Unavailable | Kind::TooMany => {
                 headers.insert(RETRY_AFTER, wait);
             }
             _ => {}

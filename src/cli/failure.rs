@@ -231,6 +231,14 @@ pub enum Failure {
         /// What it said.
         why: String,
     },
+    /// The running server does not know whether it was done.
+    #[error("the server on {place} does not know whether it was done: {why}")]
+    Unsettled {
+        /// Where it listens.
+        place: String,
+        /// What it said.
+        why: String,
+    },
     /// The running server refuses what it may have done when it was asked before.
     #[error("asked again, the server on {place} says: {why}")]
     RefusedAgain {
@@ -314,6 +322,7 @@ impl Failure {
             | Self::Silent { .. }
             | Self::Answered { .. }
             | Self::NotNow { .. }
+            | Self::Unsettled { .. }
             | Self::NotStored(_)
             | Self::NotRotated { .. }
             | Self::UnderWay { .. }

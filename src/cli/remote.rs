@@ -20,9 +20,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_rustls::TlsConnector;
+use tokio_util::either::Either;
 
 use self::trust::{Trust, TrustError};
 use super::{Cli, dispatch::admin_token, failure::Failure, serve::runtime};
@@ -64,6 +65,9 @@ pub enum AskError {
     /// Nothing listens there.
     #[error("no connection")]
     Connect(#[source] io::Error),
+    /// Nothing answers there in time.
+    #[error("no connection within {} seconds", .0.as_secs())]
+    Unreached(Duration),
     /// It does not speak TLS, or has a certificate that is not trusted.
     #[error("no TLS")]
     Tls(#[source] io::Error),
@@ -184,9 +188,7 @@ impl Remote {
     pub fn hear(&self, call: Call) -> Result<Result<Response<Bytes>, Problem>, Failure> {
         let most = call.most;
         let request = self.request(call)?;
-        let exchange = async { timeout(self.patience, self.exchange(request, most)).await };
-        let asked = runtime(1)?.block_on(exchange);
-        let asked = asked.unwrap_or(Err(AskError::TimedOut(self.patience)));
+        let asked = runtime(1)?.block_on(self.exchange(request, most));
         let answer = asked.map_err(|why| self.unasked(why))?;
         if answer.status().is_success() { Ok(Ok(answer)) } else { self.read(&answer).map(Err) }
     }
@@ -208,6 +210,7 @@ impl Remote {
             _ if is(Kind::Untested) => {
                 Failure::NotStored(format!("{why} (--no-test stores it untested)"))
             }
+            _ if is(Kind::Unsettled) => Failure::Unsettled { place, why },
             Ok(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
                 Failure::NotPermitted { place, why }
             }
@@ -246,15 +249,20 @@ impl Remote {
         request: Request<Full<Bytes>>,
         most: usize,
     ) -> Result<Response<Bytes>, AskError> {
-        let stream = TcpStream::connect(&self.place).await.map_err(AskError::Connect)?;
-        match &self.tls {
-            None => answer(stream, request, most).await,
-            Some(trust) => {
-                let connector = TlsConnector::from(trust.config.clone());
-                let connected = connector.connect(trust.name.clone(), stream).await;
-                answer(connected.map_err(AskError::Tls)?, request, most).await
-            }
-        }
+        let begun = Instant::now();
+        let left = || self.patience.saturating_sub(begun.elapsed());
+        let reached = async {
+            let stream = TcpStream::connect(&self.place).await.map_err(AskError::Connect)?;
+            let Some(trust) = &self.tls else { return Ok(Either::Left(stream)) };
+            let connector = TlsConnector::from(trust.config.clone());
+            let connected = connector.connect(trust.name.clone(), stream).await;
+            Ok(Either::Right(connected.map_err(AskError::Tls)?))
+        };
+        // Until then nothing was asked.
+        let reached = timeout(left(), reached).await;
+        let stream = reached.unwrap_or(Err(AskError::Unreached(self.patience)))?;
+        let answered = timeout(left(), answer(stream, request, most)).await;
+        answered.unwrap_or(Err(AskError::TimedOut(self.patience)))
     }
 }
 

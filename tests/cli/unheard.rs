@@ -5,13 +5,19 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
+        mpsc,
     },
+    time::Duration,
 };
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     task::JoinHandle,
+};
+use tollgate::tenants::{
+    Config,
+    store::{Store, StoreError},
 };
 
 use super::{
@@ -30,6 +36,8 @@ enum Fate {
     Lost(usize),
     /// The same, and the server forgets what it has answered.
     Forgotten(usize),
+    /// The first so many are something else.
+    Instead(usize, &'static str),
     /// So many spaces stand behind them.
     Padded(usize),
 }
@@ -88,7 +96,8 @@ async fn hand_on(
             let before = asked.fetch_add(1, Ordering::Relaxed);
             answer = match fate {
                 Fate::Lost(first) | Fate::Forgotten(first) if before < first => continue,
-                Fate::Lost(_) | Fate::Forgotten(_) => answer,
+                Fate::Instead(first, text) if before < first => text.into(),
+                Fate::Lost(_) | Fate::Forgotten(_) | Fate::Instead(..) => answer,
                 Fate::Padded(spaces) => padded(&answer, spaces),
             };
         }
@@ -219,6 +228,8 @@ async fn what_is_made_once_is_asked_for_again_and_made_once() {
     assert_eq!(count("token list"), Some(4));
 }
 
+const CREATE: &str = "token create --tenant alice --credential alice";
+
 /// A server with a tenant.
 async fn of_alice() -> (Place, Server) {
     let place = Place::new().await;
@@ -269,4 +280,86 @@ async fn what_was_applied_is_not_denied_because_the_store_has_changed() {
     }
     assert!(!unheard.err.contains("nothing was applied"), "{unheard:?}");
     assert_eq!(count(&place, "token list"), 1, "it was applied");
+}
+
+const NOT_FOUND: &str = "HTTP/1.1 404 Not Found\r\ncontent-length: 6\r\n\r\n<html>";
+const TOO_LATE: &str = "HTTP/1.1 504 Gateway Timeout\r\ncontent-length: 6\r\n\r\n<html>";
+/// What a server says who expects TLS.
+const ALERT: &str = "\u{15}\u{3}\u{3}\0\u{2}\u{2}\u{16}";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_no_tollgate_is_shown_the_token_once_and_has_done_nothing() {
+    let (place, server) = of_alice().await;
+    for foreign in [NOT_FOUND, ALERT] {
+        let way = Way::to(&server, "POST ", Fate::Instead(3, foreign)).await;
+        let refused = way.run(&place, CREATE);
+        assert_eq!((refused.code, way.asked()), (Some(69), 1), "{foreign:?}: {refused:?}");
+        assert!(!refused.err.contains("may have been done"), "{foreign:?}: {refused:?}");
+        assert!(refused.err.contains("does `tollgate serve` run there?"), "{foreign:?}");
+    }
+    let encrypted = Place::encrypted().await;
+    let behind = encrypted.serve();
+    let way = Way::to(&behind, "POST ", Fate::Lost(0)).await;
+    let refused = way.run(&encrypted, CREATE);
+    assert_eq!((refused.code, way.asked()), (Some(69), 1), "{refused:?}");
+    assert!(!refused.err.contains("may have been done"), "{refused:?}");
+    // A proxy has handed it on, and has not heard the answer either.
+    let before = count(&place, "token list");
+    let way = Way::to(&server, "POST ", Fate::Instead(1, TOO_LATE)).await;
+    way.run(&place, CREATE).good();
+    assert_eq!((way.asked(), count(&place, "token list")), (2, before + 1));
+}
+
+/// A server whose store and operators have so much patience, and that store in somebody's hands until
+/// something is sent.
+async fn held(store: &str, operation: &str) -> (Place, Server, mpsc::Sender<()>) {
+    let place = Place::new().await;
+    place.installation.tenant("alice");
+    let text = std::fs::read_to_string(place.installation.path("tollgate.toml")).expect("a file");
+    let patience = format!("[tenants]\nstore_timeout = \"{store}\"");
+    let text = text.replacen("[tenants]", &patience, 1);
+    let patience = format!("[admin]\noperation_timeout = \"{operation}\"");
+    place.installation.write("tollgate.toml", &text.replacen("[admin]", &patience, 1));
+    let server = place.serve();
+    let store = place.installation.path("tollgate.db").display().to_string().into();
+    let (release, released) = mpsc::channel();
+    let (hold, holds) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut store = Store::open(&Config { store, ..Config::default() }).expect("a store");
+        store.edit::<_, StoreError>(1_800_000_000, |_| {
+            hold.send(()).expect("somebody waits");
+            // Whoever is gone, has released it.
+            let _ = released.recv();
+            Ok(())
+        })
+    });
+    holds.recv().expect("it is held");
+    (place, server, release)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_store_did_not_do_is_not_said_to_be_open() {
+    let (place, server, release) = held("500ms", "20s").await;
+    let way = Way::to(&server, "POST ", Fate::Lost(0)).await;
+    let refused = way.run(&place, CREATE);
+    assert_eq!((refused.code, way.asked()), (Some(69), 1), "{refused:?}");
+    assert!(refused.err.contains("cannot do it now"), "{refused:?}");
+    assert!(!refused.err.contains("may have been done"), "{refused:?}");
+    release.send(()).expect("it is held");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_store_does_late_is_asked_for_again() {
+    let (place, server, release) = held("10s", "500ms").await;
+    let way = Way::to(&server, "POST ", Fate::Lost(0)).await;
+    let asked = Arc::clone(&way.asked);
+    tokio::spawn(async move {
+        while asked.load(Ordering::Relaxed) == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        release.send(()).expect("it is held");
+    });
+    let token = way.run(&place, CREATE).good();
+    assert_eq!((way.asked(), count(&place, "token list")), (2, 2));
+    server.answers(token.trim(), 200, "").await;
 }

@@ -43,13 +43,13 @@ pub(super) fn of_store(error: &StoreError) -> Kind {
         | StoreError::NoAccount { .. }
         | StoreError::BadAccount { .. }
         | StoreError::Vault { .. } => Kind::Invalid,
+        StoreError::Unsettled(_) => Kind::Unsettled,
         StoreError::Create { .. }
         | StoreError::Open { .. }
         | StoreError::Foreign { .. }
         | StoreError::Newer { .. }
         | StoreError::Database(_)
         | StoreError::TimedOut { .. }
-        | StoreError::Unsettled(_)
         | StoreError::Locked { .. }
         | StoreError::NoNewKey(_)
         | StoreError::Meaningless { .. } => Kind::Unavailable,

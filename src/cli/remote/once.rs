@@ -75,15 +75,48 @@ fn decides_nothing(problem: &Problem) -> bool {
 
 /// Whether it may have been done although nobody said so.
 fn may_be_done(failure: &Failure) -> bool {
-    match failure {
-        Failure::NotNow { .. } => true,
-        Failure::Unasked { source, .. } => {
-            !matches!(source, AskError::Connect(_) | AskError::Tls(_) | AskError::Trust(_))
+    let Failure::Unasked { source, .. } = failure else {
+        return matches!(failure, Failure::Unsettled { .. });
+    };
+    match source {
+        // What cannot be read is not HTTP, and no Tollgate.
+        AskError::Exchange(error) => !error.is_parse(),
+        AskError::Body(_) | AskError::TimedOut(_) => true,
+        // A proxy says that it has handed it on, and has not heard an answer either.
+        AskError::Foreign(status) => {
+            matches!(*status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT)
         }
-        _ => false,
+        AskError::Connect(_) | AskError::Unreached(_) | AskError::Tls(_) | AskError::Trust(_) => {
+            false
+        }
     }
 }
 
 fn unheard(why: Failure) -> Failure {
     Failure::Unheard(Box::new(why))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::cli::remote::trust::Trust;
+
+    #[test]
+    fn who_is_silent_may_have_done_what_was_said_and_nothing_before() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("its.crt");
+        let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]);
+        std::fs::write(&file, certificate.expect("a certificate").cert.pem()).expect("written");
+        let trust = Trust::pinned(&file).expect("it is one");
+        let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+        for (tls, open) in [(None, true), (Some(trust), false)] {
+            let place = silent.local_addr().expect("bound").to_string();
+            let patience = Duration::from_millis(50);
+            let remote = Remote { place, tls, token: None, patience, instead: "" };
+            let failure = remote.hear(Call::get("/v1/tenants")).expect_err("nobody answers");
+            assert_eq!(may_be_done(&failure), open, "{}", failure.report());
+        }
+    }
 }
