@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use self::agreement::Written;
 use crate::{
     admin,
     api::routes::{OperatorRoute, RouteTable, class_named},
@@ -27,6 +28,8 @@ use crate::{
     vocabulary::{Format, RouteClass},
     watch,
 };
+
+mod agreement;
 
 /// Variables that override a key begin with this: `TOLLGATE__SERVER__LISTEN`.
 const PREFIX: &str = "TOLLGATE";
@@ -175,7 +178,8 @@ impl Config {
         let environment = Environment::parse(word)
             .map_err(|e| problems.add(None, "tenants.token_environment", &e.to_string()))
             .ok();
-        let config = Self {
+        let (admin, admin_written) = Written::take(&mut root, "admin", &mut problems);
+        let mut config = Self {
             environment: environment.unwrap_or_default(),
             server: root.take_section("server", &mut problems),
             tls: root.take_section("tls", &mut problems),
@@ -189,7 +193,7 @@ impl Config {
             rotation: root.take_section("rotation", &mut problems),
             formats: root.take_section("formats", &mut problems),
             failed_tokens: root.take_section("failed_tokens", &mut problems),
-            admin: root.take_section("admin", &mut problems),
+            admin,
             log: root.take_section("log", &mut problems),
             access_log: root.take_section("access_log", &mut problems),
             explain: root.take_section("explain", &mut problems),
@@ -198,6 +202,7 @@ impl Config {
             tenants,
         };
         root.finish(&SECTIONS, &mut problems);
+        config.agree_on_answers(&admin_written, &mut problems);
         config.validate(&mut problems);
         if problems.is_empty() { Ok(config) } else { Err(problems.iter().cloned().collect()) }
     }

@@ -73,7 +73,8 @@ crate::section! {
         /// The largest body of an import of tenants, of a declaration, or of maps of formats. A
         /// declaration has one value for every eight bytes of it at most.
         pub max_import: ByteSize = ByteSize::mib(16),
-        /// How long a create that is repeated with its `Idempotency-Key` is answered as the first time.
+        /// How long a create that is repeated with its `Idempotency-Key` is answered as the first time;
+        /// longer than a command asks.
         pub replay_window: Duration = Duration::from_secs(600),
         /// How many answers are kept for that; one more drops the one that would go first.
         pub max_replays: u32 = 1000,
@@ -129,9 +130,26 @@ pub type Trial = Arc<
         + Sync,
 >;
 
+/// How often a command asks for an answer that does not come.
+pub const TRIES: u32 = 3;
+
+/// How much longer it waits for each than the server gives itself.
+const MARGIN: Duration = Duration::from_secs(5);
+
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 impl Config {
+    /// How long a command waits for an answer.
+    pub fn patience(&self) -> Duration {
+        self.exchange_timeout.saturating_add(MARGIN)
+    }
+
+    /// How long a command goes on asking for an answer, the pauses included. One that has not this
+    /// configuration, takes the default for what the server gives itself.
+    pub fn asks_within(&self) -> Duration {
+        self.patience().max(Self::default().patience()).saturating_mul(TRIES)
+    }
+
     /// Adds what is wrong with the section as a whole.
     pub fn validate(&self, problems: &mut Problems) {
         let encrypted = self.certificate.is_some() && self.key.is_some();

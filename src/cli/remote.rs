@@ -88,9 +88,6 @@ pub enum AskError {
     Trust(#[from] TrustError),
 }
 
-/// How much longer it is waited than the server gives itself.
-const MARGIN: Duration = Duration::from_secs(5);
-
 /// Many times what most answers have.
 const ANSWER_MAX: usize = 16 << 20;
 
@@ -168,8 +165,7 @@ impl Remote {
             Some(url) => named(url, cli.ca.as_deref())?,
             None => configured(admin)?,
         };
-        let patience = admin.exchange_timeout.saturating_add(MARGIN);
-        Ok(Self { place, tls, token, patience, instead: "" })
+        Ok(Self { place, tls, token, patience: admin.patience(), instead: "" })
     }
 
     /// Says what else can be done where nobody answers.

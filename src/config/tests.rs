@@ -1,5 +1,7 @@
 //! The reference configuration is the documentation; here it is held against the defaults.
 
+use std::time::Duration;
+
 use super::*;
 
 const REFERENCE: &str = include_str!("../../config/tollgate.toml");
@@ -100,6 +102,45 @@ fn every_problem_is_reported_at_once() {
         "pattern \"x\"",
     ] {
         assert!(text.contains(expected), "{expected} is not in:\n{text}");
+    }
+}
+
+const UPSTREAM: &str = "[upstreams.a]\nurl = \"https://a.example\"\n";
+
+/// The one problem of a configuration with an upstream.
+fn problem_of(text: &str) -> String {
+    let problems = parse(&format!("{UPSTREAM}{text}")).expect_err(text);
+    let [problem] = &problems[..] else { panic!("{text}: {problems:?}") };
+    problem.clone()
+}
+
+#[test]
+fn an_answer_is_kept_for_longer_than_a_command_asks_for_it() {
+    let parsed = |text: &str| parse(&format!("{UPSTREAM}[admin]\n{text}")).expect(text).admin;
+    let seconds = Duration::from_secs;
+    for (text, window) in [
+        ("", seconds(600)),
+        ("replay_window = \"106s\"", seconds(106)),
+        ("exchange_timeout = \"300s\"", seconds(975)),
+        ("exchange_timeout = \"300s\"\nreplay_window = \"916s\"", seconds(916)),
+    ] {
+        assert_eq!(parsed(text).replay_window, window, "{text}");
+    }
+    for (text, is, longer) in [
+        ("replay_window = \"0s\"", "is 0s", "105s"),
+        ("replay_window = \"105s\"", "is 105s", "105s"),
+        ("exchange_timeout = \"300s\"\nreplay_window = \"10m\"", "is 600s", "915s"),
+        // Who asks from elsewhere does not know how short it is.
+        (
+            "operation_timeout = \"4s\"\nexchange_timeout = \"5s\"\nreplay_window = \"50s\"",
+            "is 50s",
+            "105s",
+        ),
+    ] {
+        let problem = problem_of(&format!("[admin]\n{text}"));
+        for said in ["line ", "admin.replay_window: ", is, "admin.exchange_timeout", longer] {
+            assert!(problem.contains(said), "{said}: {problem}");
+        }
     }
 }
 

@@ -11,10 +11,13 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::de::DeserializeOwned;
 
 use super::{AskError, Call, Remote, pause};
-use crate::{admin::Problem, auth::keyring::random, cli::failure::Failure};
+use crate::{
+    admin::{Problem, TRIES},
+    auth::keyring::random,
+    cli::failure::Failure,
+};
 
-/// How often it is asked for an answer that does not come, and how long is waited before.
-const TRIES: u32 = 3;
+/// How long is waited before an answer is asked for again.
 const PAUSE: Duration = Duration::from_secs(1);
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
