@@ -179,6 +179,7 @@ impl Config {
             .map_err(|e| problems.add(None, "tenants.token_environment", &e.to_string()))
             .ok();
         let (admin, admin_written) = Written::take(&mut root, "admin", &mut problems);
+        let (rotation, rotation_written) = Written::take(&mut root, "rotation", &mut problems);
         let mut config = Self {
             environment: environment.unwrap_or_default(),
             server: root.take_section("server", &mut problems),
@@ -190,7 +191,7 @@ impl Config {
             canary: root.take_section("canary", &mut problems),
             audit: root.take_section("audit", &mut problems),
             idempotency: root.take_section("idempotency", &mut problems),
-            rotation: root.take_section("rotation", &mut problems),
+            rotation,
             formats: root.take_section("formats", &mut problems),
             failed_tokens: root.take_section("failed_tokens", &mut problems),
             admin,
@@ -203,6 +204,7 @@ impl Config {
         };
         root.finish(&SECTIONS, &mut problems);
         config.agree_on_answers(&admin_written, &mut problems);
+        config.agree_on_rotations(&rotation_written, &mut problems);
         config.validate(&mut problems);
         if problems.is_empty() { Ok(config) } else { Err(problems.iter().cloned().collect()) }
     }
@@ -220,13 +222,6 @@ impl Config {
         self.formats.validate(problems);
         self.idempotency.validate(problems);
         self.rotation.validate(problems);
-        let settle = self.rotation.settle;
-        let slow = self.upstreams.iter().find(|(_, slow)| slow.config.reply_timeout >= settle);
-        if let Some((name, _)) = slow {
-            // A panel that may still be at work on one key is not asked for another.
-            let message = format!("must be longer than upstreams.{name}.reply_timeout");
-            problems.add(None, "rotation.settle", &message);
-        }
         if let Err(error) = RouteTable::new(&self.routes) {
             problems.add(None, "routes", &error.to_string());
         }

@@ -67,6 +67,33 @@ impl Config {
         };
         written.keep_above(&asking, "replay_window", &mut self.admin.replay_window, problems);
     }
+
+    /// Has rotations wait for whatever may still be under way.
+    pub(super) fn agree_on_rotations(&mut self, written: &Written, problems: &mut Problems) {
+        let (rotation, poll) = (&mut self.rotation, self.tenants.poll_interval);
+        let seen = Bound {
+            name: "tenants.poll_interval".to_owned(),
+            is: poll,
+            spare: Duration::from_millis(750),
+        };
+        written.keep_above(&seen, "notice", &mut rotation.notice, problems);
+        let slowest = self.upstreams.iter().max_by_key(|(_, slow)| slow.config.reply_timeout);
+        let Some((upstream, slowest)) = slowest else { return };
+        // A panel that may still be at work on one key is not asked for another.
+        let answered = Bound {
+            name: format!("upstreams.{upstream}.reply_timeout"),
+            is: slowest.config.reply_timeout,
+            spare: Duration::from_secs(25),
+        };
+        written.keep_above(&answered, "settle", &mut rotation.settle, problems);
+        // What a server that has not seen the switch sends last, is answered before the old key goes.
+        let through = Bound {
+            name: format!("{} and {} together", answered.name, seen.name),
+            is: answered.is.saturating_add(poll),
+            spare: Duration::from_secs(5),
+        };
+        written.keep_above(&through, "drain", &mut rotation.drain, problems);
+    }
 }
 
 /// As it is written.

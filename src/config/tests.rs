@@ -145,12 +145,47 @@ fn an_answer_is_kept_for_longer_than_a_command_asks_for_it() {
 }
 
 #[test]
-fn a_key_is_waited_for_longer_than_a_reply() {
-    let upstream = "[upstreams.a]\nurl = \"https://a.example\"\nreply_timeout = \"2m\"";
-    let refused = parse(upstream).expect_err("another would be asked for too early").join("\n");
-    assert!(refused.contains("rotation.settle"), "{refused}");
-    assert!(refused.contains("upstreams.a.reply_timeout"), "{refused}");
-    parse(&format!("{upstream}\n[rotation]\nsettle = \"3m\"")).expect("it is waited for");
+fn what_rotations_wait_for_follows_the_slowest_reply() {
+    let parsed = |text: &str| parse(&format!("{UPSTREAM}{text}")).expect(text).rotation;
+    let millis = Duration::from_millis;
+    let slow = "reply_timeout = \"2m\"\n";
+    let lazy = "[tenants]\npoll_interval = \"10s\"\n";
+    for (text, [settle, drain, notice]) in [
+        ("", [90_000, 75_000, 1_000]),
+        (slow, [145_000, 125_250, 1_000]),
+        (lazy, [90_000, 80_000, 10_750]),
+        (
+            "[upstreams.b]\nurl = \"https://b.example\"\nreply_timeout = \"80s\"\n",
+            [105_000, 85_250, 1_000],
+        ),
+        (
+            "reply_timeout = \"1s\"\n[rotation]\nsettle = \"2s\"\ndrain = \"3s\"\n",
+            [2_000, 3_000, 1_000],
+        ),
+    ] {
+        let rotation = parsed(text);
+        let found = [rotation.settle, rotation.drain, rotation.notice];
+        assert_eq!(found, [settle, drain, notice].map(millis), "{text}");
+    }
+    for (text, says) in [
+        (
+            format!("{slow}[rotation]\nsettle = \"30s\"\n"),
+            "line 5: rotation.settle: is 30s, and must be longer than upstreams.a.reply_timeout: 120s",
+        ),
+        (
+            "[rotation]\ndrain = \"65250ms\"\n".to_owned(),
+            "line 4: rotation.drain: is 65250ms, and must be longer than upstreams.a.reply_timeout \
+             and tenants.poll_interval together: 65250ms",
+        ),
+        (
+            format!("{lazy}[rotation]\nnotice = \"1s\"\n"),
+            "line 6: rotation.notice: is 1s, and must be longer than tenants.poll_interval: 10s",
+        ),
+        ("[rotation]\nsettle = 1\n".to_owned(), "rotation.settle: expected a duration"),
+    ] {
+        let problem = problem_of(&text);
+        assert!(problem.contains(says), "{problem}");
+    }
 }
 
 #[test]

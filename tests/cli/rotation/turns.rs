@@ -17,7 +17,7 @@ const SURVEY: &str = "GET /users/1/user_api_keys";
 async fn a_panel_that_does_not_answer_holds_up_no_rotation_of_another() {
     let other = Simulator::start(Options::default()).await.expect("a panel");
     let sections =
-        format!("{QUICK}[upstreams.other]\nreply_timeout = \"4s\"\nurl = \"{}\"\n", other.url());
+        format!("{QUICK}[upstreams.other]\nreply_timeout = \"3s\"\nurl = \"{}\"\n", other.url());
     let installation = Installation::with(Options::default(), &sections).await;
     installation.tenant("alice");
     let User { email, api_key, .. } = other.user("alice").expect("a user");
@@ -28,6 +28,8 @@ async fn a_panel_that_does_not_answer_holds_up_no_rotation_of_another() {
         planned(&rotor, name).await;
     }
     let gate = installation.panel.hold(SURVEY, Stage::BeforeReply, 1);
+    // It asks again when it has waited for so long as a reply may take.
+    let again = installation.panel.hold(SURVEY, Stage::BeforeReply, 9);
     let server = installation.serve();
     gate.arrived().await.expect("it asks");
     // The latest, which is that of the other panel.
@@ -35,6 +37,7 @@ async fn a_panel_that_does_not_answer_holds_up_no_rotation_of_another() {
     assert_eq!(other.further_keys("alice").len(), 1);
     assert_eq!(installation.panel.further_keys("alice").len(), 0);
     gate.release();
+    again.release();
     assert_eq!(server.terminate().code, Some(0));
 }
 
