@@ -22,6 +22,8 @@ pub enum Exit {
     CantCreate = 73,
     /// `EX_IOERR`: reading or writing failed.
     Io = 74,
+    /// `EX_TEMPFAIL`: it is under way, and has not ended yet.
+    UnderWay = 75,
     /// `EX_NOPERM`: not permitted.
     NoPermission = 77,
     /// `EX_CONFIG`: the configuration is wrong.

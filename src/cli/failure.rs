@@ -189,9 +189,9 @@ pub enum Failure {
     },
     /// A key is not rotated yet.
     #[error(
-        "after {} s the rotation {id} of the key of credential {name} is at the step {step}; it goes on \
-         in the server: `tollgate credential rotations` shows how far it is, and the same command waits \
-         for it again", waited.as_secs()
+        "after {} s the rotation {id} of the key of credential {name} was seen last at the step {step}; a \
+         server goes on with it, and `tollgate credential rotations` shows how it ends. The same command \
+         waits for it while it is under way, and begins another after that", waited.as_secs()
     )]
     UnderWay {
         /// Of which credential.
@@ -202,6 +202,9 @@ pub enum Failure {
         step: String,
         /// How long it was waited for.
         waited: Duration,
+        /// Why it was not seen at last.
+        #[source]
+        unseen: Option<Box<Failure>>,
     },
     /// The running server cannot be asked.
     #[error(
@@ -325,11 +328,11 @@ impl Failure {
             | Self::Unsettled { .. }
             | Self::NotStored(_)
             | Self::NotRotated { .. }
-            | Self::UnderWay { .. }
             | Self::RefusedAgain { .. }
             | Self::Unheard(_)
             | Self::Unasked { .. } => Exit::Unavailable,
             Self::Untested { why, .. } => why.exit(),
+            Self::UnderWay { .. } => Exit::UnderWay,
             Self::NotPermitted { .. } => Exit::NoPermission,
             Self::System { .. } | Self::Demo(_) => Exit::Software,
         }

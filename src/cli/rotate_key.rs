@@ -54,8 +54,8 @@ pub struct RotateKey {
     /// Replace it although nobody else could read the new key if the panel's answer were lost
     #[arg(long, requires = "replace")]
     pub unrecoverable: bool,
-    /// Wait so long for the server to end it, which goes on afterwards, too; with --offline the command
-    /// does it, however long that takes
+    /// Wait so long for the server to end it, which goes on afterwards, too, and end with 75 then; with
+    /// --offline the command does it, however long that takes
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
     pub wait: Duration,
 }
@@ -92,6 +92,7 @@ pub fn ask(server: &Remote, args: &RotateKey, output: &mut Output<'_>) -> Result
     let KeyRotation { id, step, .. } = &rotation;
     output.aside(&format!("rotation {id} of the key of credential {name}: {step}"));
     let (since, mut told) = (Instant::now(), Step::Planned.as_str().to_owned());
+    let mut unseen = None;
     loop {
         if rotation.step != told {
             output.progress(&format!("{name}: {}", rotation.step))?;
@@ -102,14 +103,24 @@ pub fn ask(server: &Remote, args: &RotateKey, output: &mut Output<'_>) -> Result
         }
         if since.elapsed() >= *wait {
             let (id, step) = (rotation.id, rotation.step);
-            return Err(Failure::UnderWay { name: name.clone(), id, step, waited: *wait });
+            return Err(Failure::UnderWay { name: name.clone(), id, step, waited: *wait, unseen });
         }
         pause(LOOK)?;
-        rotation = server.ask(Call::get(path(&[PATH, &rotation.id.to_string()])))?;
+        match server.ask(Call::get(path(&[PATH, &rotation.id.to_string()]))) {
+            Ok(seen) => (rotation, unseen) = (seen, None),
+            // It goes on, whether it is seen or not: a server may be started anew meanwhile.
+            Err(failure) if is_for_now(&failure) => unseen = Some(Box::new(failure)),
+            Err(failure) => return Err(failure),
+        }
     }
     let note = rotation.note.as_deref().and_then(member);
     let kept = rotation.new_kept.then_some(rotation.id);
     report(name, End { step: member(&rotation.step), note, kept }, rotation.generation, output)
+}
+
+/// Whether the next look may see more.
+fn is_for_now(failure: &Failure) -> bool {
+    matches!(failure, Failure::Unasked { .. } | Failure::NotNow { .. } | Failure::Unsettled { .. })
 }
 
 /// Does it, and tells each step to people.

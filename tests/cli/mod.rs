@@ -21,6 +21,7 @@ mod turns;
 mod unheard;
 mod upstreams;
 mod vault;
+mod way;
 
 pub use installation::{Installation, Server};
 pub use purge::{Place, TOKEN};

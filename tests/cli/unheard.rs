@@ -1,143 +1,23 @@
 //! Answers of the server that are lost on their way to a command, or longer than most.
 
 use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-        mpsc,
-    },
+    sync::{Arc, atomic::Ordering, mpsc},
     time::Duration,
 };
 
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
-    task::JoinHandle,
-};
 use tollgate::tenants::{
     Config,
     store::{Store, StoreError},
 };
 
 use super::{
-    Place, Server, TOKEN,
+    Place, Server,
     apply::{DECLARED, created, declare},
     rotation::QUICK,
+    way::{Fate, Way},
 };
-use crate::program::Ended;
 
 const APPLY: &str = "POST /v1/declaration/apply ";
-
-/// What becomes of the answers to requests that begin so.
-#[derive(Clone, Copy)]
-enum Fate {
-    /// The first so many are lost.
-    Lost(usize),
-    /// The same, and the server forgets what it has answered.
-    Forgotten(usize),
-    /// The first so many are something else.
-    Instead(usize, &'static str),
-    /// So many spaces stand behind them.
-    Padded(usize),
-}
-
-/// The way to a server, on which answers are lost.
-struct Way {
-    url: String,
-    asked: Arc<AtomicUsize>,
-    task: JoinHandle<()>,
-}
-
-impl Way {
-    async fn to(server: &Server, line: &'static str, fate: Fate) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("bound"));
-        let asked = Arc::new(AtomicUsize::new(0));
-        let task = tokio::spawn(hand_on(listener, server.admin, line, fate, Arc::clone(&asked)));
-        Self { url, asked, task }
-    }
-
-    fn run(&self, place: &Place, line: &str) -> Ended {
-        let args: Vec<&str> = line.split(' ').chain(["--server", &self.url]).collect();
-        tokio::task::block_in_place(|| place.run_as(TOKEN, &args))
-    }
-
-    /// How often it was asked what is lost or padded.
-    fn asked(&self) -> usize {
-        self.asked.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for Way {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn hand_on(
-    listener: TcpListener,
-    to: SocketAddr,
-    line: &str,
-    fate: Fate,
-    asked: Arc<AtomicUsize>,
-) {
-    loop {
-        let (mut client, _) = listener.accept().await.expect("it listens");
-        let mut request = whole_request(&mut client).await;
-        if matches!(fate, Fate::Forgotten(_)) {
-            request = unkept(&request);
-        }
-        let mut server = TcpStream::connect(to).await.expect("it listens");
-        server.write_all(&request).await.expect("it reads");
-        let mut answer = Vec::new();
-        server.read_to_end(&mut answer).await.expect("it answers");
-        if request.starts_with(line.as_bytes()) {
-            let before = asked.fetch_add(1, Ordering::Relaxed);
-            answer = match fate {
-                Fate::Lost(first) | Fate::Forgotten(first) if before < first => continue,
-                Fate::Instead(first, text) if before < first => text.into(),
-                Fate::Lost(_) | Fate::Forgotten(_) | Fate::Instead(..) => answer,
-                Fate::Padded(spaces) => padded(&answer, spaces),
-            };
-        }
-        // Who wants no more of it has heard enough.
-        drop(client.write_all(&answer).await);
-    }
-}
-
-/// The same JSON, so much longer.
-fn padded(answer: &[u8], spaces: usize) -> Vec<u8> {
-    let text = String::from_utf8_lossy(answer);
-    let (head, body) = text.split_once("\r\n\r\n").expect("a head");
-    let lines = head.lines().filter(|line| !line.to_lowercase().starts_with("content-length"));
-    let head = lines.collect::<Vec<_>>().join("\r\n");
-    let length = body.len() + spaces;
-    format!("{head}\r\ncontent-length: {length}\r\n\r\n{body}{}", " ".repeat(spaces)).into_bytes()
-}
-
-/// The same request, whose answer nobody keeps.
-fn unkept(request: &[u8]) -> Vec<u8> {
-    let text = String::from_utf8_lossy(request);
-    let (head, body) = text.split_once("\r\n\r\n").expect("a head");
-    let lines = head.lines().filter(|line| !line.to_lowercase().starts_with("idempotency-key"));
-    format!("{}\r\n\r\n{body}", lines.collect::<Vec<_>>().join("\r\n")).into_bytes()
-}
-
-async fn whole_request(client: &mut TcpStream) -> Vec<u8> {
-    let mut request = Vec::new();
-    loop {
-        let text = String::from_utf8_lossy(&request).to_lowercase();
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-            let length: usize = length.map_or(0, |length| length.parse().expect("a number"));
-            if body.len() >= length {
-                return request;
-            }
-        }
-        assert_ne!(client.read_buf(&mut request).await.expect("a request"), 0, "it broke off");
-    }
-}
 
 /// A server, and the command that applies a declaration which makes a token.
 async fn declared() -> (Place, Server, String) {
@@ -362,4 +242,35 @@ async fn what_the_store_does_late_is_asked_for_again() {
     let token = way.run(&place, CREATE).good();
     assert_eq!((way.asked(), count(&place, "token list")), (2, 2));
     server.answers(token.trim(), 200, "").await;
+}
+
+const AWAY: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 100\r\n\r\n\
+    {\"type\":\"/v1/problems#unavailable\",\"title\":\"\",\"status\":503,\"detail\":\"the store is away\",\"errors\":[]}";
+const WRONG: &str = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 95\r\n\r\n\
+    {\"type\":\"/v1/problems#unauthorized\",\"title\":\"\",\"status\":401,\"detail\":\"it is wrong\",\"errors\":[]}";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_look_that_fails_does_not_end_the_wait_for_a_rotation() {
+    const LOOK: &str = "GET /v1/key-rotations/";
+    let place = Place::configured(QUICK).await;
+    place.installation.tenant("alice");
+    let server = place.serve();
+    for fate in [Fate::Lost(3), Fate::Instead(3, AWAY), Fate::Instead(3, NOT_FOUND)] {
+        let way = Way::to(&server, LOOK, fate).await;
+        let end = way.run(&place, "credential rotate-key alice").good();
+        assert!(end.contains("has a new key") && way.asked() > 3, "{end}");
+    }
+    for (fate, why) in [(Fate::Lost(99), "no answer"), (Fate::Instead(99, AWAY), "is away")] {
+        let way = Way::to(&server, LOOK, fate).await;
+        let waited = way.run(&place, "credential rotate-key alice --wait 1s");
+        assert_eq!(waited.code, Some(75), "{waited:?}");
+        for said in ["planned", "goes on", why] {
+            assert!(waited.err.contains(said), "{said}: {waited:?}");
+        }
+        place.run(&["credential", "rotate-key", "alice"]).good();
+    }
+    // What says that it is not to be seen, will say so again.
+    let way = Way::to(&server, LOOK, Fate::Instead(9, WRONG)).await;
+    let refused = way.run(&place, "credential rotate-key alice");
+    assert_eq!((refused.code, way.asked()), (Some(77), 1), "{refused:?}");
 }

@@ -278,8 +278,8 @@ async fn a_command_does_not_wait_for_ever_for_a_rotation_that_does_not_move() {
     let gate = place.installation.panel.hold("GET /profile", Stage::BeforeReply, 1);
     let args = ["credential", "rotate-key", "alice", "--wait", "1s"];
     let waited = place.run(&args);
-    assert_eq!(waited.code, Some(69), "{waited:?}");
-    for said in ["planned", "goes on in the server", "`tollgate credential rotations`"] {
+    assert_eq!(waited.code, Some(75), "{waited:?}");
+    for said in ["planned", "goes on", "`tollgate credential rotations`", "begins another"] {
         assert!(waited.err.contains(said), "{said}: {waited:?}");
     }
     gate.release();
