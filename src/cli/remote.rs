@@ -25,13 +25,17 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 use tokio_util::either::Either;
 
-use self::trust::{Trust, TrustError};
+use self::{
+    hearing::Hearing,
+    trust::{Trust, TrustError},
+};
 use super::{Cli, dispatch::admin_token, failure::Failure, serve::runtime};
 use crate::{
     admin::{self, AdminToken, Problem, problem::Kind},
     config::{Config, ConfigError},
 };
 
+mod hearing;
 mod once;
 mod trust;
 
@@ -249,6 +253,7 @@ impl Remote {
         let left = || self.patience.saturating_sub(begun.elapsed());
         let reached = async {
             let stream = TcpStream::connect(&self.place).await.map_err(AskError::Connect)?;
+            let stream = Hearing::new(stream);
             let Some(trust) = &self.tls else { return Ok(Either::Left(stream)) };
             let connector = TlsConnector::from(trust.config.clone());
             let connected = connector.connect(trust.name.clone(), stream).await;
