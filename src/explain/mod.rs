@@ -18,7 +18,7 @@ crate::section! {
     /// The decisions that can be explained.
     pub struct Config {
         /// How many of the latest requests are remembered, each in 256 bytes; 0 remembers none.
-        pub decisions: usize = 16_384,
+        pub decisions: usize = 4096,
     }
 }
 
