@@ -189,16 +189,38 @@ impl Candidate<'_> {
     }
 }
 
+/// What the headers of many replies say.
+const COMMON: [&str; 8] = [
+    "application/json; charset=utf-8",
+    "application/xml; charset=utf-8",
+    "application/json",
+    "private, max-age=0, must-revalidate",
+    "Authorization, Accept",
+    "SAMEORIGIN",
+    "nosniff",
+    "1; mode=block",
+];
+
+fn common(value: &HeaderValue) -> Option<&'static str> {
+    COMMON.into_iter().find(|text| *value == *text)
+}
+
 impl Representation {
     /// One whose headers are its own. As the upstream's reply gave them they are parts of what was
     /// read from its connection, and each would hold on to all of that. Together they have one
-    /// buffer, because every hit touches every one of them.
+    /// buffer, because every hit touches every one of them; but for those that many replies have: what
+    /// is in the program itself is shown without being counted.
     pub fn new(status: StatusCode, mut headers: HeaderMap, body: Bytes) -> Self {
-        let length = headers.values().map(HeaderValue::len).sum();
-        let mut own = BytesMut::with_capacity(length);
-        headers.values().for_each(|value| own.extend_from_slice(value.as_bytes()));
-        let mut own = own.freeze();
+        let own = headers.values().filter(|value| common(value).is_none());
+        let mut own = BytesMut::with_capacity(own.map(HeaderValue::len).sum());
         for value in headers.values_mut() {
+            match common(value) {
+                Some(text) => *value = HeaderValue::from_static(text),
+                None => own.extend_from_slice(value.as_bytes()),
+            }
+        }
+        let mut own = own.freeze();
+        for value in headers.values_mut().filter(|value| common(value).is_none()) {
             let part = own.split_to(value.len());
             if let Ok(part) = HeaderValue::from_maybe_shared(part) {
                 *value = part;
@@ -464,5 +486,22 @@ mod tests {
         let shown = Representation::new(StatusCode::OK, headers, Bytes::new());
         assert!(read.is_unique(), "the headers are still part of it");
         assert_eq!(shown.headers[CONTENT_TYPE], "vvvvvvvvvv");
+    }
+
+    #[test]
+    fn what_headers_say_is_shown_as_it_was() {
+        let said = [
+            ("x-one", "nosniff"),
+            ("x-two", "its own"),
+            ("content-type", "application/json; charset=utf-8"),
+            ("x-two", "more of its own"),
+            ("etag", "\"a\""),
+        ];
+        let mut shown = HeaderMap::new();
+        for (name, value) in said {
+            shown.append(name, HeaderValue::from_str(value).expect("letters"));
+        }
+        let kept = Representation::new(StatusCode::OK, shown.clone(), Bytes::new()).headers;
+        assert_eq!(kept, shown);
     }
 }

@@ -2,6 +2,10 @@
 //!
 //! Every request writes one, so the ring is in parts: a thread writes to its own and waits for none.
 //! Who looks for one looks at all parts.
+//!
+//! The place of the oldest has left every cache of the processor, and a request that writes there waits
+//! for the memory, at the latest when it lets go of the lock. So some are gathered first, where the last
+//! ones stood a moment ago, and go to their places together.
 
 use std::{
     cell::Cell,
@@ -22,30 +26,41 @@ pub struct Ring {
     parts: Box<[Mutex<Part>]>,
     /// How many a part holds.
     room: usize,
+    /// How many of them it gathers.
+    gathers: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Part {
+    /// The latest.
+    gathered: Vec<Decision>,
+    /// Those before.
     decisions: Vec<Decision>,
     /// Where the next one goes once there is no more room: the oldest stands there.
     next: usize,
 }
+
+/// So many are gathered.
+const GATHERED: usize = 16;
 
 thread_local! {
     static PART: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
 impl Ring {
-    /// Remembers so many; 0 none.
+    /// Remembers so many, or a few less; 0 none.
     pub fn new(most: usize) -> Self {
         let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Self::in_parts(most, threads.min(MOST_PARTS))
     }
 
     fn in_parts(most: usize, parts: usize) -> Self {
-        let part = || Mutex::new(Part { decisions: Vec::new(), next: 0 });
+        let part = || Mutex::new(Part::default());
         let parts: Box<[_]> = (0..parts.clamp(1, most.max(1))).map(|_| part()).collect();
-        Self { room: most / parts.len(), parts }
+        let room = most / parts.len();
+        // Where there are few in all, a few less would be too few.
+        let gathers = if room < GATHERED * GATHERED { 1 } else { GATHERED };
+        Self { parts, room, gathers }
     }
 
     /// Remembers one, in place of the oldest. It is made where it will stand.
@@ -54,21 +69,33 @@ impl Ring {
             return;
         }
         let mut part = lock(&self.parts[own_part() % self.parts.len()]);
-        if part.decisions.len() < self.room {
-            part.decisions.push(decision());
-        } else {
-            let next = part.next;
-            part.decisions[next] = decision();
-            part.next = if next + 1 < self.room { next + 1 } else { 0 };
+        if part.gathered.len() >= self.gathers {
+            part.put_away(self.room - self.gathers);
         }
+        part.gathered.push(decision());
     }
 
     /// The decision about a request, if it is still remembered.
     pub fn find(&self, id: RequestId) -> Option<Decision> {
         self.parts.iter().find_map(|part| {
             let part = lock(part);
-            part.decisions.iter().find(|decision| decision.id == id).copied()
+            let mut all = part.gathered.iter().chain(&part.decisions);
+            all.find(|decision| decision.id == id).copied()
         })
+    }
+}
+
+impl Part {
+    /// Puts what was gathered where the oldest stand, if so many have no more room.
+    fn put_away(&mut self, room: usize) {
+        for decision in self.gathered.drain(..) {
+            if self.decisions.len() < room {
+                self.decisions.push(decision);
+            } else if let Some(oldest) = self.decisions.get_mut(self.next) {
+                *oldest = decision;
+                self.next = if self.next + 1 < room { self.next + 1 } else { 0 };
+            }
+        }
     }
 }
 
@@ -114,6 +141,17 @@ mod tests {
         let ids: Vec<_> = (0..5).map(|_| push(&ring)).collect();
         let found: Vec<_> = ids.iter().map(|id| ring.find(*id).is_some()).collect();
         assert_eq!(found, [false, false, true, true, true]);
+    }
+
+    #[test]
+    fn of_many_the_latest_are_remembered_but_for_a_few() {
+        const ROOM: usize = GATHERED * GATHERED;
+        let ring = Ring::in_parts(ROOM, 1);
+        let ids: Vec<_> = (0..ROOM * 3 + 5).map(|_| push(&ring)).collect();
+        let missing = ids.iter().rposition(|id| ring.find(*id).is_none()).expect("the oldest");
+        let found = ids.len() - 1 - missing;
+        assert!((ROOM - GATHERED..=ROOM).contains(&found), "{found}");
+        assert!(ids[..missing].iter().all(|id| ring.find(*id).is_none()), "one after the other");
     }
 
     #[test]
