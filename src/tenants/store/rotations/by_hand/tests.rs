@@ -1,12 +1,13 @@
 //! What an operator sets or removes at each step, and what the panel may still do.
 
 use super::{
-    super::tests::{Journal, add, at, key},
+    super::tests::{Journal, LEASE, add, at, key},
     *,
 };
 use crate::tenants::{
     course::{Course, Facts, Way},
     fixture::{Fixture, NOW},
+    store::Store,
 };
 
 #[test]
@@ -40,12 +41,19 @@ fn a_rotation_of_an_upstream_that_has_moved_ends_with_a_secret_that_is_set_by_ha
     ] {
         let mut journal = Journal::new(way, &Facts::default());
         assert!(journal.advance(&at(way, step)));
+        let row = journal.row;
         let Fixture { store, keyring, .. } = &mut journal.fixture;
         let elsewhere = |_: &str| Some("https://other.example.com:443".to_owned());
         let vault = Vault { keyring, origin: &elsewhere };
         let own = key("planted-own-key");
-        let set = store.edit(NOW, |edit| edit.rotate_credential(&vault, "acme", &own));
-        assert_eq!(set.expect("set"), 2);
+        let set = |store: &mut Store| {
+            store.edit(NOW, |edit| edit.rotate_credential(&vault, "acme", &own))
+        };
+        if way == Way::Replace {
+            set(store).expect_err("somebody works on it, where the upstream was");
+        }
+        store.edit(NOW, |edit| edit.release_rotation(row, LEASE.holder)).expect("let go");
+        assert_eq!(set(store).expect("set"), 2);
         let RotationRecord { course, ended, .. } = journal.record();
         assert_eq!((course.step, course.note), (Step::Undone, Some(note)), "{way:?} {step:?}");
         assert_eq!(ended, Some(NOW), "nobody could work on it");
@@ -73,4 +81,14 @@ fn a_key_that_may_be_replaced_late_is_not_set_by_hand() {
         journal.set_by_hand("planted-old-key").expect_err("it may die at any moment");
         journal.set_by_hand("planted-own-key").expect("an operator's way out");
     }
+}
+
+#[test]
+fn an_old_key_that_nobody_wants_removed_may_be_set_again() {
+    let keeps = Facts { keeps_old: true, ..Facts::default() };
+    let mut journal = Journal::new(Way::Add, &keeps);
+    let done = Course { facts: keeps, new: None, ..at(Way::Add, Step::Done) };
+    assert!(journal.advance(&done));
+    assert!(journal.record().course.leaves_old(), "it is hidden");
+    assert_eq!(journal.set_by_hand("planted-old-key").expect("it works"), 2);
 }
