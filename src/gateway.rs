@@ -133,7 +133,7 @@ pub fn request_path(
         // Outside of all that may answer, so that no reply goes unrecorded.
         .layer(observe::layer(Arc::clone(observer)))
         // The one place where a refusal becomes HTTP, in a format decided before any refusal.
-        .layer(respond::layer(Arc::clone(metrics), config.health_path.clone()))
+        .layer(respond::layer(config.health_path.clone()))
         // Bounds, before work is done for a stranger: how many,
         .layer(shed::layer(config.max_requests))
         // how much.

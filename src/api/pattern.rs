@@ -5,6 +5,8 @@
 //! `:mac<mac>`, `:date<date>` and `:name<word>` say another. `/**` at the end stands for anything
 //! below. `.:format` behind a segment says that the format suffix stands there and not at the end.
 
+use std::cmp::Ordering;
+
 use crate::vocabulary::Closed as _;
 
 crate::closed! {
@@ -75,7 +77,7 @@ enum Segment {
 
 #[derive(Clone, Debug)]
 struct Node<T> {
-    /// Sorted, for a binary search.
+    /// Sorted by [`shortest_first`], for a binary search.
     literals: Vec<(Box<str>, usize)>,
     parameters: Vec<(Shape, usize)>,
     rest: Option<T>,
@@ -227,7 +229,7 @@ impl<T> PatternTree<T> {
         let Some((first, tail)) = segments.split_first() else {
             return node.value.as_ref().map(|value| Found { value, odd: false }).or_else(rest);
         };
-        let literal = node.literals.binary_search_by(|(text, _)| (**text).cmp(first));
+        let literal = node.literals.binary_search_by(|(text, _)| shortest_first(text, first));
         if let Ok(i) = literal
             && let Some(found) = self.descend(node.literals[i].1, tail)
         {
@@ -245,7 +247,7 @@ impl<T> PatternTree<T> {
     }
 
     fn literal_child(&mut self, at: usize, text: &str) -> usize {
-        match self.nodes[at].literals.binary_search_by(|(t, _)| (**t).cmp(text)) {
+        match self.nodes[at].literals.binary_search_by(|(t, _)| shortest_first(t, text)) {
             Ok(i) => self.nodes[at].literals[i].1,
             Err(i) => {
                 let child = self.add_node();
@@ -268,6 +270,11 @@ impl<T> PatternTree<T> {
         self.nodes.push(Node::new());
         self.nodes.len() - 1
     }
+}
+
+/// An order in which most comparisons are of two lengths.
+fn shortest_first(a: &str, b: &str) -> Ordering {
+    a.len().cmp(&b.len()).then_with(|| a.cmp(b))
 }
 
 impl<T> Default for PatternTree<T> {

@@ -212,12 +212,17 @@ fn check_host(uri: &Uri, headers: &HeaderMap, version: Version) -> Result<(), Ta
 }
 
 fn valid_host(host: &str) -> Result<(), TargetError> {
-    let plain = |b: &u8| b.is_ascii_alphanumeric() || b".-:[]_".contains(b);
-    if host.is_empty() || !host.as_bytes().iter().all(plain) {
+    let (mut valid, mut plain) = (!host.is_empty(), true);
+    for byte in host.bytes() {
+        let part = matches!(byte, b':' | b'[' | b']');
+        plain &= !part;
+        valid &= part || byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    }
+    if !valid {
         return Err(TargetError::Host);
     }
     // The slow parse is for what the quick look cannot judge: brackets and ports.
-    if !host.contains([':', '[', ']']) {
+    if plain {
         return Ok(());
     }
     let authority: Authority = host.parse().map_err(|_| TargetError::Host)?;

@@ -8,11 +8,13 @@
 
 use std::{fmt, hash};
 
-use aws_lc_rs::{hkdf, hmac, rand};
+use aws_lc_rs::{hkdf, rand};
 use base64::{
     Engine,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use super::data_key::{DataKey, KEY_BYTES, Purpose, UnwrapError, WrappedKey, WrappingKey};
@@ -25,7 +27,8 @@ pub struct MasterKey(Zeroizing<Vec<u8>>);
 /// The keys in force.
 pub struct Keyring {
     wrapping: WrappingKey,
-    mac: hmac::Key,
+    /// Keyed once; a request only copies it.
+    mac: Hmac<Sha256>,
     tokens: DataKey,
     audit: DataKey,
     /// What sealed credentials before there were data keys.
@@ -118,7 +121,7 @@ impl Keyring {
         let tokens = derived(Purpose::Tokens, b"token mac");
         Self {
             wrapping: WrappingKey::new(id.clone(), &expand(&root, b"data key wrapping")),
-            mac: hmac::Key::new(hmac::HMAC_SHA256, tokens.bytes()),
+            mac: keyed(&tokens),
             audit: derived(Purpose::Audit, b"audit signature"),
             first_vault: derived(Purpose::Vault, b"credential vault"),
             tokens,
@@ -128,7 +131,7 @@ impl Keyring {
     /// The same, but with the keys that a store keeps for tokens and for the audit log.
     #[must_use]
     pub fn with_lasting(self, tokens: DataKey, audit: DataKey) -> Self {
-        let mac = hmac::Key::new(hmac::HMAC_SHA256, tokens.bytes());
+        let mac = keyed(&tokens);
         Self { mac, tokens, audit, ..self }
     }
 
@@ -173,10 +176,7 @@ impl Keyring {
 
     /// The MAC by which a token is known.
     pub fn mac(&self, token: &[u8]) -> Mac {
-        let tag = hmac::sign(&self.mac, token);
-        let mut mac = [0; 32];
-        mac.copy_from_slice(tag.as_ref());
-        Mac(mac)
+        Mac(self.mac.clone().chain_update(token).finalize().into_bytes().into())
     }
 
     /// Wraps a data key, for the store.
@@ -190,7 +190,7 @@ impl Keyring {
     }
 }
 
-/// Every key in it wipes itself; that of the MAC is the library's.
+/// Every key in it wipes itself; the state of the MAC does by the feature `zeroize` of sha2.
 impl ZeroizeOnDrop for Keyring {}
 
 impl fmt::Debug for Keyring {
@@ -212,16 +212,19 @@ impl Mac {
 }
 
 impl PartialEq for Mac {
+    /// By words and without an early end. Nobody without the key can choose one, so the time that it
+    /// takes would tell nothing; every request compares one.
     fn eq(&self, other: &Self) -> bool {
-        aws_lc_rs::constant_time::verify_slices_are_equal(&self.0, &other.0).is_ok()
+        let words = |mac: &Self| [0, 8, 16, 24].map(|at| word(&mac.0, at));
+        let pairs = words(self).into_iter().zip(words(other));
+        pairs.fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
     }
 }
 
 impl hash::Hash for Mac {
     /// Eight bytes say enough: nobody without the key can choose them.
     fn hash<H: hash::Hasher>(&self, state: &mut H) {
-        let [a, b, c, d, e, f, g, h, ..] = self.0;
-        state.write_u64(u64::from_ne_bytes([a, b, c, d, e, f, g, h]));
+        state.write_u64(word(&self.0, 0));
     }
 }
 
@@ -236,6 +239,15 @@ pub fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, VaultError> {
     let mut bytes = Zeroizing::new([0; N]);
     rand::fill(&mut *bytes).map_err(|_| VaultError::NoRandomness)?;
     Ok(bytes)
+}
+
+/// The word at a place of a MAC.
+fn word(mac: &[u8; 32], at: usize) -> u64 {
+    u64::from_ne_bytes(std::array::from_fn(|i| mac[at + i]))
+}
+
+fn keyed(tokens: &DataKey) -> Hmac<Sha256> {
+    Hmac::new_from_slice(tokens.bytes()).expect("a key of HMAC may have any length")
 }
 
 fn expand(root: &hkdf::Prk, label: &[u8]) -> Zeroizing<[u8; KEY_BYTES]> {
@@ -325,6 +337,15 @@ mod tests {
     }
 
     #[test]
+    fn macs_that_differ_anywhere_are_two() {
+        for at in 0..32 {
+            let mut bytes = [7; 32];
+            bytes[at] ^= 1;
+            assert_ne!(Mac(bytes), Mac([7; 32]), "{at}");
+        }
+    }
+
+    #[test]
     fn the_keys_of_stores_from_before_they_kept_any_are_still_found() {
         let keyring = keyring(HEX);
         let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
@@ -363,6 +384,8 @@ mod tests {
         let MasterKey(bytes) = &master;
         wiped(bytes);
         let Keyring { wrapping, mac: _, tokens, audit, first_vault } = &keyring;
+        // What `mac` consists of; it has the trait with the feature alone.
+        wiped(&Sha256::default());
         wiped(wrapping);
         for key in [tokens, audit, first_vault] {
             wiped(key);

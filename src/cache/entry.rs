@@ -13,6 +13,7 @@ use http::{
 
 use super::{
     coherence::{Stamp, View},
+    key::Digest,
     partition::Room,
     validator::Validator,
 };
@@ -102,6 +103,8 @@ pub struct Entry {
     pub settled: bool,
     /// It was derived from the other format.
     pub derived: bool,
+    /// The digest of the key that it is kept under, so that no hit has to make it; none before that.
+    pub digest: Option<Digest>,
     /// Until when it is not tried to fetch it anew, because that has just failed.
     retry_at: AtomicU64,
     /// Given back with it.
@@ -278,6 +281,7 @@ impl Entry {
             fresh_until,
             settled: true,
             derived: false,
+            digest: None,
             retry_at,
             _room: None,
         }

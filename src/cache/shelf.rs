@@ -161,7 +161,8 @@ impl Shelf {
         Err(NotStored::Share)
     }
 
-    fn put(&self, key: &Key, entry: Entry) -> Arc<Stored> {
+    fn put(&self, key: &Key, mut entry: Entry) -> Arc<Stored> {
+        entry.digest = Some(key.digest());
         let stored = Arc::new(Stored::Entry(entry));
         self.store.insert(key.clone(), Arc::clone(&stored));
         stored

@@ -1,7 +1,7 @@
 //! Bounds the request's body, by what it says of itself and then by what comes.
 
 use futures_util::future::Either;
-use http::header::CONTENT_LENGTH;
+use http_body::Body as _;
 use tower::{Layer, Service, layer::layer_fn};
 
 use super::{Answer, Step, always_ready, refuse};
@@ -30,8 +30,7 @@ where
     always_ready!();
 
     fn call(&mut self, mut request: Traced) -> Self::Future {
-        let said = request.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok());
-        if said.and_then(|n| n.parse().ok()).is_some_and(|n: u64| n > self.most) {
+        if request.body.size_hint().lower() > self.most {
             return refuse(Rejection::BodyTooLarge(self.most));
         }
         request.body = request.body.limited(self.most);

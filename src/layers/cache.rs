@@ -188,8 +188,12 @@ fn find(sampler: &Sampler, exchange: &mut Exchange, listed: Listed, demands: Dir
     let secrecy = exchange.call.caller.secrecy();
     let key = Key::new(partition, secrecy, exchange.ask.clone(), exchange.format);
     let key = key.converted_from(exchange.native);
-    exchange.call.request.record.key.set(key.digest());
     let stored = shelf.store.get(&key);
+    let known = match stored.as_deref() {
+        Some(Stored::Entry(entry)) => entry.digest,
+        Some(Stored::Uncacheable { .. }) | None => None,
+    };
+    exchange.call.request.record.key.set(known.unwrap_or_else(|| key.digest()));
     let nothing =
         |key, forward, held, stale| Found::Nothing { key, dependence, forward, held, stale };
     let Some(stored) = stored else {

@@ -125,9 +125,27 @@ fn show(
     let room = std::mem::take(&mut request.headers);
     let mut answer = reply(&entry.representation, &request.method, known, room);
     let headers = answer.headers_mut();
-    headers.insert(AGE, HeaderValue::from(entry.age(now)));
+    headers.insert(AGE, seconds(entry.age(now)));
     headers.insert(&CACHE_STATUS, status.header());
     answer
+}
+
+/// A number of seconds as a header's value. Most hits are young, and for those there is a text already.
+fn seconds(number: u64) -> HeaderValue {
+    static TWO_DIGITS: [[u8; 2]; 100] = {
+        let mut texts = [[b'0'; 2]; 100];
+        let mut n = 0;
+        while n < 100 {
+            texts[n] = [b'0' + n as u8 / 10, b'0' + n as u8 % 10];
+            n += 1;
+        }
+        texts
+    };
+    let text = usize::try_from(number).ok().and_then(|n| TWO_DIGITS.get(n));
+    match text.map(|text| str::from_utf8(&text[usize::from(number < 10)..])) {
+        Some(Ok(text)) => HeaderValue::from_static(text),
+        _ => HeaderValue::from(number),
+    }
 }
 
 /// Whether by this status the upstream may still do what it was asked for.
@@ -160,3 +178,15 @@ macro_rules! always_ready {
 }
 
 use always_ready;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_written_in_decimal() {
+        for number in (0..=101).chain([u64::MAX]) {
+            assert_eq!(seconds(number), number.to_string());
+        }
+    }
+}

@@ -150,6 +150,9 @@ impl Observer {
             bytes,
             duration,
         });
+        if let Some(code) = record.rejection.get() {
+            self.metrics.rejections.with_label_values(&[code]).inc();
+        }
         if record.rejection.get().is_some() || record.policy.get().is_some() {
             self.auditor.request(record, status, &self.routes);
         }

@@ -27,7 +27,6 @@ use crate::{
     api::format::{ErrorFormat, error_format},
     body::Body,
     call::Traced,
-    metrics::Metrics,
     record::Record,
     rejection::Rejection,
 };
@@ -36,7 +35,6 @@ use crate::{
 #[derive(Clone)]
 pub struct Respond<S> {
     inner: S,
-    metrics: Arc<Metrics>,
     health_path: Arc<str>,
 }
 
@@ -47,23 +45,15 @@ pin_project! {
         inner: CatchUnwind<AssertUnwindSafe<F>>,
         format: ErrorFormat,
         record: Arc<Record>,
-        metrics: Arc<Metrics>,
     }
 }
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Answers refusals, and counts them; answers the health path.
-pub fn layer<S>(
-    metrics: Arc<Metrics>,
-    health_path: String,
-) -> impl Layer<S, Service = Respond<S>> + Clone {
+/// Answers refusals, and the health path.
+pub fn layer<S>(health_path: String) -> impl Layer<S, Service = Respond<S>> + Clone {
     let health_path: Arc<str> = health_path.into();
-    layer_fn(move |inner| Respond {
-        inner,
-        metrics: Arc::clone(&metrics),
-        health_path: Arc::clone(&health_path),
-    })
+    layer_fn(move |inner| Respond { inner, health_path: Arc::clone(&health_path) })
 }
 
 impl<S> Service<Traced> for Respond<S>
@@ -86,7 +76,6 @@ where
         Either::Right(Responding {
             format: error_format(request.uri.path(), request.uri.query(), accept),
             record: Arc::clone(&request.record),
-            metrics: Arc::clone(&self.metrics),
             inner: AssertUnwindSafe(self.inner.call(request)).catch_unwind(),
         })
     }
@@ -102,7 +91,6 @@ impl<F: Future<Output = Result<Answer, Rejection>>> Future for Responding<F> {
             let code = rejection.code();
             // The first counts; there is no other.
             let _ = this.record.rejection.set(code);
-            this.metrics.rejections.with_label_values(&[code]).inc();
             rejection.into_response(*this.format)
         });
         answer.headers_mut().insert(&REQUEST_ID, this.record.id.header());

@@ -163,9 +163,9 @@ impl Limit {
         text.push(b'"');
         text.extend_from_slice(self.name.as_bytes());
         text.extend_from_slice(b"\";r=");
-        push_number(&mut text, remaining);
+        text.extend_from_slice(itoa::Buffer::new().format(remaining).as_bytes());
         text.extend_from_slice(b";t=");
-        push_number(&mut text, seconds);
+        text.extend_from_slice(itoa::Buffer::new().format(seconds).as_bytes());
         HeaderValue::from_bytes(&text).expect("made of a literal and numbers")
     }
 }
@@ -182,19 +182,6 @@ impl fmt::Debug for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Limit").field("name", &self.name).field("quota", &self.quota).finish()
     }
-}
-
-fn push_number(text: &mut SmallVec<[u8; 64]>, number: u32) {
-    let start = text.len();
-    let mut left = number;
-    loop {
-        text.push(b'0' + u8::try_from(left % 10).unwrap_or(0));
-        left /= 10;
-        if left == 0 {
-            break;
-        }
-    }
-    text[start..].reverse();
 }
 
 #[cfg(test)]

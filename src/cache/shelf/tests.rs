@@ -110,8 +110,14 @@ fn what_is_derived_stands_beside_what_it_was_derived_from() {
         let shown = Representation::new(StatusCode::OK, HeaderMap::new(), Bytes::new());
         shelf.keep_derived(&other, &setting.partition, (&key, source), shown).map(drop)
     };
+    let digest = |stored: &Stored| match stored {
+        Stored::Entry(entry) => entry.digest,
+        Stored::Uncacheable { .. } => None,
+    };
     let source = setting.keep_as(&key, 20).expect("kept");
     assert_eq!(derive(&source), Ok(()));
+    assert_eq!(digest(&source), Some(key.digest()));
+    assert_eq!(shelf.store.get(&other).and_then(|kept| digest(&kept)), Some(other.digest()));
     // What follows its source takes it away, and does not let it come back.
     let newer = setting.keep_as(&key, 21).expect("kept");
     assert!(shelf.store.get(&other).is_none());

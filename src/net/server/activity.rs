@@ -77,7 +77,9 @@ impl Activity {
 
     /// What the bytes so far make the connection wait for.
     pub(super) fn await_next(&self, next: Awaits) {
-        if self.awaits.swap(next as u8, Relaxed) != next as u8 {
+        // Only the reading side says what is awaited, so nothing comes between.
+        if self.awaits.load(Relaxed) != next as u8 {
+            self.awaits.store(next as u8, Relaxed);
             self.since.store(self.age(Instant::now()), Relaxed);
         }
     }

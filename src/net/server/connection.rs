@@ -18,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use rustls::HandshakeKind;
 use tokio::{
     net::TcpStream,
+    task::unconstrained,
     time::{Instant, sleep_until, timeout},
 };
 use tokio_rustls::server::TlsStream;
@@ -143,19 +144,22 @@ async fn handshake(
 /// begun and take nothing new.
 ///
 /// One timer serves all deadlines. It is only ever moved to an earlier time, or when it has fired:
-/// a request moves no timer.
+/// a request moves no timer. Timer and shutdown keep the waker that they were asked with first, which
+/// is the task's, so they are asked again only when they have come to pass, or the timer was moved: a
+/// request costs a look at each.
 async fn drive<C: Future<Output = hyper::Result<()>>>(
     connection: C,
     leave: impl Fn(Pin<&mut C>),
     front: &Front,
     activity: &Activity,
-    shutdown: &CancellationToken,
+    token: &CancellationToken,
 ) -> ConnectionEnd {
     let config = &front.config;
     let mut connection = pin!(connection);
-    let mut shutdown = pin!(shutdown.cancelled());
+    let mut shutdown = pin!(token.cancelled());
     let mut abort = pin!(front.abort.cancelled());
     let mut leaving = None;
+    let (mut awaits_shutdown, mut awaits_timer) = (false, false);
     // The greatest age, and once the connection leaves, the end of its grace.
     let mut last = after(Instant::now(), front.max_age());
     let mut timer = pin!(sleep_until(last.min(after(Instant::now(), config.first_byte_timeout))));
@@ -166,16 +170,26 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
             if let Poll::Ready(result) = connection.as_mut().poll(cx) {
                 return Poll::Ready(Event::Ended(result));
             }
-            if leaving.is_none() && shutdown.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Event::Shutdown);
+            if leaving.is_none() && (!awaits_shutdown || token.is_cancelled()) {
+                if shutdown.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Event::Shutdown);
+                }
+                awaits_shutdown = true;
             }
             if leaving.is_some() && abort.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Event::Abort);
             }
             if let Some((at, _)) = due().filter(|(at, _)| *at < timer.deadline()) {
                 timer.as_mut().reset(at);
+                awaits_timer = false;
             }
-            timer.as_mut().poll(cx).map(|()| Event::Timer)
+            if awaits_timer && !timer.is_elapsed() {
+                return Poll::Pending;
+            }
+            // A timer that is polled by a task without budget left keeps no waker.
+            let asked = pin!(unconstrained(timer.as_mut())).poll(cx);
+            awaits_timer = asked.is_pending();
+            asked.map(|()| Event::Timer)
         })
         .await;
         let now = Instant::now();
@@ -198,6 +212,7 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
         let recheck = after(now, config.idle_timeout);
         let next = activity.due(config).map_or(recheck, |(at, _)| at);
         timer.as_mut().reset(if next > now { next.min(last) } else { recheck.min(last) });
+        awaits_timer = false;
     }
 }
 

@@ -90,7 +90,12 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for StallGuard<T> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        let io = Pin::new(&mut self.io);
+        let written = match bufs {
+            // One record, as most replies are: the kernel sends it with less ado than a list of one.
+            [only] => io.poll_write(cx, only),
+            _ => io.poll_write_vectored(cx, bufs),
+        };
         self.judge(written, cx)
     }
 
