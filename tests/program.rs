@@ -143,8 +143,13 @@ pub fn command<S: AsRef<OsStr>>(
 
 /// Runs a program to its end, beside the tests' own work.
 pub async fn run(command: Command, input: &str) -> Ended {
+    run_within(PATIENCE, command, input).await
+}
+
+/// The same, of one that may take so long.
+pub async fn run_within(patience: Duration, command: Command, input: &str) -> Ended {
     let input = input.to_owned();
-    let run = move || Program::start(command, &input).end_within(PATIENCE);
+    let run = move || Program::start(command, &input).end_within(patience);
     tokio::task::spawn_blocking(run).await.expect("an end")
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -47,7 +47,8 @@ async fn schemathesis_finds_nothing() {
     ];
     let mut command = program::command(python(), arguments);
     command.current_dir(folder.path()).env("NO_PROXY", "127.0.0.1");
-    let ended = program::run(command, "").await;
+    // Hundreds of requests, one after the other, and as many changes of the store.
+    let ended = program::run_within(Duration::from_secs(300), command, "").await;
     println!("{}", ended.out);
     assert_eq!(ended.code, Some(0), "{}{}", ended.out, ended.err);
     println!("within {} s", begun.elapsed().as_secs());

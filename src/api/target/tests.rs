@@ -1,5 +1,6 @@
 //! Spellings of targets: what is normalized, what is refused.
 
+use http::header::HOST;
 use proptest::prelude::*;
 
 use super::*;
