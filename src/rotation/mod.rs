@@ -26,15 +26,16 @@ mod acts;
 mod catch;
 mod held;
 mod panel;
+mod schedule;
 mod work;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use arc_swap::ArcSwap;
@@ -56,14 +57,11 @@ use crate::{
     settings::Problems,
     tenants::{
         self,
-        course::{Facts, Step, Way},
+        course::{Facts, Way},
         directory::Directory,
-        record::{CredentialRecord, RotationRecord, SecretKind},
+        record::RotationRecord,
         secret::Vault,
-        store::{
-            Edit, Store, StoreError,
-            rotations::{Lease, RotationRefusal},
-        },
+        store::{Edit, Store, StoreError, rotations::Lease},
     },
 };
 
@@ -131,8 +129,9 @@ pub struct Parts {
 /// How often a server looks whether a rotation is due.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// A scheduled rotation that failed is not tried again sooner, nor a key looked at more often.
-const RETRY: Duration = Duration::from_secs(86_400);
+/// How often it is said of a rotation that it stands still: what opens for nobody here is looked at each
+/// time, because another configuration or a secret that is set by hand may help at any moment.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// How often ended rotations are looked for that are too old.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
@@ -151,7 +150,7 @@ impl Config {
             problems.add(None, "rotation.max_kept", "must be at least 1");
         }
         // By them it is known what was tried a short while ago.
-        if self.retention < RETRY {
+        if self.retention < schedule::RETRY {
             problems.add(None, "rotation.retention", "must be at least \"1d\"");
         }
     }
@@ -210,16 +209,6 @@ impl Rotor {
         join3(join_all(loops), self.keep_schedule(&shutdown), self.keep_no_longer(&shutdown)).await;
     }
 
-    async fn keep_schedule(self: &Arc<Self>, shutdown: &CancellationToken) {
-        let Some(interval) = self.config.interval else { return };
-        let mut ticks = ticks((interval / 10).clamp(LOOK, RETRY));
-        while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-            if let Err(error) = self.schedule().await {
-                tracing::warn!(reason = error_chain(&error), "keys are not rotated");
-            }
-        }
-    }
-
     async fn keep_no_longer(self: &Arc<Self>, shutdown: &CancellationToken) {
         let mut ticks = ticks(PRUNE_EVERY);
         while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
@@ -239,7 +228,9 @@ impl Rotor {
         shutdown: &CancellationToken,
     ) {
         let mut ticks = ticks(LOOK);
+        let mut told = HashMap::new();
         while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+            told.retain(|_, at: &mut Instant| at.elapsed() < TELL_EVERY);
             let now = now_in_millis();
             let open: Vec<i64> = {
                 let snapshot = directory.snapshot();
@@ -251,38 +242,13 @@ impl Rotor {
                 if shutdown.is_cancelled() {
                     return;
                 }
-                if let Err(error) = self.work_until(shutdown, row, |_| ()).await {
+                let worked = self.work_until(shutdown, row, |_| ()).await;
+                if let (Err(error), Entry::Vacant(untold)) = (worked, told.entry(row)) {
                     tracing::warn!(reason = error_chain(&error), "a rotation stands still");
+                    untold.insert(Instant::now());
                 }
             }
         }
-    }
-
-    /// Plans the rotation of every key that has become too old.
-    async fn schedule(self: &Arc<Self>) -> Result<(), StoreError> {
-        let Some(interval) = self.config.interval else { return Ok(()) };
-        let any = self.with_store(move |store, vault| {
-            let rotations = store.rotations()?;
-            let due = |c: &CredentialRecord| is_due(vault, c, &rotations, interval, unix_now());
-            Ok(store.credentials()?.iter().any(due))
-        });
-        if !any.await? {
-            return Ok(());
-        }
-        self.edit(move |edit, vault| {
-            let rotations = edit.every_rotation()?;
-            for credential in edit.every_credential()? {
-                if !is_due(vault, &credential, &rotations, interval, unix_now()) {
-                    continue;
-                }
-                match edit.plan_rotation(vault, &credential.name, Way::Add, &Facts::default()) {
-                    Ok(_) | Err(StoreError::Rotation(RotationRefusal::UnderWay(_))) => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            Ok(())
-        })
-        .await
     }
 
     /// Deletes what is known of rotations that ended too long ago, some at a time.
@@ -341,27 +307,6 @@ impl Rotor {
         let until = now_in_millis().saturating_add(millis(self.config.lease));
         (holder.to_owned(), until)
     }
-}
-
-/// Whether the key of a credential is too old, and was not tried to be rotated a short while ago. Of an
-/// upstream that is not configured, none is.
-fn is_due(
-    vault: &Vault<'_>,
-    credential: &CredentialRecord,
-    rotations: &[RotationRecord],
-    interval: Duration,
-    now: i64,
-) -> bool {
-    let own = || rotations.iter().filter(|rotation| rotation.credential == credential.row);
-    let older = |time: i64, age: Duration| {
-        now.saturating_sub(time) >= i64::try_from(age.as_secs()).unwrap_or(i64::MAX)
-    };
-    let done = own().filter(|rotation| rotation.course.step == Step::Done);
-    let since = done.filter_map(|rotation| rotation.ended).max().unwrap_or(credential.created);
-    credential.kind == SecretKind::Key
-        && (vault.origin)(&credential.upstream).is_some()
-        && older(since, interval)
-        && own().all(|tried| tried.ended.is_some_and(|end| older(end, interval.min(RETRY))))
 }
 
 /// Looks this often, and later where one has taken long.

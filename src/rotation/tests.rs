@@ -1,10 +1,10 @@
 //! When the schedule says that a key is too old, and which key a client must not replace.
 
-use super::{catch::Doomed, *};
+use super::{catch::Doomed, schedule::is_due, *};
 use crate::tenants::{
     course::{Course, Step},
     fixture::{Fixture, origin, surroundings},
-    record::Standing,
+    record::{CredentialRecord, SecretKind, Standing},
     secret::{SealedSecret, UpstreamSecret},
     store::pending::NewPending,
 };
@@ -166,7 +166,7 @@ async fn a_server_forgets_what_ended_long_ago() {
     let stop = CancellationToken::new();
     let rotor = Arc::new(rotor.expect("randomness"));
     let keeping = tokio::spawn(rotor.keep(directory, stop.clone()));
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     while !fixture.store.rotations().expect("read").is_empty() {
         assert!(begun.elapsed() < Duration::from_secs(5), "it is still there");
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -210,6 +210,18 @@ async fn whoever_does_not_get_a_rotation_makes_no_server_read_the_store_anew() {
         assert!(matches!(worked, Worked::Elsewhere), "{worked:?}");
         assert_eq!(fixture.store.revision().expect("read"), revision);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_opens_for_nobody_here_is_worked_on_by_nobody() {
+    let mut fixture = keys_of_ours();
+    let row = fixture.store.open_rotation("acme").expect("read").expect("planned");
+    let revision = fixture.store.revision().expect("read");
+    let refused = rotor(&fixture, None).work(row, |_| ()).await.expect_err("no such upstream");
+    assert!(matches!(refused, StoreError::Vault { .. }), "{refused:?}");
+    let rotation = fixture.store.rotation(row).expect("read").expect("planned");
+    assert_eq!((rotation.leased, rotation.ended), (0, None));
+    assert_eq!(fixture.store.revision().expect("read"), revision);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -36,6 +36,13 @@ pub enum Worked {
 /// What an act came to.
 pub(super) type Came = Outcome<Arc<UpstreamSecret>>;
 
+/// A rotation whose keys have been opened.
+struct Opened {
+    record: RotationRecord,
+    old: UpstreamSecret,
+    course: Course<Arc<UpstreamSecret>>,
+}
+
 /// A rotation that this process works on.
 pub(super) struct Task {
     pub(super) record: RotationRecord,
@@ -88,14 +95,15 @@ impl Rotor {
     ) -> Result<Worked, StoreError> {
         let holder = self.new_holder();
         let lease = self.lease(&holder);
-        let claimed = self.with_store(move |store, _| {
-            store.claim_rotation(row, lease_of(&lease), now_in_millis())
+        let claimed = self.with_store(move |store, vault| {
+            let opened = |record| Opened::new(vault, record);
+            store.claim_rotation(row, lease_of(&lease), now_in_millis(), opened)
         });
-        let Some(record) = claimed.await? else {
+        let Some(opened) = claimed.await? else {
             let ended = self.look(row).await?.is_none_or(|rotation| rotation.ended.is_some());
             return Ok(if ended { Worked::Ended } else { Worked::Elsewhere });
         };
-        let mut task = self.take_up(record, holder)?;
+        let mut task = self.take_up(opened, holder);
         while let Some(act) = task.stage.course.act() {
             let wait = until(task.stage.due);
             let long = wait > self.config.lease / 2 || task.stage.waits_for_the_panel();
@@ -123,23 +131,14 @@ impl Rotor {
         Ok(Worked::Ended)
     }
 
-    fn take_up(&self, record: RotationRecord, holder: String) -> Result<Task, StoreError> {
-        let origin = |name: &str| self.panels.get(name).map(Panel::origin);
-        let vault = Vault { keyring: &self.keyring.load_full(), origin: &origin };
-        let open = |sealed: &SealedSecret| {
-            let RotationRecord { credential, upstream, .. } = &record;
-            let opened = vault.open_sealed(*credential, upstream, SecretKind::Key, sealed);
-            opened.map_err(|why| StoreError::Vault { name: record.name.clone(), why })
-        };
-        let old = open(&record.old)?;
-        let new = record.course.new.as_ref().map(&open).transpose()?;
-        let course = record.course.with(new.map(Arc::new)).resumed();
+    fn take_up(&self, opened: Opened, holder: String) -> Task {
+        let Opened { record, old, course } = opened;
         let panel = self.panels.get(&record.upstream).cloned();
         let Some(panel) = panel else {
             unreachable!("the vault knows the upstreams that there are")
         };
         let stage = Stage { course, due: record.due, since: record.since };
-        Ok(Task { record, holder, panel, old, stage, renewed: Instant::now() })
+        Task { record, holder, panel, old, stage, renewed: Instant::now() }
     }
 
     /// Takes a step, and writes it down; says whether the lease was still ours, and nothing if the step was
@@ -313,6 +312,20 @@ impl Rotor {
             opened.map_err(|why| StoreError::Vault { name: own.name.clone(), why })
         })
         .await
+    }
+}
+
+impl Opened {
+    fn new(vault: &Vault<'_>, record: RotationRecord) -> Result<Self, StoreError> {
+        let open = |sealed: &SealedSecret| {
+            let RotationRecord { credential, upstream, .. } = &record;
+            let opened = vault.open_sealed(*credential, upstream, SecretKind::Key, sealed);
+            opened.map_err(|why| StoreError::Vault { name: record.name.clone(), why })
+        };
+        let old = open(&record.old)?;
+        let new = record.course.new.as_ref().map(&open).transpose()?;
+        let course = record.course.with(new.map(Arc::new)).resumed();
+        Ok(Self { record, old, course })
     }
 }
 

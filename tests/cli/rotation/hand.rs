@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use tollgate::demo::simulator::{Fault, Gate, Stage, User};
 
-use super::{ends, installation, status_of, user};
+use super::{
+    ended, ends, installation,
+    leases::{planned, rotor},
+    status_of, user,
+};
 use crate::{cli::Installation, program::Program};
 
 const MISSING: Fault = Fault::Status { status: 404, applied: false };
@@ -99,4 +103,22 @@ async fn an_old_key_that_the_panel_does_not_find_is_not_taken_for_removed() {
     let rotated = installation.json("credential rotate-key alice", "");
     assert_eq!(rotated["note"], serde_json::Value::Null, "{rotated}");
     assert_eq!(status_of(&installation, &email, second).await, 401);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rotation_of_an_upstream_that_has_moved_makes_way_for_a_key_that_is_set_by_hand() {
+    let installation = installation().await;
+    installation.tenant("alice");
+    let User { email, api_key: key, .. } = user(&installation, "alice");
+    planned(&rotor(&installation), "alice").await;
+    let file = installation.path("tollgate.toml");
+    let moved = std::fs::read_to_string(file).expect("readable");
+    installation.write("tollgate.toml", &moved.replace("//127.0.0.1:", "//localhost:"));
+    let mut server = installation.serve();
+    server.program.complaint("a rotation stands still");
+    set_by_hand(&installation, &email, &key);
+    let ended = ended(&installation).await;
+    assert_eq!(ended, ("undone".to_owned(), Some("overtaken".to_owned())));
+    installation.json("credential test alice", "");
+    assert_eq!(server.terminate().code, Some(0));
 }

@@ -49,8 +49,9 @@ impl Edit<'_> {
         let Some(open) = self.open_of(credential)? else { return Ok(()) };
         let refusal = || Err(RotationRefusal::Switching(credential.name.clone()).into());
         let endangers = open.course.endangers();
-        // Who works on it may have read another configuration, and know the upstream where it was.
-        let is_nobodys = open.leased <= self.now.saturating_mul(1000) && has_moved(vault, &open);
+        // It may still open for who works on it, with a configuration that knows the upstream where it was.
+        let is_leased = open.leased > self.now.saturating_mul(1000);
+        let is_nobodys = !is_leased && has_moved(vault, &open);
         let handed = match open.course.by_hand() {
             ByHand::Noticed | ByHand::Refused if is_nobodys => open.course.abandoned(),
             ByHand::Noticed => return Ok(()),
@@ -128,7 +129,7 @@ fn is_in(
 }
 
 /// Whether the upstream of a rotation is elsewhere by now. What is sealed for where it was opens for nobody
-/// who would work on it.
+/// who has read the same configuration.
 fn has_moved(vault: &Vault<'_>, rotation: &RotationRecord) -> bool {
     let RotationRecord { credential, upstream, old, .. } = rotation;
     let opened = vault.open_sealed(*credential, upstream, SecretKind::Key, old);

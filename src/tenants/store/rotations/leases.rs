@@ -19,25 +19,30 @@ pub struct Lease<'a> {
 }
 
 impl Store {
-    /// The same as [`Edit::claim_rotation`], as a transaction of its own; `now` is in milliseconds.
+    /// The same as [`Edit::claim_rotation`], as a transaction of its own; `now` is in milliseconds. Gives
+    /// what was made of the rotation: of one that could not be taken up, no lease is taken either, because
+    /// a lease says that somebody works on it.
     ///
-    /// Several servers ask several times a second for what another works on, or what waits for its turn:
-    /// an edit that changes nothing would have each of them read the whole store each time.
-    pub fn claim_rotation(
+    /// Several servers ask several times a second for what another works on, what waits for its turn, or
+    /// what opens for none of them: an edit that changes nothing would have each of them read the whole
+    /// store each time.
+    pub fn claim_rotation<T>(
         &mut self,
         row: i64,
         lease: Lease<'_>,
         now: i64,
-    ) -> Result<Option<RotationRecord>, StoreError> {
-        if self.look_at(|moment| claimable(moment, row, now))?.is_none() {
+        take_up: impl Fn(RotationRecord) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        let Some(found) = self.look_at(|moment| claimable(moment, row, now))? else {
             return Ok(None);
-        }
+        };
+        take_up(found)?;
         let claimed = self.edit(now / 1000, |edit| {
             let claimed = edit.claim_rotation(row, lease, now)?;
-            claimed.ok_or_else(|| StoreError::from(RotationRefusal::LeaseLost))
+            take_up(claimed.ok_or(RotationRefusal::LeaseLost)?)
         });
         match claimed {
-            Ok(rotation) => Ok(Some(rotation)),
+            Ok(taken) => Ok(Some(taken)),
             Err(StoreError::Rotation(RotationRefusal::LeaseLost)) => Ok(None),
             Err(error) => Err(error),
         }
@@ -102,3 +107,6 @@ fn claimable(
     let waits = session.all(others, record)?.iter().any(in_the_way);
     Ok((!waits).then_some(found))
 }
+
+#[cfg(test)]
+mod tests;

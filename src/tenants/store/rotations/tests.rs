@@ -162,32 +162,6 @@ fn a_switch_overwrites_no_secret_that_was_set_by_hand() {
 }
 
 #[test]
-fn who_has_a_lease_does_not_get_it_twice() {
-    let mut journal = Journal::new(Way::Add, &Facts::default());
-    let (row, now) = (journal.row, 0);
-    let claim = |journal: &mut Journal, now| {
-        let claimed = journal.fixture.store.edit(NOW, |edit| edit.claim_rotation(row, LEASE, now));
-        claimed.expect("asked").is_some()
-    };
-    assert!(!claim(&mut journal, now), "two of one process would ask for a key each");
-    assert!(claim(&mut journal, i64::MAX), "it is over");
-}
-
-#[test]
-fn a_rotation_of_the_same_holder_is_in_the_way_as_any_other() {
-    let mut journal = Journal::new(Way::Add, &Facts::default());
-    let Fixture { store, keyring, .. } = &mut journal.fixture;
-    let vault = Vault { keyring, origin: &origin };
-    let claimed = store.edit::<_, StoreError>(NOW, |edit| {
-        let standing = Standing::default();
-        edit.add_credential(&vault, "other", "main", &key("planted-other-key"), &standing)?;
-        let row = edit.plan_rotation(&vault, "other", Way::Add, &Facts::default())?;
-        edit.claim_rotation(row, LEASE, 0)
-    });
-    assert_eq!(claimed.expect("asked"), None, "nobody could say whose key is whose");
-}
-
-#[test]
 fn an_old_key_that_still_works_stays_hidden_after_the_end() {
     let kept = Facts { keeps_old: true, ..Facts::default() };
     let left = Some(Note::OldLeft);
@@ -330,24 +304,6 @@ fn no_credential_is_given_a_key_that_is_replaced_at_this_moment() {
 }
 
 #[test]
-fn a_replacement_is_in_no_added_keys_way() {
-    for (way, waits) in [(Way::Add, true), (Way::Replace, false)] {
-        for step in [Step::Planned, Step::Minting, Step::Doubting] {
-            let mut journal = Journal::new(way, &Facts::default());
-            assert!(journal.advance(&Course { new: None, ..at(way, step) }));
-            add(&mut journal, "other", "planted-other-key").expect("added");
-            let Fixture { store, keyring, .. } = &mut journal.fixture;
-            let vault = Vault { keyring, origin: &origin };
-            let claimed = store.edit::<_, StoreError>(NOW, |edit| {
-                let row = edit.plan_rotation(&vault, "other", Way::Add, &Facts::default())?;
-                edit.claim_rotation(row, LEASE, 0)
-            });
-            assert_eq!(claimed.expect("asked").is_none(), waits, "{way:?} {step:?}");
-        }
-    }
-}
-
-#[test]
 fn what_is_of_no_upstream_that_there_is_begins_no_rotation() {
     let mut journal = Journal::new(Way::Add, &Facts::default());
     add(&mut journal, "other", "planted-other-key").expect("added");
@@ -357,28 +313,4 @@ fn what_is_of_no_upstream_that_there_is_begins_no_rotation() {
         store.edit(NOW, |edit| edit.plan_rotation(&vault, "other", Way::Add, &Facts::default()));
     let refused = planned.expect_err("nobody could work on it");
     assert!(refused.to_string().contains("\"main\""), "{refused}");
-}
-
-#[test]
-fn a_replacement_waits_for_no_added_key() {
-    let asked = Facts { asked: true, ..Facts::default() };
-    let mut journal = Journal::new(Way::Replace, &asked);
-    assert!(journal.advance(&Course {
-        facts: asked,
-        new: None,
-        ..at(Way::Replace, Step::Planned)
-    }));
-    assert!(journal.record().course.holds(), "requests wait for it");
-    add(&mut journal, "other", "planted-other-key").expect("added");
-    let row = journal.row;
-    let Fixture { store, keyring, .. } = &mut journal.fixture;
-    let vault = Vault { keyring, origin: &origin };
-    let claimed = store.edit::<_, StoreError>(NOW, |edit| {
-        edit.plan_rotation(&vault, "other", Way::Add, &Facts::default())?;
-        edit.release_rotation(row, LEASE.holder)
-    });
-    claimed.expect("planned");
-    store.script("UPDATE rotations SET step = 'doubting' WHERE way = 'add'");
-    let claimed = store.claim_rotation(row, LEASE, 0).expect("asked");
-    assert!(claimed.is_some(), "it adds nothing to a list");
 }

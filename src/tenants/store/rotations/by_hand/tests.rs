@@ -1,7 +1,10 @@
 //! What an operator sets or removes at each step, and what the panel may still do.
 
 use super::{
-    super::tests::{Journal, LEASE, add, at, key},
+    super::{
+        Lease,
+        tests::{Journal, LEASE, add, at, key},
+    },
     *,
 };
 use crate::tenants::{
@@ -49,11 +52,21 @@ fn a_rotation_of_an_upstream_that_has_moved_ends_with_a_secret_that_is_set_by_ha
         let set = |store: &mut Store| {
             store.edit(NOW, |edit| edit.rotate_credential(&vault, "acme", &own))
         };
+        let lease = |store: &mut Store, until| {
+            let lease = Lease { until, ..LEASE };
+            assert!(store.renew_rotation(row, lease).expect("written"), "it is ours");
+        };
+        // Somebody works on it, where the upstream was.
+        lease(store, NOW * 1000 + 1);
         if way == Way::Replace {
-            set(store).expect_err("somebody works on it, where the upstream was");
+            set(store).expect_err("it might be what dies");
+        } else {
+            assert_eq!(set(store).expect("set"), 2);
+            assert_eq!(store.open_rotation("acme").expect("read"), Some(row), "it goes on");
         }
-        store.edit(NOW, |edit| edit.release_rotation(row, LEASE.holder)).expect("let go");
-        assert_eq!(set(store).expect("set"), 2);
+        lease(store, NOW * 1000);
+        let generation = if way == Way::Replace { 2 } else { 3 };
+        assert_eq!(set(store).expect("set"), generation);
         let RotationRecord { course, ended, .. } = journal.record();
         assert_eq!((course.step, course.note), (Step::Undone, Some(note)), "{way:?} {step:?}");
         assert_eq!(ended, Some(NOW), "nobody could work on it");
