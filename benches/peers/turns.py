@@ -3,7 +3,7 @@
 
 The side-by-side bench starts each contestant anew for its round, seconds after the one before. On a
 machine that others use too, what differs between two rounds is then the hour more than the server. Here
-a pair is two seconds apart, and the order of each turn is the other way round than that of the last.
+a pair is one or two seconds apart, and the order of each turn is the other way round than that of the last.
 
     PYTHONPATH=perf benches/peers/turns.py --turns 24 nginx \\
         now=benches/peers/tollgate.py before=/elsewhere/benches/peers/tollgate.py
@@ -15,6 +15,7 @@ the turns of the ratio within one turn, with the quartiles.
 
 import argparse
 import importlib.util
+import itertools
 import pathlib
 import statistics
 import sys
@@ -52,6 +53,9 @@ class Contestant:
         self.env.run = self.env.work / f"run-{self.name}"
         self.processes = []
 
+    def command(self):
+        return getattr(self.module, "COMMAND", "")
+
     def start(self):
         self.env.fresh_run_dir()
         self.processes = self.module.start(self.env, "plain")
@@ -84,9 +88,17 @@ def main():
     parser.add_argument("--paths", default="/v1/vms-1k,/v1/vms-20k,/v1/vms-200k")
     parser.add_argument("contestants", nargs="+", metavar="NAME[=FILE]")
     options = parser.parse_args()
+    if options.turns < 2:
+        parser.error("--turns must be at least 2: there are no quartiles of one")
+    contestants = [Contestant(*pair) for pair in enumerate(options.contestants)]
+    for one, other in itertools.combinations(contestants, 2):
+        if one.name == other.name:
+            parser.error(f"{one.name} is named twice: call one of them otherwise, as in now={one.name}")
+        if one.command() == other.command() != "":
+            # With TOLLGATE_BIN or CARGO_TARGET_DIR set, two versions are one.
+            print(f"{one.name} and {other.name} both run {one.command()}", file=sys.stderr)
     common.Env().prepare()
     upstream = common.Upstream(common.Env())
-    contestants = [Contestant(*pair) for pair in enumerate(options.contestants)]
     try:
         for contestant in contestants:
             contestant.start()
