@@ -93,8 +93,8 @@ def main():
     contestants = [Contestant(*pair) for pair in enumerate(options.contestants)]
     for one, other in itertools.combinations(contestants, 2):
         if one.name == other.name:
-            parser.error(f"{one.name} is named twice: call one of them otherwise, as in now={one.name}")
-        if one.command() == other.command() != "":
+            parser.error(f"{one.name} is named twice: give one of them another name, NAME=FILE")
+        if one.command() == other.command() and "/" in one.command():
             # With TOLLGATE_BIN or CARGO_TARGET_DIR set, two versions are one.
             print(f"{one.name} and {other.name} both run {one.command()}", file=sys.stderr)
     common.Env().prepare()

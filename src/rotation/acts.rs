@@ -177,8 +177,8 @@ impl Rotor {
         if self.is_used(task, &task.old).await? {
             return Ok(Outcome::InUse);
         }
-        let who = self.stored(task).await?.authorization();
-        let user = task.stage.course.facts.user;
+        let Some(now) = self.stored(task).await? else { return Ok(Outcome::Left) };
+        let (who, user) = (now.authorization(), task.stage.course.facts.user);
         Ok(match task.stage.course.facts.place {
             Place::Unknown => Outcome::Left,
             Place::Further(key) => removed(task, key, &who).await,
@@ -205,8 +205,8 @@ impl Rotor {
         if self.is_used(task, new).await? {
             return Ok(Outcome::InUse);
         }
-        let who = self.stored(task).await?.authorization();
-        let user = task.stage.course.facts.user;
+        let Some(now) = self.stored(task).await? else { return Ok(Outcome::Left) };
+        let (who, user) = (now.authorization(), task.stage.course.facts.user);
         let listed = match task.panel.keys(user, &who).await {
             Ok(reply) if reply.is_good() => reply.listed(),
             Ok(reply) if reply.is_refused() => return Ok(Outcome::Left),

@@ -1,9 +1,11 @@
 //! Rotation of upstream keys without a touch, and keys that clients have made.
 //!
 //! `tenants/course.rs` decides what comes next, the journal in the store remembers it, and this does it:
-//! `panel` asks the panel, `work` takes one step after the other. Whoever has the lease of a rotation
-//! works on it: the command that began it, or any server that finds it due. A command therefore needs no
-//! server, and what it leaves unfinished a server finishes; of several servers one does.
+//! `panel` asks the panel, `work` takes one step after the other, by its `acts`, and `schedule` says when a
+//! key is too old. Whoever has the lease of a rotation works on it: the command that began it, or any
+//! server that finds it due and can open its keys. A command therefore needs no server, and what it leaves
+//! unfinished a server finishes; of several servers one does. Meanwhile requests may be `held` back; a key
+//! that a client has made is a `catch`.
 //!
 //! A server has two loops for each upstream, one of them for what requests are held back for alone: a
 //! panel that does not answer holds up nobody else's rotations, and of one panel that does, no other
@@ -30,7 +32,7 @@ mod schedule;
 mod work;
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -110,6 +112,10 @@ pub struct Rotor {
     store: Mutex<Option<Store>>,
 }
 
+/// Of which rotations it was said a while ago that they stand still, and when.
+#[derive(Default)]
+struct Told(HashMap<i64, Instant>);
+
 /// What a rotor is made from.
 pub struct Parts {
     /// The settings.
@@ -129,8 +135,8 @@ pub struct Parts {
 /// How often a server looks whether a rotation is due.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// How often it is said of a rotation that it stands still: what opens for nobody here is looked at each
-/// time, because another configuration or a secret that is set by hand may help at any moment.
+/// How often it is said of a rotation that it stands still. It is looked at with each tick: another master
+/// key may be read at any moment, and open what did not.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// How often ended rotations are looked for that are too old.
@@ -228,9 +234,8 @@ impl Rotor {
         shutdown: &CancellationToken,
     ) {
         let mut ticks = ticks(LOOK);
-        let mut told = HashMap::new();
+        let mut told = Told::default();
         while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-            told.retain(|_, at: &mut Instant| at.elapsed() < TELL_EVERY);
             let now = now_in_millis();
             let open: Vec<i64> = {
                 let snapshot = directory.snapshot();
@@ -242,10 +247,10 @@ impl Rotor {
                 if shutdown.is_cancelled() {
                     return;
                 }
-                let worked = self.work_until(shutdown, row, |_| ()).await;
-                if let (Err(error), Entry::Vacant(untold)) = (worked, told.entry(row)) {
+                if let Err(error) = self.work_until(shutdown, row, |_| ()).await
+                    && told.is_to_be_told(row, Instant::now())
+                {
                     tracing::warn!(reason = error_chain(&error), "a rotation stands still");
-                    untold.insert(Instant::now());
                 }
             }
         }
@@ -306,6 +311,16 @@ impl Rotor {
     fn lease(&self, holder: &str) -> (String, i64) {
         let until = now_in_millis().saturating_add(millis(self.config.lease));
         (holder.to_owned(), until)
+    }
+}
+
+impl Told {
+    /// Whether it is to be said again of a rotation that it stands still; then it has been.
+    fn is_to_be_told(&mut self, row: i64, now: Instant) -> bool {
+        self.0.retain(|_, at| now.saturating_duration_since(*at) < TELL_EVERY);
+        let is_new = !self.0.contains_key(&row);
+        self.0.entry(row).or_insert(now);
+        is_new
     }
 }
 

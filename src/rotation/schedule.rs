@@ -15,7 +15,8 @@ use crate::{
     },
 };
 
-/// A scheduled rotation that failed is not tried again sooner, nor a key looked at more often.
+/// How long it is at most until a scheduled rotation that failed is tried again, or a key is looked at
+/// again.
 pub(super) const RETRY: Duration = Duration::from_secs(86_400);
 
 impl Rotor {
@@ -58,8 +59,8 @@ impl Rotor {
     }
 }
 
-/// Whether the key of a credential is too old, and was not tried to be rotated a short while ago. Of an
-/// upstream that is not configured, none is.
+/// Whether the key of a credential is too old, and was not tried to be rotated a short while ago. One that
+/// does not open is not: nobody here could rotate it.
 pub(super) fn is_due(
     vault: &Vault<'_>,
     credential: &CredentialRecord,
@@ -74,7 +75,7 @@ pub(super) fn is_due(
     let done = own().filter(|rotation| rotation.course.step == Step::Done);
     let since = done.filter_map(|rotation| rotation.ended).max().unwrap_or(credential.created);
     credential.kind == SecretKind::Key
-        && (vault.origin)(&credential.upstream).is_some()
         && older(since, interval)
         && own().all(|tried| tried.ended.is_some_and(|end| older(end, interval.min(RETRY))))
+        && vault.open(credential).is_ok()
 }

@@ -1,32 +1,18 @@
-//! When the schedule says that a key is too old, and which key a client must not replace.
+//! When the schedule says that a key is too old, which key a client must not replace, what opens for
+//! whom, and what a server does by itself.
 
-use super::{catch::Doomed, schedule::is_due, *};
+use super::{catch::Doomed, schedule::is_due, work::Opened, *};
 use crate::tenants::{
     course::{Course, Step},
     fixture::{Fixture, origin, surroundings},
-    record::{CredentialRecord, SecretKind, Standing},
+    record::{SecretKind, Standing},
     secret::{SealedSecret, UpstreamSecret},
-    store::pending::NewPending,
+    store::{self, pending::NewPending},
 };
 
 const DAY: i64 = 86_400;
 const INTERVAL: Duration = Duration::from_secs(90 * 86_400);
 const NOW: i64 = 1_800_000_000;
-
-fn credential(kind: SecretKind, created: i64) -> CredentialRecord {
-    CredentialRecord {
-        row: 1,
-        name: "acme".to_owned(),
-        upstream: "main".to_owned(),
-        kind,
-        standing: Standing::default(),
-        sealed: Vec::new(),
-        key_id: String::new(),
-        key: None,
-        generation: 1,
-        created,
-    }
-}
 
 fn rotation(step: Step, ended: Option<i64>) -> RotationRecord {
     RotationRecord {
@@ -47,10 +33,32 @@ fn rotation(step: Step, ended: Option<i64>) -> RotationRecord {
     }
 }
 
-fn due(kind: SecretKind, created: i64, rotations: &[RotationRecord]) -> bool {
-    let keyring = &tenants::fixture::keyring("ab");
+fn key(login: &str, text: &str) -> UpstreamSecret {
+    UpstreamSecret::new(SecretKind::Key, login, text).expect("a good key")
+}
+
+/// Whether a credential is due, for whoever believes the upstream to be at an origin.
+fn due_at(
+    origin_now: &dyn Fn(&str) -> Option<String>,
+    (kind, created): (SecretKind, i64),
+    rotations: &[RotationRecord],
+) -> bool {
+    let mut fixture = Fixture::new();
+    let Fixture { store, keyring, .. } = &mut fixture;
+    let secret = UpstreamSecret::new(kind, "joe", "a-secret").expect("a good secret");
     let vault = Vault { keyring, origin: &origin };
-    is_due(&vault, &credential(kind, created), rotations, INTERVAL, NOW)
+    let standing = Standing::default();
+    store
+        .edit(NOW, |edit| edit.add_credential(&vault, "acme", "main", &secret, &standing))
+        .expect("added");
+    let [credential] = &mut *store.credentials().expect("read") else { panic!("one") };
+    credential.created = created;
+    let vault = Vault { keyring, origin: origin_now };
+    is_due(&vault, credential, rotations, INTERVAL, NOW)
+}
+
+fn due(kind: SecretKind, created: i64, rotations: &[RotationRecord]) -> bool {
+    due_at(&origin, (kind, created), rotations)
 }
 
 #[test]
@@ -79,14 +87,56 @@ fn a_password_is_never_due() {
     assert!(!due(SecretKind::Password, 0, &[]));
 }
 
+#[test]
+fn what_does_not_open_is_never_due() {
+    let elsewhere = |_: &str| Some("https://other.example.com:443".to_owned());
+    let nowhere = |_: &str| None;
+    assert!(due_at(&origin, (SecretKind::Key, 0), &[]));
+    assert!(!due_at(&elsewhere, (SecretKind::Key, 0), &[]));
+    assert!(!due_at(&nowhere, (SecretKind::Key, 0), &[]));
+}
+
+#[test]
+fn it_is_said_now_and_then_that_a_rotation_stands_still() {
+    let (mut told, begun) = (Told::default(), Instant::now());
+    let mut at = |row, after| told.is_to_be_told(row, begun + after);
+    assert!(at(1, Duration::ZERO) && at(2, LOOK));
+    assert!(!at(1, LOOK) && !at(1, TELL_EVERY - LOOK));
+    assert!(at(1, TELL_EVERY));
+    assert!(!at(2, TELL_EVERY) && !at(1, TELL_EVERY + LOOK) && at(2, TELL_EVERY + LOOK));
+}
+
+#[test]
+fn a_rotation_is_taken_up_with_all_its_keys_or_not_at_all() {
+    let mut fixture = keys_of_ours();
+    let row = fixture.store.open_rotation("acme").expect("read").expect("planned");
+    let Fixture { store, keyring, .. } = &mut fixture;
+    let vault = Vault { keyring, origin: &origin };
+    let lease = Lease { holder: "one", until: i64::MAX };
+    let minted = store.edit::<_, StoreError>(NOW, |edit| {
+        edit.claim_rotation(row, lease, 0)?;
+        let new = Some(Arc::new(key("joe@example.com", "new")));
+        let course =
+            Course { step: Step::Minted, new, ..Course::planned(Way::Add, Facts::default()) };
+        let entry = store::rotations::Entry { row, course: &course, due: 0, since: 0 };
+        edit.advance_rotation(&vault, &entry, lease)
+    });
+    assert!(minted.expect("written"));
+    for (wrong, opens) in [("", true), ("new_key", false), ("old_key", false)] {
+        if !wrong.is_empty() {
+            store.script(&format!("UPDATE rotations SET {wrong} = x'00'"));
+        }
+        let record = store.rotation(row).expect("read").expect("it is there");
+        let opened = Opened::new(&vault, record);
+        assert_eq!(opened.is_ok(), opens, "{wrong}: {opened:?}");
+    }
+}
+
 /// A store that has a key as credential, as old key of a rotation, and as pending key.
 fn keys_of_ours() -> Fixture {
     let mut fixture = Fixture::new();
     let Fixture { store, keyring, .. } = &mut fixture;
     let vault = Vault { keyring, origin: &origin };
-    let key = |login: &str, text: &str| {
-        UpstreamSecret::new(SecretKind::Key, login, text).expect("a good key")
-    };
     store
         .edit::<_, StoreError>(NOW, |edit| {
             let standing = Standing::default();

@@ -15,7 +15,7 @@ use crate::{
     tenants::{
         course::{Course, Facts, Note, Step, Way},
         record::{CredentialRecord, RotationRecord, SecretKind},
-        secret::{UpstreamSecret, Vault, VaultRefusal},
+        secret::{UpstreamSecret, Vault},
     },
     vocabulary::Closed,
 };
@@ -104,10 +104,8 @@ impl Edit<'_> {
         if credential.kind != SecretKind::Key {
             return Err(RotationRefusal::NotAKey(name.to_owned()).into());
         }
-        // Whoever takes it up has to know where to ask.
-        if (vault.origin)(&credential.upstream).is_none() {
-            return Err(StoreError::vault(name)(VaultRefusal::NoUpstream(credential.upstream)));
-        }
+        // Whoever takes it up has to know where to ask, and in whose name.
+        vault.open(&credential).map_err(StoreError::vault(name))?;
         if self.is_rotating(credential.row)? {
             return Err(RotationRefusal::UnderWay(name.to_owned()).into());
         }

@@ -36,6 +36,12 @@ fn set_by_hand(installation: &Installation, email: &str, key: &str) {
     installation.json(&format!("credential rotate alice --email {email} --secret-stdin"), key);
 }
 
+/// Has the configuration know the upstream by another name of its host.
+fn moved(installation: &Installation) {
+    let before = std::fs::read_to_string(installation.path("tollgate.toml")).expect("readable");
+    installation.write("tollgate.toml", &before.replace("//127.0.0.1:", "//localhost:"));
+}
+
 fn add(installation: &Installation, name: &str, email: &str, key: &str) {
     let add = format!("credential add {name} --upstream main --email {email} --secret-stdin");
     installation.json(&add, key);
@@ -111,9 +117,11 @@ async fn a_rotation_of_an_upstream_that_has_moved_makes_way_for_a_key_that_is_se
     installation.tenant("alice");
     let User { email, api_key: key, .. } = user(&installation, "alice");
     planned(&rotor(&installation), "alice").await;
-    let file = installation.path("tollgate.toml");
-    let moved = std::fs::read_to_string(file).expect("readable");
-    installation.write("tollgate.toml", &moved.replace("//127.0.0.1:", "//localhost:"));
+    installation.tenant("bob");
+    moved(&installation);
+    let refused = installation.run(&["credential", "rotate-key", "bob"], "");
+    assert_ne!(refused.code, Some(0), "{refused:?}");
+    assert!(refused.err.contains("bob") && refused.err.contains("another host"), "{refused:?}");
     let mut server = installation.serve();
     server.program.complaint("a rotation stands still");
     set_by_hand(&installation, &email, &key);
@@ -121,4 +129,18 @@ async fn a_rotation_of_an_upstream_that_has_moved_makes_way_for_a_key_that_is_se
     assert_eq!(ended, ("undone".to_owned(), Some("overtaken".to_owned())));
     installation.json("credential test alice", "");
     assert_eq!(server.terminate().code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_knows_an_upstream_where_it_was_ends_its_work_when_a_key_is_set_where_it_is() {
+    let installation = installation().await;
+    installation.tenant("alice");
+    let User { email, api_key: old, .. } = user(&installation, "alice");
+    let (command, probing) = trying(&installation).await;
+    moved(&installation);
+    set_by_hand(&installation, &email, &old);
+    // It cannot ask for anything in the name of a secret that it cannot open.
+    overtaken(command, probing).await;
+    assert_eq!(ends(&installation), [("undone".to_owned(), Some("new-key-left".to_owned()))]);
+    installation.json("credential test alice", "");
 }

@@ -24,8 +24,8 @@ impl Store {
     /// a lease says that somebody works on it.
     ///
     /// Several servers ask several times a second for what another works on, what waits for its turn, or
-    /// what opens for none of them: an edit that changes nothing would have each of them read the whole
-    /// store each time.
+    /// what does not open for them. So it is looked at first: each edit, though it comes to nothing, has
+    /// all others wait that write.
     pub fn claim_rotation<T>(
         &mut self,
         row: i64,

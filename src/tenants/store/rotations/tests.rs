@@ -1,4 +1,4 @@
-//! The journal beside an operator's hand, other workers, and the time after the end.
+//! The journal beside an operator's hand, and the time after the end.
 
 use super::*;
 use crate::{

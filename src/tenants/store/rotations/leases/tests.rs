@@ -40,6 +40,7 @@ fn who_cannot_take_a_rotation_up_takes_no_lease() {
         })
     };
     claim(0).expect_err("it opens for nobody");
+    assert_eq!(looks.get(), 1, "nobody's turn to write was taken");
     claim(1).expect_err("it was changed in between");
     assert!(claim(2).expect("asked").is_some(), "nobody has it");
     assert!(claim(2).expect("asked").is_none(), "somebody has it");
