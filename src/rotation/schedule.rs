@@ -15,8 +15,8 @@ use crate::{
     },
 };
 
-/// How long it is at most until a scheduled rotation that failed is tried again, or a key is looked at
-/// again.
+/// How long a scheduled rotation that failed is left alone, if no key is due sooner; and how long it is at
+/// most from one look at the keys to the next.
 pub(super) const RETRY: Duration = Duration::from_secs(86_400);
 
 impl Rotor {

@@ -299,8 +299,8 @@ impl Rotor {
         }
     }
 
-    /// What the credential has now; none if that does not open here, because it was set for where the
-    /// upstream is since, or under another master key. In its name nobody here can ask for anything.
+    /// What the credential has now; none if that was set for where the upstream is since, in whose name
+    /// nobody here can ask for anything. Another master key may be read in a moment.
     pub(super) async fn stored(
         self: &Arc<Self>,
         task: &Task,
@@ -310,7 +310,9 @@ impl Rotor {
             let all = store.credentials()?;
             let own = all.iter().find(|credential| credential.row == row);
             let own = own.ok_or_else(|| missing(row))?;
-            Ok(vault.open(own).ok())
+            let key = vault.key_of(own);
+            let key = key.map_err(|why| StoreError::Vault { name: own.name.clone(), why })?;
+            Ok(vault.open_with(&key, own).ok())
         })
         .await
     }

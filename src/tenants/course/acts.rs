@@ -73,7 +73,7 @@ pub enum Outcome<S> {
     Located(u64),
     /// It is not there any more.
     Removed,
-    /// It is there, or cannot be told from others.
+    /// It is there, or cannot be told from others, or nobody here can ask.
     Left,
     /// A credential has it, so that it stays.
     InUse,

@@ -104,11 +104,11 @@ impl Edit<'_> {
         if credential.kind != SecretKind::Key {
             return Err(RotationRefusal::NotAKey(name.to_owned()).into());
         }
-        // Whoever takes it up has to know where to ask, and in whose name.
-        vault.open(&credential).map_err(StoreError::vault(name))?;
         if self.is_rotating(credential.row)? {
             return Err(RotationRefusal::UnderWay(name.to_owned()).into());
         }
+        // Whoever takes it up has to know where to ask, and in whose name.
+        vault.open(&credential).map_err(StoreError::vault(name))?;
         let insert = query(
             "INSERT INTO rotations (credential, way, step, facts, old_key, old_key_id, new_key,
                  new_key_id, generation, tries, due, since, holder, leased, created)

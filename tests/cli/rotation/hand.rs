@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::time::sleep;
 use tollgate::demo::simulator::{Fault, Gate, Stage, User};
 
 use super::{
@@ -124,11 +125,15 @@ async fn a_rotation_of_an_upstream_that_has_moved_makes_way_for_a_key_that_is_se
     assert!(refused.err.contains("bob") && refused.err.contains("another host"), "{refused:?}");
     let mut server = installation.serve();
     server.program.complaint("a rotation stands still");
+    // It is looked at again, and not told again.
+    sleep(Duration::from_secs(1)).await;
     set_by_hand(&installation, &email, &key);
     let ended = ended(&installation).await;
     assert_eq!(ended, ("undone".to_owned(), Some("overtaken".to_owned())));
     installation.json("credential test alice", "");
-    assert_eq!(server.terminate().code, Some(0));
+    let ended = server.terminate();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(ended.err.matches("stands still").count(), 1, "{ended:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

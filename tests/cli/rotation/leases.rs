@@ -5,11 +5,12 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::time::{sleep, timeout};
 use tollgate::{
     audit::event::{Actor, ActorKind},
+    auth::keyring::Keyring,
     config::Config,
     demo::simulator::Stage,
     metrics::Metrics,
     net::upstream::Upstream,
-    rotation::{Panel, Parts, Rotor, Worked, now_in_millis},
+    rotation::{self, Panel, Parts, Rotor, Worked, now_in_millis},
     tenants::{
         course::{Facts, Step, Way},
         master_key,
@@ -23,12 +24,27 @@ use crate::{cli::Installation, harness::within};
 const GENERATE: &str = "POST /users/1/user_api_keys/generate";
 const FORGET: &str = "POST /users/1/make_new_api_key";
 
-/// As the program makes it.
-pub(super) fn rotor(installation: &Installation) -> Arc<Rotor> {
+/// The keys of the store, as the master key that there is opens them.
+pub(super) fn keyring(installation: &Installation) -> Arc<Keyring> {
     let config = Config::load(&installation.path("tollgate.toml")).expect("a configuration");
     let master = master_key::read(&installation.path("master.key")).expect("a master key");
     let mut store = Store::open(&config.tenants).expect("a store");
-    let keyring = Arc::new(store.unlock(master, now_in_millis() / 1000).expect("its key"));
+    Arc::new(store.unlock(master, now_in_millis() / 1000).expect("its key"))
+}
+
+/// As the program makes it.
+pub(super) fn rotor(installation: &Installation) -> Arc<Rotor> {
+    rotor_with(installation, |_| ())
+}
+
+/// As the program makes it, with other settings.
+pub(super) fn rotor_with(
+    installation: &Installation,
+    set: impl FnOnce(&mut rotation::Config),
+) -> Arc<Rotor> {
+    let mut config = Config::load(&installation.path("tollgate.toml")).expect("a configuration");
+    set(&mut config.rotation);
+    let keyring = keyring(installation);
     let metrics = Arc::new(Metrics::new());
     let panels: HashMap<_, _> = config
         .upstreams
@@ -51,7 +67,7 @@ pub(super) async fn planned(rotor: &Arc<Rotor>, name: &str) -> i64 {
 }
 
 /// Takes the lease from whoever has it, and lets go of it: as if it had ended, and another had come.
-fn rob(installation: &Installation, row: i64) {
+pub(super) fn rob(installation: &Installation, row: i64) {
     let config = Config::load(&installation.path("tollgate.toml")).expect("a configuration");
     let mut store = Store::open(&config.tenants).expect("a store");
     let now = now_in_millis();
@@ -64,7 +80,7 @@ fn rob(installation: &Installation, row: i64) {
 }
 
 /// Works on a rotation until it has ended.
-async fn finished(rotor: &Arc<Rotor>, row: i64) {
+pub(super) async fn finished(rotor: &Arc<Rotor>, row: i64) {
     within("the end of a rotation", async {
         while !matches!(rotor.work(row, |_| ()).await.expect("the store is there"), Worked::Ended) {
             sleep(Duration::from_millis(20)).await;

@@ -1,15 +1,23 @@
 //! Rotations of upstream keys beside what else is done with keys and answers.
 
+use std::{sync::Arc, time::Duration};
+
 use rustix::process::Signal;
 use serde_json::Value;
-use tollgate::demo::simulator::Stage;
+use tollgate::{
+    demo::simulator::{Stage, User},
+    tenants::{course::Step, store::StoreError},
+};
 
 use super::{
     catch::{GENERATE, manager},
-    generation, installation,
+    ends, generation, installation,
+    leases::{finished, keyring, planned, rob, rotor_with},
+    status_of, user,
 };
 use crate::{
     cli::{Installation, installation::Server},
+    harness::within,
     panel::{basic, request},
 };
 
@@ -23,6 +31,14 @@ async fn keyed_to(server: &Server, token: &str, path: &str, body: &str) -> (u16,
     let mut client = server.connect().await.expect("a connection");
     let answer = client.send(asked).await.expect("an answer");
     (answer.status, answer.header("idempotency-replayed").to_owned(), answer.body.to_vec())
+}
+
+/// Puts another master key in the place of the one that is.
+fn wrap_anew(installation: &Installation) {
+    let new = installation.path("new.key").display().to_string();
+    installation.run(&["master-key", &new], "").good();
+    installation.json(&format!("vault rewrap --new-master-key-file {new}"), "");
+    std::fs::rename(new, installation.path("master.key")).expect("in its place");
 }
 
 /// The data keys that seal secrets, and how many each.
@@ -76,7 +92,7 @@ async fn a_data_key_that_changes_while_a_key_is_made_loses_none() {
     // The credential's, and what the journal has of it.
     assert_eq!((&rotated["resealed"], &rotated["discarded"]), (&2.into(), &1.into()));
     gate.release();
-    let ended = command.end_within(std::time::Duration::from_secs(20));
+    let ended = command.end_within(Duration::from_secs(20));
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert_eq!(generation(&installation, "alice"), 2);
     installation.json("credential test alice", "");
@@ -86,23 +102,47 @@ async fn a_data_key_that_changes_while_a_key_is_made_loses_none() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_key_is_removed_after_all_when_another_master_key_was_read() {
+    let installation = installation().await;
+    installation.tenant("alice");
+    let User { email, api_key: old, .. } = user(&installation, "alice");
+    // It keeps its lease, and what it has opened, while the old key drains.
+    let rotor = rotor_with(&installation, |config| {
+        (config.drain, config.lease) = (Duration::from_secs(4), Duration::from_secs(60));
+    });
+    let row = planned(&rotor, "alice").await;
+    let (told, mut steps) = tokio::sync::mpsc::unbounded_channel();
+    let working = tokio::spawn({
+        let rotor = Arc::clone(&rotor);
+        async move { rotor.work(row, |step| told.send(step).expect("somebody listens")).await }
+    });
+    while within("a step", steps.recv()).await != Some(Step::Draining) {}
+    wrap_anew(&installation);
+    let worked = within("what does not open", working).await.expect("no panic");
+    assert!(matches!(worked, Err(StoreError::Vault { .. })), "{worked:?}");
+    assert_eq!(ends(&installation), [("removing".to_owned(), None)]);
+    rob(&installation, row);
+    rotor.use_keyring(keyring(&installation));
+    finished(&rotor, row).await;
+    assert_eq!(ends(&installation), [("done".to_owned(), None)]);
+    assert_eq!(status_of(&installation, &email, &old).await, 401);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn under_another_master_key_none_is_asked_for_until_it_is_read() {
     let installation = installation().await;
     installation.tenant("alice");
     let manager = manager(&installation, "alice");
     let server = installation.serve();
     server.answers(&manager, 200, "").await;
-    let new = installation.path("new.key").display().to_string();
-    installation.run(&["master-key", &new], "").good();
-    installation.json(&format!("vault rewrap --new-master-key-file {new}"), "");
-    std::fs::rename(new, installation.path("master.key")).expect("in its place");
+    wrap_anew(&installation);
     let answer = server.ask(&manager, &format!("POST {GENERATE}.json"), "").await;
     assert_eq!((answer.status, answer.code()), (503, "vault_away"), "{answer:?}");
     assert_eq!(installation.panel.count("POST", GENERATE), 0);
     server.program.signal(Signal::HUP);
     let begun = std::time::Instant::now();
     while server.ask(&manager, &format!("POST {GENERATE}.json"), "").await.status != 200 {
-        assert!(begun.elapsed() < std::time::Duration::from_secs(10), "it is not read");
+        assert!(begun.elapsed() < Duration::from_secs(10), "it is not read");
     }
     assert_eq!(generation(&installation, "alice"), 2);
     server.answers(&manager, 200, "").await;
