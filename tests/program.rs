@@ -31,7 +31,7 @@ pub struct Ended {
     pub code: Option<i32>,
     /// Its standard output, as far as it was not read before.
     pub out: String,
-    /// Its standard error, likewise.
+    /// Its standard error, with what was read before.
     pub err: String,
 }
 

@@ -8,14 +8,16 @@ a pair is one or two seconds apart, and the order of each turn is the other way 
     PYTHONPATH=perf benches/peers/turns.py --turns 24 nginx \\
         now=benches/peers/tollgate.py before=/elsewhere/benches/peers/tollgate.py
 
-`perf` is where the side-by-side bench is; a contestant is named as there. Prints for each path the median
-of the processor time a request, and by how much it differs from each other contestant's: the median over
-the turns of the ratio within one turn, with the quartiles.
+`perf` is where the side-by-side bench is; a contestant is named as there, and may have an environment of
+its own: before=FILE?TOLLGATE_BIN=/elsewhere/tollgate. Prints for each path the median of the processor
+time a request, and by how much it differs from each other contestant's: the median over the turns of the
+ratio within one turn, with the quartiles.
 """
 
 import argparse
 import importlib.util
 import itertools
+import os
 import pathlib
 import statistics
 import sys
@@ -41,31 +43,37 @@ def nanoseconds(processes):
 
 class Contestant:
     def __init__(self, number, item):
+        item, _, environment = item.partition("?")
         self.name, _, path = item.partition("=")
+        self.environment = dict(pair.split("=", 1) for pair in environment.split("&") if pair)
         path = path or str(common.HERE / "contestants" / f"{self.name}.py")
         # A contestant takes its port from the bench's module when it is loaded.
         self.port = common.TLS_PORT = FIRST_PORT + APART * (number + 1)
         common.INNER_PORT = self.port + 2
         spec = importlib.util.spec_from_file_location(f"contestant{number}", path)
         self.module = importlib.util.module_from_spec(spec)
+        own = dict(os.environ)
+        os.environ.update(self.environment)
         spec.loader.exec_module(self.module)
+        os.environ.clear()
+        os.environ.update(own)
         self.env = common.Env()
         self.env.run = self.env.work / f"run-{self.name}"
         self.processes = []
 
     def command(self):
-        return getattr(self.module, "COMMAND", "")
+        return getattr(self.module, "COMMAND", ""), self.environment
 
     def start(self):
         self.env.fresh_run_dir()
         self.processes = self.module.start(self.env, "plain")
         common.wait_port(self.port, self.processes)
 
-    def turn(self, path):
-        """Microseconds a request, over a second of load."""
+    def turn(self, path, tenants):
+        """Microseconds a request, over a second of load by so many tenants in turn."""
         load.TLS_PORT = self.port
         before = nanoseconds(self.processes)
-        got = load.wrk(self.env, path, 1)
+        got = load.wrk(self.env, path, 1, tenants=tenants)
         if got["non2xx"] or got["failed"] or not got["requests"]:
             raise SystemExit(f"{self.name} answers wrongly: {got}")
         return (nanoseconds(self.processes) - before) / got["requests"] / 1000
@@ -85,8 +93,9 @@ def report(path, turns, names):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--turns", type=int, default=12)
+    parser.add_argument("--tenants", type=int, default=100, help="how many ask, in turn")
     parser.add_argument("--paths", default="/v1/vms-1k,/v1/vms-20k,/v1/vms-200k")
-    parser.add_argument("contestants", nargs="+", metavar="NAME[=FILE]")
+    parser.add_argument("contestants", nargs="+", metavar="NAME[=FILE][?VARIABLE=VALUE]")
     options = parser.parse_args()
     if options.turns < 2:
         parser.error("--turns must be at least 2: there are no quartiles of one")
@@ -94,9 +103,9 @@ def main():
     for one, other in itertools.combinations(contestants, 2):
         if one.name == other.name:
             parser.error(f"{one.name} is named twice: give one of them another name, NAME=FILE")
-        if one.command() == other.command() and "/" in one.command():
+        if one.command() == other.command() and "/" in one.command()[0]:
             # With TOLLGATE_BIN or CARGO_TARGET_DIR set, two versions are one.
-            print(f"{one.name} and {other.name} both run {one.command()}", file=sys.stderr)
+            print(f"{one.name} and {other.name} both run {one.command()[0]}", file=sys.stderr)
     common.Env().prepare()
     upstream = common.Upstream(common.Env())
     try:
@@ -105,10 +114,10 @@ def main():
         for path in options.paths.split(","):
             turns = {contestant.name: [] for contestant in contestants}
             for contestant in contestants:
-                contestant.turn(path)  # fills the cache
+                contestant.turn(path, options.tenants)  # fills the cache
             for number in range(options.turns):
                 for contestant in contestants if number % 2 else contestants[::-1]:
-                    turns[contestant.name].append(contestant.turn(path))
+                    turns[contestant.name].append(contestant.turn(path, options.tenants))
             report(path, turns, list(turns))
     finally:
         for contestant in contestants:

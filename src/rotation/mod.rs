@@ -135,8 +135,8 @@ pub struct Parts {
 /// How often a server looks whether a rotation is due.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// How often it is said of a rotation that it stands still. It is looked at with each tick: another master
-/// key may be read at any moment, and open what did not.
+/// How often it is said of a rotation that it stands still. What nobody has a lease of is looked at with
+/// each tick: another master key may be read at any moment, and open what did not.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// How often ended rotations are looked for that are too old.

@@ -15,8 +15,8 @@ use crate::{
     },
 };
 
-/// How long a scheduled rotation that failed is left alone, if no key is due sooner; and how long it is at
-/// most from one look at the keys to the next.
+/// How long a key is left alone whose rotation has ended without one, if `interval` is not shorter; and how
+/// long it is at most from one look at the keys to the next.
 pub(super) const RETRY: Duration = Duration::from_secs(86_400);
 
 impl Rotor {

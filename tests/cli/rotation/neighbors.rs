@@ -108,7 +108,7 @@ async fn an_old_key_is_removed_after_all_when_another_master_key_was_read() {
     let User { email, api_key: old, .. } = user(&installation, "alice");
     // It keeps its lease, and what it has opened, while the old key drains.
     let rotor = rotor_with(&installation, |config| {
-        (config.drain, config.lease) = (Duration::from_secs(4), Duration::from_secs(60));
+        (config.drain, config.lease) = (Duration::from_secs(6), Duration::from_secs(60));
     });
     let row = planned(&rotor, "alice").await;
     let (told, mut steps) = tokio::sync::mpsc::unbounded_channel();
