@@ -15,6 +15,7 @@ ratio within one turn, with the quartiles.
 """
 
 import argparse
+import contextlib
 import importlib.util
 import itertools
 import os
@@ -45,28 +46,36 @@ class Contestant:
     def __init__(self, number, item):
         item, _, environment = item.partition("?")
         self.name, _, path = item.partition("=")
-        self.environment = dict(pair.split("=", 1) for pair in environment.split("&") if pair)
+        self.environment = dict(pair.partition("=")[::2] for pair in environment.split("&") if pair)
         path = path or str(common.HERE / "contestants" / f"{self.name}.py")
         # A contestant takes its port from the bench's module when it is loaded.
         self.port = common.TLS_PORT = FIRST_PORT + APART * (number + 1)
         common.INNER_PORT = self.port + 2
         spec = importlib.util.spec_from_file_location(f"contestant{number}", path)
         self.module = importlib.util.module_from_spec(spec)
-        own = dict(os.environ)
-        os.environ.update(self.environment)
-        spec.loader.exec_module(self.module)
-        os.environ.clear()
-        os.environ.update(own)
+        with self.own_environment():
+            spec.loader.exec_module(self.module)
         self.env = common.Env()
         self.env.run = self.env.work / f"run-{self.name}"
         self.processes = []
 
     def command(self):
-        return getattr(self.module, "COMMAND", ""), self.environment
+        return getattr(self.module, "COMMAND", "")
+
+    @contextlib.contextmanager
+    def own_environment(self):
+        of_all = dict(os.environ)
+        os.environ.update(self.environment)
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ.update(of_all)
 
     def start(self):
         self.env.fresh_run_dir()
-        self.processes = self.module.start(self.env, "plain")
+        with self.own_environment():
+            self.processes = self.module.start(self.env, "plain")
         common.wait_port(self.port, self.processes)
 
     def turn(self, path, tenants):
@@ -99,13 +108,15 @@ def main():
     options = parser.parse_args()
     if options.turns < 2:
         parser.error("--turns must be at least 2: there are no quartiles of one")
+    if not 1 <= options.tenants <= common.TENANTS:
+        parser.error(f"--tenants must be from 1 to {common.TENANTS}: the bench has no more")
     contestants = [Contestant(*pair) for pair in enumerate(options.contestants)]
     for one, other in itertools.combinations(contestants, 2):
         if one.name == other.name:
             parser.error(f"{one.name} is named twice: give one of them another name, NAME=FILE")
-        if one.command() == other.command() and "/" in one.command()[0]:
+        if one.command() == other.command() and "/" in one.command():
             # With TOLLGATE_BIN or CARGO_TARGET_DIR set, two versions are one.
-            print(f"{one.name} and {other.name} both run {one.command()[0]}", file=sys.stderr)
+            print(f"{one.name} and {other.name} both run {one.command()}", file=sys.stderr)
     common.Env().prepare()
     upstream = common.Upstream(common.Env())
     try:
@@ -114,7 +125,8 @@ def main():
         for path in options.paths.split(","):
             turns = {contestant.name: [] for contestant in contestants}
             for contestant in contestants:
-                contestant.turn(path, options.tenants)  # fills the cache
+                for _ in range(2):  # fills the cache
+                    contestant.turn(path, options.tenants)
             for number in range(options.turns):
                 for contestant in contestants if number % 2 else contestants[::-1]:
                     turns[contestant.name].append(contestant.turn(path, options.tenants))
