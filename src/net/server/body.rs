@@ -1,7 +1,7 @@
 //! The body of a request, with the deadlines that hyper does not have.
 //!
 //! Nothing is timed before somebody wants the body and it is not there: a request without one
-//! costs nothing, and neither does one whose body came with its head.
+//! costs nothing, not even room in what is handed on, and one whose body came with its head no timer.
 
 use std::{
     pin::Pin,
@@ -19,13 +19,7 @@ use super::after;
 /// What a client sends behind the head of its request. Trailers are dropped: nothing reads them,
 /// and no field may reach the upstream that the head's rules have not seen.
 #[derive(Debug)]
-pub struct ClientBody {
-    source: Source,
-    patience: Patience,
-    clock: Option<Clock>,
-    /// How many bytes more are acceptable.
-    room: u64,
-}
+pub struct ClientBody(Option<Box<Coming>>);
 
 /// Why a body did not arrive whole.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +47,16 @@ pub(super) struct Patience {
     pub(super) total: Duration,
 }
 
+/// A body of which something may still be read.
+#[derive(Debug)]
+struct Coming {
+    source: Source,
+    patience: Patience,
+    clock: Option<Clock>,
+    /// How many bytes more are acceptable.
+    room: u64,
+}
+
 #[derive(Debug)]
 enum Source {
     Wire(Incoming),
@@ -69,44 +73,56 @@ struct Clock {
 
 impl ClientBody {
     pub(super) fn new(incoming: Incoming, patience: Patience) -> Self {
-        Self { source: Source::Wire(incoming), patience, clock: None, room: u64::MAX }
+        if incoming.is_end_stream() {
+            return Self::empty();
+        }
+        Self::coming(Source::Wire(incoming), patience)
     }
 
     /// No body.
     pub fn empty() -> Self {
-        Self::from_memory(None)
+        Self(None)
     }
 
     /// A body that is already there.
     pub fn from_bytes(bytes: Bytes) -> Self {
-        Self::from_memory(Some(bytes).filter(|bytes| !bytes.is_empty()))
+        if bytes.is_empty() {
+            return Self::empty();
+        }
+        let patience = Patience { idle: Duration::MAX, total: Duration::MAX };
+        Self::coming(Source::Memory(Some(bytes)), patience)
     }
 
     /// The same body, which fails as soon as it turns out to be longer than this.
     pub fn limited(mut self, most: u64) -> Self {
-        self.room = self.room.min(most);
+        if let Some(coming) = &mut self.0 {
+            coming.room = coming.room.min(most);
+        }
         self
     }
 
-    fn from_memory(bytes: Option<Bytes>) -> Self {
-        let patience = Patience { idle: Duration::MAX, total: Duration::MAX };
-        Self { source: Source::Memory(bytes), patience, clock: None, room: u64::MAX }
+    fn coming(source: Source, patience: Patience) -> Self {
+        Self(Some(Box::new(Coming { source, patience, clock: None, room: u64::MAX })))
     }
+}
 
-    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, hyper::Error>>> {
-        match &mut self.source {
-            Source::Memory(bytes) => Poll::Ready(bytes.take().map(Ok)),
-            Source::Wire(incoming) => loop {
-                match ready!(Pin::new(&mut *incoming).poll_frame(cx)?) {
-                    Some(frame) => {
-                        if let Ok(data) = frame.into_data() {
-                            return Poll::Ready(Some(Ok(data)));
-                        }
-                    }
-                    None => return Poll::Ready(None),
-                }
-            },
+impl Coming {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ClientBodyError>>> {
+        if self.source.size_hint().lower() > self.room {
+            return Poll::Ready(Some(Err(ClientBodyError::TooLarge)));
         }
+        let Poll::Ready(data) = self.source.poll(cx) else {
+            return self.poll_clock(cx).map(|error| Some(Err(error)));
+        };
+        if let Some(clock) = &mut self.clock {
+            clock.running = false;
+        }
+        Poll::Ready(data.map(|data| {
+            let data = data.map_err(ClientBodyError::Broken)?;
+            self.room =
+                self.room.checked_sub(data.len() as u64).ok_or(ClientBodyError::TooLarge)?;
+            Ok(data)
+        }))
     }
 
     fn poll_clock(&mut self, cx: &mut Context<'_>) -> Poll<ClientBodyError> {
@@ -130,6 +146,40 @@ impl ClientBody {
     }
 }
 
+impl Source {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, hyper::Error>>> {
+        match self {
+            Self::Memory(bytes) => Poll::Ready(bytes.take().map(Ok)),
+            Self::Wire(incoming) => loop {
+                match ready!(Pin::new(&mut *incoming).poll_frame(cx)?) {
+                    Some(frame) => {
+                        if let Ok(data) = frame.into_data() {
+                            return Poll::Ready(Some(Ok(data)));
+                        }
+                    }
+                    None => return Poll::Ready(None),
+                }
+            },
+        }
+    }
+
+    fn is_end(&self) -> bool {
+        match self {
+            Self::Wire(incoming) => incoming.is_end_stream(),
+            Self::Memory(bytes) => bytes.is_none(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Wire(incoming) => incoming.size_hint(),
+            Self::Memory(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+        }
+    }
+}
+
 impl Body for ClientBody {
     type Data = Bytes;
     type Error = ClientBodyError;
@@ -138,38 +188,16 @@ impl Body for ClientBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ClientBodyError>>> {
-        let this = self.get_mut();
-        if this.size_hint().lower() > this.room {
-            return Poll::Ready(Some(Err(ClientBodyError::TooLarge)));
-        }
-        let Poll::Ready(data) = this.poll_source(cx) else {
-            return this.poll_clock(cx).map(|error| Some(Err(error)));
-        };
-        if let Some(clock) = &mut this.clock {
-            clock.running = false;
-        }
-        Poll::Ready(data.map(|data| {
-            let data = data.map_err(ClientBodyError::Broken)?;
-            this.room =
-                this.room.checked_sub(data.len() as u64).ok_or(ClientBodyError::TooLarge)?;
-            Ok(Frame::data(data))
-        }))
+        let Some(coming) = &mut self.get_mut().0 else { return Poll::Ready(None) };
+        coming.poll_piece(cx).map_ok(Frame::data)
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.source {
-            Source::Wire(incoming) => incoming.is_end_stream(),
-            Source::Memory(bytes) => bytes.is_none(),
-        }
+        self.0.as_ref().is_none_or(|coming| coming.source.is_end())
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.source {
-            Source::Wire(incoming) => incoming.size_hint(),
-            Source::Memory(bytes) => {
-                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
-            }
-        }
+        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |coming| coming.source.size_hint())
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
     future::poll_fn,
     net::SocketAddr,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::Poll,
 };
 
@@ -50,7 +50,7 @@ pub(super) async fn serve<S, B>(
     peer: SocketAddr,
     admitted: Admitted,
     service: S,
-    shutdown: CancellationToken,
+    leave: CancellationToken,
 ) where
     S: tower::Service<Arrival, Response = http::Response<B>, Error = Infallible>,
     S: Clone + Send + 'static,
@@ -60,7 +60,7 @@ pub(super) async fn serve<S, B>(
     let activity = Activity::new(Instant::now());
     let opened = tokio::select! {
         opened = handshake(&front, tcp, &activity) => opened,
-        () = shutdown.cancelled() => Err(ConnectionEnd::Drained),
+        () = leave.cancelled() => Err(ConnectionEnd::Drained),
     };
     let end = match opened {
         Ok((stream, protocol)) => {
@@ -84,13 +84,13 @@ pub(super) async fn serve<S, B>(
             match protocol {
                 Protocol::Http1 => {
                     let connection = front.http1.serve_connection(io, door);
-                    let leave = http1::Connection::graceful_shutdown;
-                    Box::pin(drive(connection, leave, &front, &activity, &shutdown)).await
+                    let finish = http1::Connection::graceful_shutdown;
+                    Box::pin(drive(connection, finish, &front, &activity, &leave)).await
                 }
                 Protocol::Http2 => {
                     let connection = front.http2.serve_connection(io, door);
-                    let leave = http2::Connection::graceful_shutdown;
-                    Box::pin(drive(connection, leave, &front, &activity, &shutdown)).await
+                    let finish = http2::Connection::graceful_shutdown;
+                    Box::pin(drive(connection, finish, &front, &activity, &leave)).await
                 }
             }
         }
@@ -140,7 +140,7 @@ async fn handshake(
     }
 }
 
-/// Runs a connection until it ends by itself or by a deadline; `leave` makes it finish what has
+/// Runs a connection until it ends by itself or by a deadline; `finish` makes it finish what has
 /// begun and take nothing new.
 ///
 /// One timer serves all deadlines. It is only ever moved to an earlier time, or when it has fired:
@@ -149,14 +149,14 @@ async fn handshake(
 /// request costs a look at each.
 async fn drive<C: Future<Output = hyper::Result<()>>>(
     connection: C,
-    leave: impl Fn(Pin<&mut C>),
+    finish: impl Fn(Pin<&mut C>),
     front: &Front,
     activity: &Activity,
-    token: &CancellationToken,
+    leave: &CancellationToken,
 ) -> ConnectionEnd {
     let config = &front.config;
     let mut connection = pin!(connection);
-    let mut shutdown = pin!(token.cancelled());
+    let mut shutdown = pin!(leave.cancelled());
     let mut abort = pin!(front.abort.cancelled());
     let mut leaving = None;
     let (mut awaits_shutdown, mut awaits_timer) = (false, false);
@@ -170,7 +170,7 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
             if let Poll::Ready(result) = connection.as_mut().poll(cx) {
                 return Poll::Ready(Event::Ended(result));
             }
-            if leaving.is_none() && (!awaits_shutdown || token.is_cancelled()) {
+            if leaving.is_none() && (!awaits_shutdown || front.leaving.load(Ordering::Acquire)) {
                 if shutdown.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(Event::Shutdown);
                 }
@@ -203,7 +203,7 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
             (Some(end), None) if is_gentle(end) && !activity.is_unused() => {
                 leaving = Some(end);
                 last = after(now, config.drain_timeout);
-                leave(connection.as_mut());
+                finish(connection.as_mut());
             }
             (Some(end), None) => return end,
             (Some(_), Some(reason)) => return reason,

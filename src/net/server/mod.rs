@@ -22,7 +22,10 @@ use std::{
     hash::BuildHasher,
     io,
     net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -143,6 +146,10 @@ struct Front {
     /// Chance enough for [`Front::max_age`].
     chance: RandomState,
     tasks: TaskTracker,
+    /// Connections are to finish what has begun.
+    leave: CancellationToken,
+    /// Set before that is cancelled: a look at this takes no lock.
+    leaving: AtomicBool,
     /// The drain period is over.
     abort: CancellationToken,
 }
@@ -190,9 +197,9 @@ pub async fn serve<S, B>(
             }
         };
         // A token of its own: polling a shared one would make all connections meet at its lock.
-        let shutdown = shutdown.child_token();
+        let leave = front.leave.child_token();
         let connection =
-            connection::serve(Arc::clone(&front), tcp, peer, admitted, service.clone(), shutdown);
+            connection::serve(Arc::clone(&front), tcp, peer, admitted, service.clone(), leave);
         front.tasks.spawn(connection);
     }
     drop(listener);
@@ -246,6 +253,8 @@ impl Front {
             http2: http2_builder(&config, executor),
             chance: RandomState::new(),
             tasks,
+            leave: CancellationToken::new(),
+            leaving: AtomicBool::new(false),
             abort: CancellationToken::new(),
             config,
             metrics,
@@ -260,6 +269,8 @@ impl Front {
     }
 
     async fn drain(&self) {
+        self.leaving.store(true, Ordering::Release);
+        self.leave.cancel();
         self.tasks.close();
         if timeout(self.config.drain_timeout, self.tasks.wait()).await.is_err() {
             tracing::warn!(open = self.tasks.len(), "the drain period is over");
