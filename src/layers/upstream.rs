@@ -98,13 +98,14 @@ pub struct Sites {
 type Answered = Pin<Box<dyn Future<Output = Result<Answer, Rejection>> + Send>>;
 
 /// Headers of a reply that stay here.
-static KEPT_BACK: [HeaderName; 6] = [
+static KEPT_BACK: [HeaderName; 7] = [
     header::SET_COOKIE, // a login
     header::SERVER,     // traces of what the upstream runs
     HeaderName::from_static("x-powered-by"),
     HeaderName::from_static("x-runtime"),
     HeaderName::from_static("x-request-id"), // ours is the name of the request
     CONTENT_LENGTH,                          // framed anew: a masked body has another length
+    header::ACCEPT_RANGES,                   // no `Range` is passed on
 ];
 
 /// The service over the configured upstreams; `counted_as` is what all of its requests are for.

@@ -118,6 +118,7 @@ impl Reply {
             .header("Set-Cookie", "_session_id=panel-session; path=/; HttpOnly")
             .header("Server", "nginx/panel")
             .header("X-Runtime", "0.040")
+            .header("Accept-Ranges", "bytes")
             .header("X-Powered-By", "Phusion Passenger")
             .header("X-Request-Id", "panel-request")
     }

@@ -143,6 +143,7 @@ async fn what_the_upstream_says_of_itself_stays_there() {
             "server",
             "x-runtime",
             "x-powered-by",
+            "accept-ranges",
             "x-hop",
             "keep-alive",
             "proxy-authenticate",
