@@ -251,13 +251,14 @@ impl<C: Cell> Epochs<C> {
     /// behind them.
     pub fn is_current(&self, view: View, stamp: &Stamp, from: usize) -> Option<usize> {
         let mut at = from;
-        for mark in self.each_shown(view) {
-            if stamp.epochs.get(at) != Some(&mark.map_or(0, |mark| mark.epoch.load())) {
-                return None;
-            }
+        // Every hit asks; `all` goes through in one piece, where a loop would ask for one at a time.
+        let current = self.each_shown(view).all(|mark| {
+            let epoch = mark.map_or(0, |mark| mark.epoch.load());
+            let same = stamp.epochs.get(at) == Some(&epoch);
             at += 1;
-        }
-        Some(at)
+            same
+        });
+        current.then_some(at)
     }
 
     /// Which of the epochs that a read depends on are no longer as the stamp says, from its place

@@ -14,7 +14,6 @@ use governor::{
     state::{InMemoryState, NotKeyed},
 };
 use http::HeaderValue;
-use smallvec::SmallVec;
 
 /// The quotas of one tenant; none means unlimited.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,6 +55,8 @@ pub struct Limit {
     clock: DefaultClock,
     quota: Quota,
     policy: HeaderValue,
+    /// What the `RateLimit` header begins with.
+    state: Box<[u8]>,
     name: &'static str,
 }
 
@@ -135,6 +136,7 @@ impl Limit {
             clock: DefaultClock::default(),
             quota,
             policy: HeaderValue::from_str(&policy).expect("made of a literal and numbers"),
+            state: format!("\"{name}\";r=").into_bytes().into(),
             name,
         }
     }
@@ -159,14 +161,15 @@ impl Limit {
         let spent = self.quota.burst.saturating_sub(remaining);
         let seconds = spent.div_ceil(self.quota.per_second.max(1));
         // Every reply has this header: it is put together without the formatting machinery.
-        let mut text: SmallVec<[u8; 64]> = SmallVec::new();
-        text.push(b'"');
-        text.extend_from_slice(self.name.as_bytes());
-        text.extend_from_slice(b"\";r=");
-        text.extend_from_slice(itoa::Buffer::new().format(remaining).as_bytes());
-        text.extend_from_slice(b";t=");
-        text.extend_from_slice(itoa::Buffer::new().format(seconds).as_bytes());
-        HeaderValue::from_bytes(&text).expect("made of a literal and numbers")
+        let (mut left, mut back) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let (left, back) = (left.format(remaining).as_bytes(), back.format(seconds).as_bytes());
+        // There is room for two numbers of ten digits, and a name that is longer than any.
+        let (mut text, mut length) = ([0; 64], 0);
+        for part in [&*self.state, left, b";t=", back] {
+            text[length..][..part.len()].copy_from_slice(part);
+            length += part.len();
+        }
+        HeaderValue::from_bytes(&text[..length]).expect("made of a literal and numbers")
     }
 }
 

@@ -26,18 +26,31 @@ pub(super) fn check(uri: &Uri, headers: &HeaderMap, version: Version) -> Result<
     }
 }
 
-fn valid_host(host: &str) -> Result<(), TargetError> {
-    let (mut valid, mut plain) = (!host.is_empty(), true);
-    for byte in host.bytes() {
-        let part = matches!(byte, b':' | b'[' | b']');
-        plain &= !part;
-        valid &= part || byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+/// What a byte is in a host: nothing, a part of a name, or of what only the slow parse can judge.
+const NO_HOST: u8 = 1;
+const PORT_OR_BRACKET: u8 = 2;
+
+/// A table, because every byte of every request's host is looked up.
+static BYTES: [u8; 256] = {
+    let mut bytes = [NO_HOST; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        bytes[byte] = match byte as u8 {
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'.' | b'-' | b'_' => 0,
+            b':' | b'[' | b']' => PORT_OR_BRACKET,
+            _ => NO_HOST,
+        };
+        byte += 1;
     }
-    if !valid {
+    bytes
+};
+
+fn valid_host(host: &str) -> Result<(), TargetError> {
+    let seen = host.bytes().fold(0, |seen, byte| seen | BYTES[usize::from(byte)]);
+    if host.is_empty() || seen & NO_HOST != 0 {
         return Err(TargetError::Host);
     }
-    // The slow parse is for what the quick look cannot judge: brackets and ports.
-    if plain {
+    if seen & PORT_OR_BRACKET == 0 {
         return Ok(());
     }
     let authority: Authority = host.parse().map_err(|_| TargetError::Host)?;
