@@ -83,6 +83,7 @@ pub fn negotiation(bytes: &[u8]) {
         assert!(only.is_none_or(|only| only == format));
         // Asked for by an explicit suffix it is the same target, and nothing else.
         let asked = target.asked_in(format, target.path().len()).expect("a target");
+        let asked = asked.unwrap_or_else(|| target.path_and_query().clone());
         collection(asked.path());
         let uri = Uri::from(asked);
         let again = Target::canonicalize(&uri, &headers, Version::HTTP_11, 9000);

@@ -105,16 +105,16 @@ pub enum NobodyCalls {
 pub struct Call {
     /// Who calls.
     pub caller: Caller,
-    /// The request.
-    pub request: Aimed,
+    /// The request, in a place of its own: every layer hands it on, and none that it passes moves it.
+    pub request: Box<Aimed>,
 }
 
 /// A call whose formats are decided.
 pub struct Exchange {
     /// The call.
     pub call: Call,
-    /// The target as it is asked for upstream.
-    pub ask: PathAndQuery,
+    /// The target as it is asked for upstream, if not as it stands.
+    pub ask: Option<PathAndQuery>,
     /// The format that is answered; none for what is asked for as it is.
     pub format: Option<Format>,
     /// The one format that the upstream has of it, if it has not both.
@@ -174,6 +174,13 @@ pub enum Outbound {
     },
     /// A request that is passed on.
     Forward(Box<Exchange>),
+}
+
+impl Exchange {
+    /// The target as it is asked for upstream.
+    pub fn asked(&self) -> &PathAndQuery {
+        self.ask.as_ref().unwrap_or_else(|| self.call.request.target.path_and_query())
+    }
 }
 
 impl Caller {

@@ -166,6 +166,7 @@ impl Deciders<'_> {
             Effect::Read(listed) => {
                 let partition = &grant.credential.partition;
                 let secrecy = grant.permissions.secrecy();
+                let ask = ask.unwrap_or_else(|| target.path_and_query().clone());
                 let key = Key::new(partition, secrecy, ask, format).converted_from(native);
                 explanation.key = Some(format!("{:08x}", key.digest().0));
                 self.look(listed, &target, partition, &key, explanation);

@@ -39,8 +39,8 @@ pub struct Record {
     pub protocol: Protocol,
     /// Its method as it was sent.
     pub method: Method,
-    /// The canonical target; only the names of its query may be shown.
-    pub target: OnceLock<PathAndQuery>,
+    /// What it asks for.
+    pub asked: OnceLock<Asked>,
     /// The route, if it is listed.
     pub route: Note<RouteId>,
     /// The format that is answered.
@@ -63,6 +63,28 @@ pub struct Record {
     pub idempotency: Note<KeyOutcome>,
     /// Why it was refused.
     pub rejection: OnceLock<&'static str>,
+}
+
+/// The canonical target of a request.
+///
+/// A copy of as much as is told of it. The target itself is a part of what its connection read, and as
+/// long as one is kept, hyper reads what comes next into new memory instead of the same.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The beginning of its path.
+    pub path: Text<PATH>,
+    /// Its query, of which only the names may be shown.
+    pub query: Option<Box<str>>,
+}
+
+/// So much of a path is told.
+pub const PATH: usize = 76;
+
+/// The beginning of a text.
+#[derive(Clone, Copy)]
+pub struct Text<const N: usize> {
+    length: u8,
+    bytes: [u8; N],
 }
 
 /// A small value that is noted once or again.
@@ -91,7 +113,7 @@ impl Record {
             client,
             protocol,
             method,
-            target: OnceLock::new(),
+            asked: OnceLock::new(),
             route: Note::default(),
             format: Note::default(),
             grant: OnceLock::new(),
@@ -109,6 +131,44 @@ impl Record {
     /// The word for what the cache did.
     pub fn outcome(&self) -> CacheOutcome {
         self.cache.get().map_or(CacheOutcome::None, CacheStatus::outcome)
+    }
+}
+
+impl Asked {
+    /// What a target asks for.
+    pub fn of(target: &PathAndQuery) -> Self {
+        Self { path: Text::new(target.path()), query: target.query().map(Box::from) }
+    }
+}
+
+impl<const N: usize> Text<N> {
+    /// As much of a text as there is room for.
+    pub fn new(text: &str) -> Self {
+        let length = text.len().min(N).min(usize::from(u8::MAX));
+        let mut bytes = [0; N];
+        bytes[..length].copy_from_slice(&text.as_bytes()[..length]);
+        Self { length: u8::try_from(length).unwrap_or(u8::MAX), bytes }
+    }
+
+    /// What there is of it, up to the last whole character.
+    pub fn as_str(&self) -> &str {
+        let bytes = &self.bytes[..usize::from(self.length)];
+        match std::str::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
+        }
+    }
+}
+
+impl<const N: usize> Default for Text<N> {
+    fn default() -> Self {
+        Self { length: 0, bytes: [0; N] }
+    }
+}
+
+impl<const N: usize> fmt::Debug for Text<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_str().fmt(f)
     }
 }
 
@@ -220,6 +280,17 @@ mod tests {
         for other in ["", "1", "000000000000000G", "ffffffffffffffff", "+00000000000000f"] {
             assert_eq!(RequestId::parse(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        let check = |text: &str, expected: &str| {
+            assert_eq!(Text::<4>::new(text).as_str(), expected, "{text}");
+        };
+        check("", "");
+        check("abcd", "abcd");
+        check("abcde", "abcd");
+        check("abcé", "abc");
     }
 
     #[test]

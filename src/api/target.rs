@@ -120,10 +120,15 @@ impl Target {
     }
 
     /// The same asked for in a format, by an explicit suffix, so that nothing else can decide it
-    /// upstream. One that is there is replaced where it stands, or a new one put at `place`.
-    pub fn asked_in(&self, format: Format, place: usize) -> Result<PathAndQuery, TargetError> {
+    /// upstream; none if it has that already. Another one is replaced where it stands, or a new one
+    /// put at `place`.
+    pub fn asked_in(
+        &self,
+        format: Format,
+        place: usize,
+    ) -> Result<Option<PathAndQuery>, TargetError> {
         let (place, replaced) = match self.suffix {
-            Some(suffix) if suffix.format == format => return Ok(self.path_and_query.clone()),
+            Some(suffix) if suffix.format == format => return Ok(None),
             Some(suffix) => (suffix.at, 1 + suffix.format.as_str().len()),
             None => (place, 0),
         };
@@ -131,7 +136,7 @@ impl Target {
         let (behind, query) = (&behind[replaced..], self.query());
         let query = query.map(|query| format!("?{query}")).unwrap_or_default();
         let text = format!("{before}.{}{behind}{query}", format.as_str());
-        text.parse().map_err(|_| TargetError::NotAPath)
+        text.parse().map(Some).map_err(|_| TargetError::NotAPath)
     }
 
     /// The path's segments without its format suffix.
@@ -176,14 +181,16 @@ pub fn decoded_parameter(pair: &str, name: &str) -> Option<String> {
 
 /// The segments of a path; the suffix is cut out of the one that it ends.
 fn segments(path: &str, suffix: Option<Suffix>) -> impl Iterator<Item = &str> {
-    let mut offset = 0;
-    path.split('/').skip(1).map(move |segment| {
-        let start = offset + 1;
-        offset = start + segment.len();
-        match suffix {
-            Some(suffix) if (start..offset).contains(&suffix.at) => &segment[..suffix.at - start],
-            _ => segment,
-        }
+    let mut next = Some(1);
+    std::iter::from_fn(move || {
+        let start = next?;
+        // They are short: a plain loop has found the end before a search has set out.
+        let length = path.get(start..)?.bytes().take_while(|byte| *byte != b'/').count();
+        let end = start + length;
+        next = (end < path.len()).then_some(end + 1);
+        let end =
+            suffix.map(|suffix| suffix.at).filter(|at| (start..end).contains(at)).unwrap_or(end);
+        Some(&path[start..end])
     })
 }
 

@@ -13,7 +13,7 @@ use http::StatusCode;
 use crate::{
     api::routes::RouteId,
     cache::{cause::Cause, key::Digest, status::CacheStatus},
-    record::{Charged, Record, RequestId},
+    record::{Charged, PATH, Record, RequestId, Text},
     vocabulary::{Format, KeyOutcome, PolicyName, Protocol},
 };
 
@@ -55,22 +55,15 @@ pub struct Decision {
     /// Its method.
     pub method: Text<8>,
     /// Its canonical path. Its query is not remembered, which may hold secrets.
-    pub path: Text<76>,
+    pub path: Text<PATH>,
     /// The public id of its token.
     pub token: Text<12>,
-}
-
-/// The beginning of a text.
-#[derive(Clone, Copy, Debug)]
-pub struct Text<const N: usize> {
-    length: u8,
-    bytes: [u8; N],
 }
 
 impl Decision {
     /// What is known of a request once it has been answered.
     pub fn new(record: &Record, status: StatusCode, duration: Duration) -> Self {
-        let target = record.target.get();
+        let asked = record.asked.get();
         Self {
             id: record.id,
             received: record.received,
@@ -89,27 +82,8 @@ impl Decision {
             rejection: record.rejection.get().copied(),
             key: record.key.get(),
             method: Text::new(record.method.as_str()),
-            path: Text::new(target.map_or("", |target| target.path())),
+            path: asked.map_or_else(Text::default, |asked| asked.path),
             token: Text::new(record.grant.get().map_or("", |grant| &grant.token_id)),
-        }
-    }
-}
-
-impl<const N: usize> Text<N> {
-    /// As much of a text as there is room for.
-    pub fn new(text: &str) -> Self {
-        let length = text.len().min(N).min(usize::from(u8::MAX));
-        let mut bytes = [0; N];
-        bytes[..length].copy_from_slice(&text.as_bytes()[..length]);
-        Self { length: u8::try_from(length).unwrap_or(u8::MAX), bytes }
-    }
-
-    /// What there is of it, up to the last whole character.
-    pub fn as_str(&self) -> &str {
-        let bytes = &self.bytes[..usize::from(self.length)];
-        match std::str::from_utf8(bytes) {
-            Ok(text) => text,
-            Err(error) => std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
         }
     }
 }
@@ -117,17 +91,6 @@ impl<const N: usize> Text<N> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_text_is_cut_between_characters() {
-        let check = |text: &str, expected: &str| {
-            assert_eq!(Text::<4>::new(text).as_str(), expected, "{text}");
-        };
-        check("", "");
-        check("abcd", "abcd");
-        check("abcde", "abcd");
-        check("abcé", "abc");
-    }
 
     #[test]
     fn a_decision_is_as_small_as_is_said() {

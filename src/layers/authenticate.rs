@@ -46,7 +46,7 @@ pub fn layer<S>(gatekeeper: Arc<Gatekeeper>) -> impl Layer<S, Service = Authenti
     layer_fn(move |inner| Authenticate { inner, gatekeeper: Arc::clone(&gatekeeper) })
 }
 
-impl<S> Service<Aimed> for Authenticate<S>
+impl<S> Service<Box<Aimed>> for Authenticate<S>
 where
     S: Service<Call, Response = Answer, Error = Rejection>,
 {
@@ -56,7 +56,7 @@ where
 
     always_ready!();
 
-    fn call(&mut self, request: Aimed) -> Self::Future {
+    fn call(&mut self, request: Box<Aimed>) -> Self::Future {
         match self.gatekeeper.recognize(&request) {
             Ok(caller) => {
                 let _ = request.record.grant.set(Arc::clone(caller.grant()));

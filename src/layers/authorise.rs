@@ -65,7 +65,7 @@ where
     always_ready!();
 
     fn call(&mut self, mut call: Call) -> Self::Future {
-        let request = &call.request;
+        let request = &*call.request;
         let grant = call.caller.grant();
         let Aimed { method, target, effect, .. } = request;
         if let Err(rejection) = judge(&self.judge.routes, grant, method, target, *effect) {

@@ -41,9 +41,9 @@ pub fn layer<S>(after: Duration) -> impl Layer<S, Service = Deadline<S>> + Clone
     layer_fn(move |inner| Deadline { inner, after })
 }
 
-impl<S> Service<Aimed> for Deadline<S>
+impl<S> Service<Box<Aimed>> for Deadline<S>
 where
-    S: Service<Aimed, Response = Answer, Error = Rejection>,
+    S: Service<Box<Aimed>, Response = Answer, Error = Rejection>,
 {
     type Response = Answer;
     type Error = Rejection;
@@ -51,7 +51,7 @@ where
 
     always_ready!();
 
-    fn call(&mut self, request: Aimed) -> Self::Future {
+    fn call(&mut self, request: Box<Aimed>) -> Self::Future {
         if request.effect.is_write() {
             return Either::Right(self.inner.call(request));
         }

@@ -5,7 +5,7 @@
 //! why none is swapped with `mem::replace` before a future takes it). A clone is a pointer copy.
 //! What a layer can decide at once it decides in `call`, and its future is then
 //! [`Either`] that decision or the next layer's: a cache hit passes
-//! all of them without a box.
+//! all of them without a box for a future.
 
 pub mod authenticate;
 pub mod authorise;

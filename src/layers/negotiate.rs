@@ -41,8 +41,8 @@ pub struct Rules {
 /// How the upstream is asked, and what is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agreed {
-    /// The target as it is asked for upstream.
-    pub ask: PathAndQuery,
+    /// The target as it is asked for upstream, if not as it stands.
+    pub ask: Option<PathAndQuery>,
     /// The format that is answered; none for what is asked for as it is.
     pub format: Option<Format>,
     /// The one format that the upstream has, if it has not both.
@@ -74,7 +74,7 @@ where
 
 impl<S> Negotiate<S> {
     fn exchange(&self, call: Call) -> Result<Exchange, Rejection> {
-        let Aimed { target, effect, headers, record, body, .. } = &call.request;
+        let Aimed { target, effect, headers, record, body, .. } = &*call.request;
         let wishes = Wishes::of(target, headers, !body.is_end_stream());
         let grant = call.caller.grant();
         let agreed = self.rules.agree(grant, target, *effect, &wishes)?;
@@ -97,8 +97,7 @@ impl Rules {
     ) -> Result<Agreed, Rejection> {
         let terms = Terms { only: None, default: grant.tenant.default_format, strict: self.strict };
         let wished = negotiate(wishes, terms);
-        let as_it_is =
-            |format| Agreed { ask: target.path_and_query().clone(), format, native: None };
+        let as_it_is = |format| Agreed { ask: None, format, native: None };
         match effect {
             Effect::Read(listed) => {
                 let route = self.routes.route(listed.id);

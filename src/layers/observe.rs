@@ -22,7 +22,7 @@ use crate::{
     auth::scopes::Permission,
     call::Traced,
     explain::{self, Decision, Ring},
-    metrics::{Metrics, Raised},
+    metrics::Metrics,
     record::Record,
     telemetry::{AccessLog, Line, QueryNames},
 };
@@ -61,7 +61,6 @@ pin_project! {
 struct Open {
     record: Option<Arc<Record>>,
     observer: Arc<Observer>,
-    _in_flight: Raised,
 }
 
 /// Why a reply is as it is, for a caller who may know.
@@ -83,10 +82,10 @@ where
     always_ready!();
 
     fn call(&mut self, request: Traced) -> Self::Future {
+        self.observer.metrics.in_flight.inc();
         let open = Open {
             record: Some(Arc::clone(&request.record)),
             observer: Arc::clone(&self.observer),
-            _in_flight: Metrics::raise(&self.observer.metrics.in_flight),
         };
         Observed { inner: self.inner.call(request), open }
     }
@@ -115,6 +114,7 @@ impl<F: Future<Output = Result<Answer, Infallible>>> Future for Observed<F> {
 
 impl Drop for Open {
     fn drop(&mut self) {
+        self.observer.metrics.in_flight.dec();
         if let Some(record) = self.record.take() {
             let gone = StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST);
             self.observer.write(&record, gone, None);
@@ -129,16 +129,17 @@ impl Observer {
         let (class, cache) = (route.map(|r| r.class), record.outcome());
         self.metrics.requests.of(&record.method, status, cache).inc();
         self.metrics.durations.of(class, cache).observe(duration.as_secs_f64());
-        let query = record.target.get().and_then(|t| t.query()).unwrap_or_default();
         let grant = record.grant.get();
-        self.log.record(&Line {
+        self.log.record(|| Line {
             time: record.received,
             request_id: record.id.as_str(),
             client: record.client,
             protocol: record.protocol,
             method: record.method.as_str(),
             route: route.map(|r| &*r.template),
-            query: QueryNames::new(query),
+            query: QueryNames::new(
+                record.asked.get().and_then(|a| a.query.as_deref()).unwrap_or_default(),
+            ),
             format: record.format.get(),
             status: status.as_u16(),
             cache,

@@ -10,6 +10,7 @@ use super::{Answer, Step, always_ready, refuse};
 use crate::{
     api::{method, routes::RouteTable, target::Target},
     call::{Aimed, Effect, Traced},
+    record::Asked,
     rejection::Rejection,
 };
 
@@ -38,7 +39,7 @@ pub fn layer<S>(
 
 impl<S> Service<Traced> for Aim<S>
 where
-    S: Service<Aimed, Response = Answer, Error = Rejection>,
+    S: Service<Box<Aimed>, Response = Answer, Error = Rejection>,
 {
     type Response = Answer;
     type Error = Rejection;
@@ -55,7 +56,7 @@ where
 }
 
 impl<S> Aim<S> {
-    fn aim(&self, request: Traced) -> Result<Aimed, Rejection> {
+    fn aim(&self, request: Traced) -> Result<Box<Aimed>, Rejection> {
         let Traced { record, method, uri, version, headers, body } = request;
         if method == Method::CONNECT || method == Method::TRACE {
             return Err(Rejection::MethodNotServed);
@@ -67,10 +68,10 @@ impl<S> Aim<S> {
         let method = method::header_override(&method, &headers)?.unwrap_or(method);
         let effect = Effect::of(&self.routes, &method, &target, self.unlisted_reads_harmless);
         // Noted once for each request, so nothing was there before.
-        let _ = record.target.set(target.path_and_query().clone());
+        let _ = record.asked.set(Asked::of(target.path_and_query()));
         if let Effect::Read(listed) = effect {
             record.route.set(listed.id);
         }
-        Ok(Aimed { record, method, target, effect, counted: None, headers, body })
+        Ok(Box::new(Aimed { record, method, target, effect, counted: None, headers, body }))
     }
 }

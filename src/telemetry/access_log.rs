@@ -151,10 +151,10 @@ impl AccessLog {
         Ok(Self { shared: Some(shared), close_timeout })
     }
 
-    /// Takes a line; never waits for the writer.
-    pub fn record(&self, line: &Line<'_>) {
+    /// Takes a line, which is made only where there is a log; never waits for the writer.
+    pub fn record<'a>(&self, line: impl FnOnce() -> Line<'a>) {
         if let Some(shared) = &self.shared {
-            shared.record(line);
+            shared.record(&line());
         }
     }
 
@@ -340,7 +340,7 @@ mod tests {
         let log = AccessLog::start(&config(&path, NEVER), counter()).expect("it opens");
         thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| (0..50).for_each(|_| log.record(&SAMPLE)));
+                scope.spawn(|| (0..50).for_each(|_| log.record(|| SAMPLE)));
             }
         });
         drop(log);
@@ -353,7 +353,7 @@ mod tests {
         let path = folder.path().join("log");
         let config = config(&path, Duration::from_millis(5));
         let log = AccessLog::start(&config, counter()).expect("it opens");
-        log.record(&SAMPLE);
+        log.record(|| SAMPLE);
         until(|| lines(&path).len() == 1);
     }
 
@@ -364,7 +364,7 @@ mod tests {
         let log = AccessLog::start(&config(&path, NEVER), counter()).expect("it opens");
         let mut line = Vec::new();
         SAMPLE.write(&mut line);
-        (0..(32 << 10) / line.len() + 1).for_each(|_| log.record(&SAMPLE));
+        (0..(32 << 10) / line.len() + 1).for_each(|_| log.record(|| SAMPLE));
         until(|| fs::metadata(&path).is_ok_and(|file| file.len() > 0));
     }
 
@@ -386,7 +386,7 @@ mod tests {
         let dropped = counter();
         let config = config(Path::new("/dev/full"), NEVER);
         let log = AccessLog::start(&config, dropped.clone()).expect("it opens");
-        (0..3).for_each(|_| log.record(&SAMPLE));
+        (0..3).for_each(|_| log.record(|| SAMPLE));
         drop(log);
         assert_eq!(dropped.get(), 3);
     }
@@ -396,11 +396,11 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let (path, old) = (folder.path().join("log"), folder.path().join("log.1"));
         let log = AccessLog::start(&config(&path, NEVER), counter()).expect("it opens");
-        log.record(&SAMPLE);
+        log.record(|| SAMPLE);
         fs::rename(&path, &old).expect("it is there");
         log.reopen();
         until(|| path.exists());
-        log.record(&SAMPLE);
+        log.record(|| SAMPLE);
         drop(log);
         assert_eq!((lines(&old).len(), lines(&path).len()), (1, 1));
     }
@@ -409,7 +409,7 @@ mod tests {
     fn a_log_that_is_off_takes_lines_and_says_nothing() {
         let config = AccessConfig { enabled: false, ..AccessConfig::default() };
         let log = AccessLog::start(&config, counter()).expect("nothing is opened");
-        log.record(&SAMPLE);
+        log.record(|| SAMPLE);
         log.reopen();
     }
 

@@ -1,6 +1,15 @@
 //! The members of the request path that every request meets: names, records, health, bounds.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, net::Ipv4Addr};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Uri};
+use tollgate::{
+    gateway::request_path,
+    net::server::{Arrival, ClientBody},
+    vocabulary::Protocol,
+};
+use tower::Service as _;
 
 use crate::harness::{Reply, Speaks, World, json};
 
@@ -140,4 +149,26 @@ async fn a_body_is_bounded_by_what_it_says_and_by_what_it_is() {
     raw.send(format!("{:x}\r\n{large}\r\n0\r\n\r\n", large.len())).await;
     let reply = raw.reply().await;
     assert_eq!((reply.status, reply.code()), (413, "body_too_large"), "{reply:?}");
+}
+
+/// hyper asks a connection for more as soon as a request has been handed on. If nothing of what was
+/// read is kept then, it reads into the same memory again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hit_keeps_nothing_of_what_was_read() {
+    const TARGET: &str = "/virtual_machines.json?page=1";
+    let w = World::new().await;
+    w.get(TARGET).as_("a").origin(json("[]")).await;
+    let read = Bytes::from(format!("{TARGET}{}", w.authorization("a")));
+    let mut request = Request::new(ClientBody::empty());
+    *request.uri_mut() = Uri::from_maybe_shared(read.slice(..TARGET.len())).expect("a target");
+    let authorization = HeaderValue::from_maybe_shared(read.slice(TARGET.len()..));
+    request.headers_mut().insert("authorization", authorization.expect("a value"));
+    request.headers_mut().insert("host", HeaderValue::from_static("a"));
+    let peer = (Ipv4Addr::LOCALHOST, 40_000).into();
+    let arrival = Arrival { peer, protocol: Protocol::Http1, request };
+    assert!(!read.is_unique(), "the request is made of it");
+    let answering = request_path(w.process.shared()).call(arrival);
+    assert!(read.is_unique(), "something still refers to it");
+    let Ok(answer) = answering.await;
+    assert_eq!(answer.headers()["cache-status"], "tollgate; hit");
 }

@@ -97,11 +97,11 @@ impl Setting {
         let route = self.shelf.routes.route(listed.id);
         let partition = Arc::clone(&caller.credential().partition);
         let ask = target.path_and_query().clone();
-        let key = Key::new(&partition, Secrecy::Hidden, ask.clone(), Some(Format::Json));
+        let key = Key::new(&partition, Secrecy::Hidden, ask, Some(Format::Json));
         let dependence = Dependence::of(route, &target);
         let stamps = dependence.stamps(&partition);
         let record = Record::new(RequestId::next(0), client, Protocol::Http1, Method::GET);
-        let request = Aimed {
+        let request = Box::new(Aimed {
             record,
             method: Method::GET,
             target,
@@ -109,10 +109,10 @@ impl Setting {
             counted: None,
             headers: headers.clone(),
             body: ClientBody::empty(),
-        };
+        });
         let call = Call { caller, request };
         let exchange =
-            Exchange { call, ask, format: Some(Format::Json), native: None, touch: None };
+            Exchange { call, ask: None, format: Some(Format::Json), native: None, touch: None };
         let (route, forward) = (listed.id, Forward::Miss);
         let demands = Directives::default();
         let (held, stale) = (None, None);

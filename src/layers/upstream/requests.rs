@@ -62,7 +62,8 @@ pub(super) fn forward_request(
     credential: &Credential,
     hides: bool,
 ) -> Request<ClientBody> {
-    let Exchange { call, ask, format, .. } = exchange;
+    let uri = Uri::from(exchange.asked().clone());
+    let Exchange { call, format, .. } = exchange;
     let mut client = call.request;
     // The body was judged by its type: that one goes on, and no other, whatever `Connection` names.
     let judged_by = client.headers.get(CONTENT_TYPE).cloned();
@@ -71,7 +72,7 @@ pub(super) fn forward_request(
     let bare = is_read(&client.method) && http_body::Body::is_end_stream(&client.body);
     let mut request = Request::new(client.body);
     *request.method_mut() = client.method;
-    *request.uri_mut() = Uri::from(ask);
+    *request.uri_mut() = uri;
     let hides = hides && is_read(request.method());
     let mut headers = HeaderMap::with_capacity(PASSED_ON.len() + 7);
     for name in PASSED_ON.iter().filter(|name| !(hides && CONDITIONS.contains(name))) {
