@@ -136,6 +136,14 @@ impl Key {
         Digest(hasher.finalize())
     }
 
+    /// The same with a target of its own. As it was asked for, it is a part of the buffer that its
+    /// connection was read into, and would hold on to all of that for as long as it is kept.
+    #[must_use]
+    pub fn to_keep(&self) -> Self {
+        let target = PathAndQuery::try_from(self.target.as_str());
+        Self { target: target.unwrap_or_else(|_| self.target.clone()), ..*self }
+    }
+
     /// How much memory the key takes.
     pub fn weight(&self) -> usize {
         size_of::<Self>() + self.target.as_str().len()

@@ -164,7 +164,7 @@ impl Shelf {
     fn put(&self, key: &Key, mut entry: Entry) -> Arc<Stored> {
         entry.digest = Some(key.digest());
         let stored = Arc::new(Stored::Entry(entry));
-        self.store.insert(key.clone(), Arc::clone(&stored));
+        self.store.insert(key.to_keep(), Arc::clone(&stored));
         stored
     }
 
@@ -272,7 +272,7 @@ impl Shelf {
     /// Remembers for a while that what is under a key cannot be kept.
     pub fn mark_uncacheable(&self, key: &Key) {
         let lifetime = millis(self.config.uncacheable_lifetime);
-        self.store.insert(key.clone(), Arc::new(Stored::Uncacheable { lifetime }));
+        self.store.insert(key.to_keep(), Arc::new(Stored::Uncacheable { lifetime }));
     }
 }
 
