@@ -178,7 +178,7 @@ pub enum Outbound {
 
 impl Exchange {
     /// The target as it is asked for upstream.
-    pub fn asked(&self) -> &PathAndQuery {
+    pub fn upstream_target(&self) -> &PathAndQuery {
         self.ask.as_ref().unwrap_or_else(|| self.call.request.target.path_and_query())
     }
 }

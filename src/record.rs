@@ -39,8 +39,8 @@ pub struct Record {
     pub protocol: Protocol,
     /// Its method as it was sent.
     pub method: Method,
-    /// What it asks for.
-    pub asked: OnceLock<Asked>,
+    /// What is told of its canonical target.
+    pub target: OnceLock<TargetNote>,
     /// The route, if it is listed.
     pub route: Note<RouteId>,
     /// The format that is answered.
@@ -65,20 +65,19 @@ pub struct Record {
     pub rejection: OnceLock<&'static str>,
 }
 
-/// The canonical target of a request.
+/// As much of a canonical target as is told of it.
 ///
-/// A copy of as much as is told of it. The target itself is a part of what its connection read, and as
-/// long as one is kept, hyper reads what comes next into new memory instead of the same.
-#[derive(Clone, Debug)]
-pub struct Asked {
+/// It is a copy: the target itself is a part of what its connection read, and as long as one is kept,
+/// hyper reads what comes next into new memory instead of the same.
+pub struct TargetNote {
     /// The beginning of its path.
-    pub path: Text<PATH>,
+    pub path: Text<PATH_BYTES>,
     /// Its query, of which only the names may be shown.
     pub query: Option<Box<str>>,
 }
 
-/// So much of a path is told.
-pub const PATH: usize = 76;
+/// The most that is told of a path, in bytes.
+pub const PATH_BYTES: usize = 76;
 
 /// The beginning of a text.
 #[derive(Clone, Copy)]
@@ -113,7 +112,7 @@ impl Record {
             client,
             protocol,
             method,
-            asked: OnceLock::new(),
+            target: OnceLock::new(),
             route: Note::default(),
             format: Note::default(),
             grant: OnceLock::new(),
@@ -134,10 +133,17 @@ impl Record {
     }
 }
 
-impl Asked {
-    /// What a target asks for.
+impl TargetNote {
+    /// What is told of a target.
     pub fn of(target: &PathAndQuery) -> Self {
         Self { path: Text::new(target.path()), query: target.query().map(Box::from) }
+    }
+}
+
+impl fmt::Debug for TargetNote {
+    /// Without the query, which may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.path.fmt(f)
     }
 }
 
@@ -280,6 +286,16 @@ mod tests {
         for other in ["", "1", "000000000000000G", "ffffffffffffffff", "+00000000000000f"] {
             assert_eq!(RequestId::parse(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn of_a_target_the_beginning_of_its_path_and_its_query_are_told() {
+        let long = format!("/{}", "a".repeat(PATH_BYTES));
+        let note = TargetNote::of(&format!("{long}?key=planted").parse().expect("a target"));
+        assert_eq!(note.path.as_str(), &long[..PATH_BYTES]);
+        assert_eq!(note.query.as_deref(), Some("key=planted"));
+        assert!(!format!("{note:?}").contains("planted"));
+        assert_eq!(TargetNote::of(&PathAndQuery::from_static("/a")).query, None);
     }
 
     #[test]

@@ -215,6 +215,14 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_decoded_comes_before_what_differs() {
+        let pair = format!("Basic {}", encoded("joe:other"));
+        let bearer = format!("Bearer {TOKEN}");
+        let all = [("authorization", &*pair), ("authorization", &*bearer), ("x-api-key", " ")];
+        check(&all, Err(PresentError::Undecodable));
+    }
+
+    #[test]
     fn what_cannot_be_decoded_is_an_error() {
         let login_only = format!("Basic {}", encoded(&format!("{TOKEN}:")));
         let no_colon = format!("Basic {}", encoded(TOKEN));

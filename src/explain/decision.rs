@@ -13,7 +13,7 @@ use http::StatusCode;
 use crate::{
     api::routes::RouteId,
     cache::{cause::Cause, key::Digest, status::CacheStatus},
-    record::{Charged, PATH, Record, RequestId, Text},
+    record::{Charged, PATH_BYTES, Record, RequestId, Text},
     vocabulary::{Format, KeyOutcome, PolicyName, Protocol},
 };
 
@@ -55,7 +55,7 @@ pub struct Decision {
     /// Its method.
     pub method: Text<8>,
     /// Its canonical path. Its query is not remembered, which may hold secrets.
-    pub path: Text<PATH>,
+    pub path: Text<PATH_BYTES>,
     /// The public id of its token.
     pub token: Text<12>,
 }
@@ -63,7 +63,7 @@ pub struct Decision {
 impl Decision {
     /// What is known of a request once it has been answered.
     pub fn new(record: &Record, status: StatusCode, duration: Duration) -> Self {
-        let asked = record.asked.get();
+        let target = record.target.get();
         Self {
             id: record.id,
             received: record.received,
@@ -82,7 +82,7 @@ impl Decision {
             rejection: record.rejection.get().copied(),
             key: record.key.get(),
             method: Text::new(record.method.as_str()),
-            path: asked.map_or_else(Text::default, |asked| asked.path),
+            path: target.map_or_else(Text::default, |target| target.path),
             token: Text::new(record.grant.get().map_or("", |grant| &grant.token_id)),
         }
     }

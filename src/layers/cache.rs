@@ -186,7 +186,7 @@ fn find(sampler: &Sampler, exchange: &mut Exchange, listed: Listed, demands: Dir
     let dependence = Dependence::of(route, &exchange.call.request.target);
     let partition = &exchange.call.caller.credential().partition;
     let secrecy = exchange.call.caller.secrecy();
-    let key = Key::new(partition, secrecy, exchange.asked().clone(), exchange.format);
+    let key = Key::new(partition, secrecy, exchange.upstream_target().clone(), exchange.format);
     let key = key.converted_from(exchange.native);
     let stored = shelf.store.get(&key);
     let known = match stored.as_deref() {

@@ -116,7 +116,7 @@ where
                 let wanted = format.map(|format| Wanted {
                     format,
                     native,
-                    root: collection(exchange.asked().path()).to_owned(),
+                    root: collection(exchange.upstream_target().path()).to_owned(),
                     keeps_tag: false,
                     has_body: exchange.call.request.method != Method::HEAD,
                 });

@@ -57,7 +57,7 @@ pin_project! {
     }
 }
 
-/// A request that has not been written down yet.
+/// A request that has not been written down yet, and is counted as under way.
 struct Open {
     record: Option<Arc<Record>>,
     observer: Arc<Observer>,
@@ -82,11 +82,7 @@ where
     always_ready!();
 
     fn call(&mut self, request: Traced) -> Self::Future {
-        self.observer.metrics.in_flight.inc();
-        let open = Open {
-            record: Some(Arc::clone(&request.record)),
-            observer: Arc::clone(&self.observer),
-        };
+        let open = Open::new(&request.record, &self.observer);
         Observed { inner: self.inner.call(request), open }
     }
 }
@@ -112,13 +108,20 @@ impl<F: Future<Output = Result<Answer, Infallible>>> Future for Observed<F> {
     }
 }
 
+impl Open {
+    fn new(record: &Arc<Record>, observer: &Arc<Observer>) -> Self {
+        observer.metrics.in_flight.inc();
+        Self { record: Some(Arc::clone(record)), observer: Arc::clone(observer) }
+    }
+}
+
 impl Drop for Open {
     fn drop(&mut self) {
-        self.observer.metrics.in_flight.dec();
         if let Some(record) = self.record.take() {
             let gone = StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST);
             self.observer.write(&record, gone, None);
         }
+        self.observer.metrics.in_flight.dec();
     }
 }
 
@@ -138,7 +141,7 @@ impl Observer {
             method: record.method.as_str(),
             route: route.map(|r| &*r.template),
             query: QueryNames::new(
-                record.asked.get().and_then(|a| a.query.as_deref()).unwrap_or_default(),
+                record.target.get().and_then(|t| t.query.as_deref()).unwrap_or_default(),
             ),
             format: record.format.get(),
             status: status.as_u16(),

@@ -10,7 +10,7 @@ use super::{Answer, Step, always_ready, refuse};
 use crate::{
     api::{method, routes::RouteTable, target::Target},
     call::{Aimed, Effect, Traced},
-    record::Asked,
+    record::TargetNote,
     rejection::Rejection,
 };
 
@@ -68,7 +68,7 @@ impl<S> Aim<S> {
         let method = method::header_override(&method, &headers)?.unwrap_or(method);
         let effect = Effect::of(&self.routes, &method, &target, self.unlisted_reads_harmless);
         // Noted once for each request, so nothing was there before.
-        let _ = record.asked.set(Asked::of(target.path_and_query()));
+        let _ = record.target.set(TargetNote::of(target.path_and_query()));
         if let Effect::Read(listed) = effect {
             record.route.set(listed.id);
         }

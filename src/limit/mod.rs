@@ -56,7 +56,7 @@ pub struct Limit {
     quota: Quota,
     policy: HeaderValue,
     /// What the `RateLimit` header begins with.
-    state: Box<[u8]>,
+    beginning: Box<[u8]>,
     name: &'static str,
 }
 
@@ -73,6 +73,12 @@ pub struct Limited {
     /// For how long.
     pub retry_after: Duration,
 }
+
+/// The longest name of a limiter.
+const LONGEST_NAME: usize = 32;
+
+/// The longest `RateLimit` header: a name in quotes, and two numbers of at most ten digits.
+const LONGEST_STATE: usize = LONGEST_NAME + "\"\";r=;t=".len() + 2 * 10;
 
 impl FromStr for Quota {
     type Err = BadQuota;
@@ -124,8 +130,9 @@ impl Limits {
 }
 
 impl Limit {
-    /// A limiter that is full; `name` is its policy's name in the headers.
+    /// A limiter that is full; `name` is its policy's name in the headers, of at most 32 bytes.
     pub fn new(name: &'static str, quota: Quota) -> Self {
+        assert!(name.len() <= LONGEST_NAME, "the name of a limiter is too long: {name}");
         let at_least_one = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
         let gcra =
             Gcra::per_second(at_least_one(quota.per_second)).allow_burst(at_least_one(quota.burst));
@@ -136,7 +143,7 @@ impl Limit {
             clock: DefaultClock::default(),
             quota,
             policy: HeaderValue::from_str(&policy).expect("made of a literal and numbers"),
-            state: format!("\"{name}\";r=").into_bytes().into(),
+            beginning: format!("\"{name}\";r=").into_bytes().into(),
             name,
         }
     }
@@ -163,9 +170,8 @@ impl Limit {
         // Every reply has this header: it is put together without the formatting machinery.
         let (mut left, mut back) = (itoa::Buffer::new(), itoa::Buffer::new());
         let (left, back) = (left.format(remaining).as_bytes(), back.format(seconds).as_bytes());
-        // There is room for two numbers of ten digits, and a name that is longer than any.
-        let (mut text, mut length) = ([0; 64], 0);
-        for part in [&*self.state, left, b";t=", back] {
+        let (mut text, mut length) = ([0; LONGEST_STATE], 0);
+        for part in [&*self.beginning, left, b";t=", back] {
             text[length..][..part.len()].copy_from_slice(part);
             length += part.len();
         }
@@ -190,6 +196,16 @@ impl fmt::Debug for Limit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_longest_state_has_room() {
+        let name = "a-name-of-thirty-two-letters-abc";
+        let limit = Limit::new(name, Quota { per_second: 1, burst: u32::MAX });
+        let most = u32::MAX;
+        assert_eq!(limit.state(0), format!("\"{name}\";r=0;t={most}"));
+        assert_eq!(limit.state(most), format!("\"{name}\";r={most};t=0"));
+        assert_eq!(limit.state(1 << 31).len(), LONGEST_STATE);
+    }
 
     #[test]
     fn a_burst_passes_and_then_waits() {

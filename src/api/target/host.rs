@@ -26,8 +26,11 @@ pub(super) fn check(uri: &Uri, headers: &HeaderMap, version: Version) -> Result<
     }
 }
 
-/// What a byte is in a host: nothing, a part of a name, or of what only the slow parse can judge.
+/// A byte of a name or of an IPv4 address.
+const NAME: u8 = 0;
+/// A byte that no host has.
 const NO_HOST: u8 = 1;
+/// A byte that only the slow parse can judge.
 const PORT_OR_BRACKET: u8 = 2;
 
 /// A table, because every byte of every request's host is looked up.
@@ -36,7 +39,7 @@ static BYTES: [u8; 256] = {
     let mut byte = 0;
     while byte < 256 {
         bytes[byte] = match byte as u8 {
-            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'.' | b'-' | b'_' => 0,
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'.' | b'-' | b'_' => NAME,
             b':' | b'[' | b']' => PORT_OR_BRACKET,
             _ => NO_HOST,
         };
@@ -46,7 +49,7 @@ static BYTES: [u8; 256] = {
 };
 
 fn valid_host(host: &str) -> Result<(), TargetError> {
-    let seen = host.bytes().fold(0, |seen, byte| seen | BYTES[usize::from(byte)]);
+    let seen = host.bytes().fold(NAME, |seen, byte| seen | BYTES[usize::from(byte)]);
     if host.is_empty() || seen & NO_HOST != 0 {
         return Err(TargetError::Host);
     }
@@ -56,4 +59,19 @@ fn valid_host(host: &str) -> Result<(), TargetError> {
     let authority: Authority = host.parse().map_err(|_| TargetError::Host)?;
     let port_is_missing = !host.ends_with(']') && authority.port_u16().is_none();
     if authority.host().is_empty() || port_is_missing { Err(TargetError::Host) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_bytes_of_names_stand_alone() {
+        for byte in 0..=u8::MAX {
+            let c = char::from(byte);
+            let valid = c.is_ascii_alphanumeric() || "._-".contains(c);
+            // A colon or a bracket is valid in its place alone, and that is not here.
+            assert_eq!(valid_host(&format!("a{c}b")).is_ok(), valid, "{c:?}");
+        }
+    }
 }

@@ -88,6 +88,21 @@ fn the_suffix_is_found_where_it_stands() {
     assert_eq!(target.segments().collect::<Vec<_>>(), ["transactions", "page", "2"]);
 }
 
+proptest! {
+    #[test]
+    fn segments_are_what_stands_between_slashes(path in "(/[a-z]{0,3}(\\.json|\\.xml)?){1,4}") {
+        let suffix = find_suffix(&path);
+        prop_assume!(suffix.is_ok());
+        let suffix = suffix.expect("assumed");
+        let mut expected: Vec<_> = path.split('/').skip(1).collect();
+        if let Some(Suffix { at, .. }) = suffix {
+            let place = path[..at].matches('/').count() - 1;
+            expected[place] = expected[place].rsplit_once('.').expect("a suffix").0;
+        }
+        prop_assert_eq!(segments(&path, suffix).collect::<Vec<_>>(), expected);
+    }
+}
+
 #[test]
 fn there_is_exactly_one_valid_host() {
     let host = |uri: &str, hosts: &[&str], version| {

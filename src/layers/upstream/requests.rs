@@ -62,7 +62,7 @@ pub(super) fn forward_request(
     credential: &Credential,
     hides: bool,
 ) -> Request<ClientBody> {
-    let uri = Uri::from(exchange.asked().clone());
+    let uri = Uri::from(exchange.upstream_target().clone());
     let Exchange { call, format, .. } = exchange;
     let mut client = call.request;
     // The body was judged by its type: that one goes on, and no other, whatever `Connection` names.

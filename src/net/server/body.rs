@@ -1,7 +1,8 @@
 //! The body of a request, with the deadlines that hyper does not have.
 //!
-//! Nothing is timed before somebody wants the body and it is not there: a request without one
-//! costs nothing, not even room in what is handed on, and one whose body came with its head no timer.
+//! Nothing is timed before somebody wants the body and it is not there: a request whose body came with
+//! its head costs no timer. A request without one costs an empty pointer, and another one a box: most
+//! requests are handed from layer to layer without a body.
 
 use std::{
     pin::Pin,
@@ -212,6 +213,11 @@ mod tests {
         let body = ClientBody::from_bytes(Bytes::from_static(b"four"));
         assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(4), false));
         assert_eq!(body.collect().await.expect("memory does not fail").to_bytes(), "four");
+    }
+
+    #[test]
+    fn where_there_is_none_there_is_no_room_for_it() {
+        assert_eq!(size_of::<ClientBody>(), size_of::<usize>());
     }
 
     #[test]

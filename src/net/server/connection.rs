@@ -170,7 +170,7 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
             if let Poll::Ready(result) = connection.as_mut().poll(cx) {
                 return Poll::Ready(Event::Ended(result));
             }
-            if leaving.is_none() && (!awaits_shutdown || front.leaving.load(Ordering::Acquire)) {
+            if leaving.is_none() && (!awaits_shutdown || front.draining.load(Ordering::Acquire)) {
                 if shutdown.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(Event::Shutdown);
                 }

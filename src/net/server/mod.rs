@@ -148,8 +148,8 @@ struct Front {
     tasks: TaskTracker,
     /// Connections are to finish what has begun.
     leave: CancellationToken,
-    /// Set before that is cancelled: a look at this takes no lock.
-    leaving: AtomicBool,
+    /// Whether that may have been cancelled: a look at this takes no lock.
+    draining: AtomicBool,
     /// The drain period is over.
     abort: CancellationToken,
 }
@@ -254,7 +254,7 @@ impl Front {
             chance: RandomState::new(),
             tasks,
             leave: CancellationToken::new(),
-            leaving: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
             abort: CancellationToken::new(),
             config,
             metrics,
@@ -269,7 +269,9 @@ impl Front {
     }
 
     async fn drain(&self) {
-        self.leaving.store(true, Ordering::Release);
+        // In this order: a connection that is woken by the second finds the first, or it would not ask
+        // its token again, and outlive the drain period.
+        self.draining.store(true, Ordering::Release);
         self.leave.cancel();
         self.tasks.close();
         if timeout(self.config.drain_timeout, self.tasks.wait()).await.is_err() {
