@@ -57,11 +57,15 @@ pin_project! {
     }
 }
 
-/// A request that has not been written down yet, and is counted as under way.
+/// A request that has not been written down yet.
 struct Open {
     record: Option<Arc<Record>>,
-    observer: Arc<Observer>,
+    // Dropped last, so that who is counted no more has been written down.
+    counted: Counted,
 }
+
+/// A request that is counted as under way.
+struct Counted(Arc<Observer>);
 
 /// Why a reply is as it is, for a caller who may know.
 static EXPLANATION: HeaderName = HeaderName::from_static("tollgate-explain");
@@ -82,7 +86,8 @@ where
     always_ready!();
 
     fn call(&mut self, request: Traced) -> Self::Future {
-        let open = Open::new(&request.record, &self.observer);
+        let record = Some(Arc::clone(&request.record));
+        let open = Open { record, counted: Counted::new(&self.observer) };
         Observed { inner: self.inner.call(request), open }
     }
 }
@@ -95,7 +100,7 @@ impl<F: Future<Output = Result<Answer, Infallible>>> Future for Observed<F> {
         let Ok(mut answer) = ready!(this.inner.poll(cx));
         if let Some(record) = this.open.record.take() {
             let bytes = answer.body().size_hint().exact();
-            let observer = &this.open.observer;
+            let observer = &this.open.counted.0;
             let status = answer.status();
             observer.write(&record, status, bytes);
             if record.grant.get().is_some_and(|g| g.permissions.contains(Permission::Explain)) {
@@ -108,20 +113,25 @@ impl<F: Future<Output = Result<Answer, Infallible>>> Future for Observed<F> {
     }
 }
 
-impl Open {
-    fn new(record: &Arc<Record>, observer: &Arc<Observer>) -> Self {
-        observer.metrics.in_flight.inc();
-        Self { record: Some(Arc::clone(record)), observer: Arc::clone(observer) }
-    }
-}
-
 impl Drop for Open {
     fn drop(&mut self) {
         if let Some(record) = self.record.take() {
             let gone = StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST);
-            self.observer.write(&record, gone, None);
+            self.counted.0.write(&record, gone, None);
         }
-        self.observer.metrics.in_flight.dec();
+    }
+}
+
+impl Counted {
+    fn new(observer: &Arc<Observer>) -> Self {
+        observer.metrics.in_flight.inc();
+        Self(Arc::clone(observer))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.metrics.in_flight.dec();
     }
 }
 

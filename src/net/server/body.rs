@@ -1,8 +1,8 @@
 //! The body of a request, with the deadlines that hyper does not have.
 //!
 //! Nothing is timed before somebody wants the body and it is not there: a request whose body came with
-//! its head costs no timer. A request without one costs an empty pointer, and another one a box: most
-//! requests are handed from layer to layer without a body.
+//! its head costs no timer. A body has a place of its own, because most requests have none, and are to
+//! be small as they are handed from layer to layer.
 
 use std::{
     pin::Pin,

@@ -269,8 +269,8 @@ impl Front {
     }
 
     async fn drain(&self) {
-        // In this order: a connection that is woken by the second finds the first, or it would not ask
-        // its token again, and outlive the drain period.
+        // In this order: a connection that is woken by the second must find the first. Otherwise it might
+        // not ask its token again, and outlive the drain period.
         self.draining.store(true, Ordering::Release);
         self.leave.cancel();
         self.tasks.close();
