@@ -69,6 +69,18 @@ fn the_reference_names_every_key() {
 }
 
 #[test]
+fn the_reference_lists_the_families_that_are_built_in() {
+    let routes = RouteTable::new(&[]).expect("the table itself");
+    let names = routes.families().to_string();
+    let mut built_in: Vec<_> = names.split(", ").collect();
+    built_in.sort_unstable();
+    let text = section_of("routes").replace("\n# ", " ").replace(" and ", ", ");
+    let (_, list) = text.split_once("Built in are ").expect("a list");
+    let (list, _) = list.split_once(';').expect("its end");
+    assert_eq!(list.split(", ").collect::<Vec<_>>(), built_in);
+}
+
+#[test]
 fn what_the_reference_shows_commented_out_is_valid_too() {
     let uncomment = |line: &'static str| {
         let shown = line.strip_prefix("# ");
