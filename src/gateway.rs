@@ -155,9 +155,9 @@ pub fn request_path(
         // A repeated create ends here: above the formats, because it is given the very answer of the
         // first one, and above all that a write does, because nothing is done again; below what the
         // caller may, so that a replay is nobody's who may not ask.
-        .layer(idempotency::layer(Arc::clone(keeper), invalidate::settlement_of))
+        .layer(idempotency::layer(Arc::clone(keeper)))
         // What is made and removed counts here, since a replay makes nothing.
-        .layer(caps::layer(Arc::clone(metrics), rules.tasks.clone(), invalidate::settlement_of))
+        .layer(caps::layer(Arc::clone(metrics), rules.tasks.clone()))
         // Which format is answered; the cache keeps each one by itself.
         .layer(negotiate::layer(Arc::clone(negotiation)))
         // Around everything that a write does, so that no outcome escapes it.

@@ -1,28 +1,25 @@
-//! Every refusal of the gateway, and the one place where it becomes HTTP.
+//! Every refusal of the gateway, its terms in HTTP, and what it leaves of a write.
 //!
-//! To add one: a variant here, its arms in `Rejection::terms` and in `settlement_of` of
-//! the layer that invalidates, and the layer that refuses.
+//! To add one: a variant here, its arms in `Rejection::settlement` and `Rejection::terms`, and the
+//! layer that refuses.
 
-use bytes::Bytes;
+mod response;
+
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
-    header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+    HeaderName, HeaderValue, StatusCode,
+    header::{ALLOW, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 
 use crate::{
-    api::{
-        format::{ErrorFormat, Unacceptable},
-        method::OverrideError,
-        target::TargetError,
-    },
+    api::{format::Unacceptable, method::OverrideError, target::TargetError},
     auth::presented::PresentError,
-    body::Body,
+    cache::touch::Settlement,
     call::NobodyCalls,
     idempotency::Refused,
     limit::Limited,
     tenants::{course::Note, record::LimitStatus},
-    transcode::{errors, forced::Unconvertible},
-    vocabulary::{Closed as _, Limiter, PolicyName},
+    transcode::forced::Unconvertible,
+    vocabulary::{Closed as _, Limiter, PolicyName, Unrest},
 };
 
 /// Why the gateway itself answers.
@@ -201,48 +198,50 @@ impl Rejection {
         )
     }
 
-    /// The reply, in the caller's format.
-    pub fn into_response(self, format: ErrorFormat) -> Response<Body> {
-        let terms = self.terms();
-        let (content_type, body) = self.body(format, &terms);
-        let mut headers = HeaderMap::with_capacity(6);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.insert(ERROR_CODE, HeaderValue::from_static(terms.code));
-        if let Some((name, value)) = terms.header {
-            headers.insert(name, value);
-        }
-        if let Self::Limited { shown: (state, policy), .. } = self {
-            headers.insert(RATE_LIMIT, state);
-            headers.insert(RATE_LIMIT_POLICY, policy);
-        }
-        let mut response = Response::new(Body::from(body));
-        *response.status_mut() = terms.status;
-        *response.headers_mut() = headers;
-        response
-    }
-
-    fn body(&self, format: ErrorFormat, terms: &Terms) -> (&'static str, Bytes) {
-        let message = self.to_string();
-        let transactions = self.transactions();
-        match format {
-            ErrorFormat::Upstream(format) => {
-                (errors::content_type(format), errors::render(format, &[&message], transactions))
-            }
-            ErrorFormat::Problem(format) => {
-                let title = terms.status.canonical_reason().unwrap_or("Refused");
-                let Terms { status, code, .. } = *terms;
-                errors::problem(format, status, code, title, &message, transactions)
-            }
-        }
-    }
-
-    /// The numbers of the transactions to look at.
-    fn transactions(&self) -> &[u64] {
-        if let Self::Idempotency(Refused::Unknown { transactions, .. }) = self {
-            transactions
-        } else {
-            &[]
+    /// How a write ended that this refused: whether the upstream may still apply it.
+    pub fn settlement(&self) -> Settlement {
+        match self {
+            // It may have been sent, or has been.
+            Self::UpstreamTimedOut
+            | Self::UpstreamBroken
+            | Self::BodyTooLarge(_)
+            | Self::BodyTimedOut
+            | Self::BodyBroken
+            | Self::DeadlineExceeded
+            | Self::Unmaskable
+            // Either before it was sent, or a page that a GET with an effect was answered with.
+            | Self::SecretsHidden
+            | Self::Unconvertible
+            | Self::Panicked => Settlement::Open(Unrest::Unknown),
+            Self::NoKey(note) if !note.says_nothing_made() => Settlement::Open(Unrest::Unknown),
+            // It was refused before it was sent, or by the upstream itself.
+            Self::Target(_)
+            | Self::MethodNotServed
+            | Self::Upgrade
+            | Self::Override(_)
+            | Self::NoCredentials
+            | Self::Presented(_)
+            | Self::Token(_)
+            | Self::FailedTokens(_)
+            | Self::Limited { .. }
+            | Self::ReadOnly
+            | Self::OutOfScope
+            | Self::Policy(_)
+            | Self::UsedUp { .. }
+            | Self::Guarded
+            | Self::Format(_)
+            | Self::Body(_)
+            | Self::NotCached
+            | Self::Idempotency(_)
+            | Self::Overloaded
+            | Self::NoUpstream
+            | Self::UpstreamSaturated
+            | Self::UpstreamDown(_)
+            | Self::UpstreamUnreachable
+            | Self::KeyHeld
+            | Self::VaultAway
+            | Self::NoKey(_)
+            | Self::CredentialRefused => Settlement::Settled,
         }
     }
 
@@ -356,5 +355,22 @@ fn limit_status(status: LimitStatus) -> StatusCode {
     match status {
         LimitStatus::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
         LimitStatus::Forbidden => StatusCode::FORBIDDEN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_was_not_made_leaves_nothing_open() {
+        for (note, settlement) in [
+            (Note::MintRefused, Settlement::Settled),
+            (Note::TooManyKept, Settlement::Settled),
+            (Note::NotSeen, Settlement::Open(Unrest::Unknown)),
+            (Note::Ambiguous, Settlement::Open(Unrest::Unknown)),
+        ] {
+            assert_eq!(Rejection::NoKey(note).settlement(), settlement, "{note:?}");
+        }
     }
 }

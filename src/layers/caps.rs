@@ -21,7 +21,6 @@ pub struct Caps<S> {
     inner: S,
     metrics: Arc<Metrics>,
     tasks: TaskTracker,
-    leaves: fn(&Rejection) -> Settlement,
 }
 
 /// The future of this layer.
@@ -36,15 +35,14 @@ struct Taken {
 }
 
 /// Counts what calls make and remove; each that counts runs in a task, whether or not anybody still waits
-/// for it, since only its end says whether it counts: `leaves` says what a refusal leaves open.
+/// for it, since only its end says whether it counts.
 pub fn layer<S>(
     metrics: Arc<Metrics>,
     tasks: TaskTracker,
-    leaves: fn(&Rejection) -> Settlement,
 ) -> impl Layer<S, Service = Caps<S>> + Clone {
     layer_fn(move |inner| {
         let (metrics, tasks) = (Arc::clone(&metrics), tasks.clone());
-        Caps { inner, metrics, tasks, leaves }
+        Caps { inner, metrics, tasks }
     })
 }
 
@@ -68,8 +66,7 @@ where
             Ok(None) => Either::Left(Either::Right(self.inner.call(call))),
             Ok(Some(taken)) => {
                 let answered = self.inner.call(call);
-                let leaves = self.leaves;
-                let write = self.tasks.spawn(async move { taken.settle(answered.await, leaves) });
+                let write = self.tasks.spawn(async move { taken.settle(answered.await) });
                 Either::Right(Box::pin(async { write.await.unwrap_or(Err(Rejection::Panicked)) }))
             }
         }
@@ -90,12 +87,8 @@ impl<S> Caps<S> {
 
 impl Taken {
     /// What the call below answers; if by that the upstream has done nothing, nothing was taken.
-    fn settle(
-        &self,
-        answered: Result<Answer, Rejection>,
-        leaves: fn(&Rejection) -> Settlement,
-    ) -> Result<Answer, Rejection> {
-        let undone = |rejection| leaves(rejection) == Settlement::Settled;
+    fn settle(&self, answered: Result<Answer, Rejection>) -> Result<Answer, Rejection> {
+        let undone = |rejection: &Rejection| rejection.settlement() == Settlement::Settled;
         if answered.as_ref().is_err_and(undone) {
             self.grant.allowance.give_back(self.policy, self.date);
         }

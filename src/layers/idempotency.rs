@@ -5,8 +5,8 @@
 //! nothing and is not charged upstream. The rules are those of `idempotency`.
 //!
 //! The first request of a key goes on in a task of its own: its client may leave, and what became of it
-//! is written down all the same. What is refused below is judged by the rule of the layer that
-//! invalidates, which is handed in: what may have taken effect is unknown here as it is there.
+//! is written down all the same. What is refused below is judged as it is by the layer that
+//! invalidates: what may have taken effect is unknown here as it is there.
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
@@ -45,7 +45,6 @@ use crate::{
 pub struct Idempotency<S> {
     inner: S,
     keeper: Arc<Keeper>,
-    settlement: fn(&Rejection) -> Settlement,
 }
 
 /// A request with its key, as it is looked for.
@@ -87,12 +86,9 @@ const TRUE: HeaderValue = HeaderValue::from_static("true");
 /// Up to so many times the interval another server's request is looked for more and more rarely.
 const SLOWEST: u32 = 8;
 
-/// Keeps answers by the keeper; `settlement` says whether what was refused may have taken effect.
-pub fn layer<S>(
-    keeper: Arc<Keeper>,
-    settlement: fn(&Rejection) -> Settlement,
-) -> impl Layer<S, Service = Idempotency<S>> + Clone {
-    layer_fn(move |inner| Idempotency { inner, keeper: Arc::clone(&keeper), settlement })
+/// Keeps answers by the keeper.
+pub fn layer<S>(keeper: Arc<Keeper>) -> impl Layer<S, Service = Idempotency<S>> + Clone {
+    layer_fn(move |inner| Idempotency { inner, keeper: Arc::clone(&keeper) })
 }
 
 impl<S> Service<Call> for Idempotency<S>
@@ -157,7 +153,7 @@ where
         first.claim.sent(call.caller.credential().generation);
         let sending = keeper.tasks.spawn(async move {
             let answered = self.inner.call(call).await;
-            conclude(&self.keeper, first, answered, self.settlement).await
+            conclude(&self.keeper, first, answered).await
         });
         sending.await.unwrap_or(Err(Rejection::Panicked))
     }
@@ -302,12 +298,11 @@ async fn conclude(
     keeper: &Arc<Keeper>,
     first: First,
     answered: Result<Answer, Rejection>,
-    settlement: fn(&Rejection) -> Settlement,
 ) -> Result<Answer, Rejection> {
     let answer = match answered {
         Ok(answer) => answer,
         Err(rejection) => {
-            let end = match settlement(&rejection) {
+            let end = match rejection.settlement() {
                 Settlement::Settled => End::Released,
                 Settlement::Open(_) => End::Unknown,
             };

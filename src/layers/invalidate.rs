@@ -161,7 +161,7 @@ impl Rules {
         let answer = match answered {
             Ok(answer) => answer,
             Err(rejection) => {
-                touch.end(settlement_of(&rejection));
+                touch.end(rejection.settlement());
                 return Err(rejection);
             }
         };
@@ -204,69 +204,5 @@ fn settlement(status: StatusCode, format: Option<Format>, body: &Bytes) -> Settl
             Settlement::Open(Unrest::Locked)
         }
         _ => Settlement::Settled,
-    }
-}
-
-/// Whether the upstream may still apply a write that was refused on its way.
-pub fn settlement_of(rejection: &Rejection) -> Settlement {
-    match rejection {
-        Rejection::NoKey(note) if note.says_nothing_made() => Settlement::Settled,
-        Rejection::UpstreamTimedOut
-        | Rejection::UpstreamBroken
-        | Rejection::BodyTooLarge(_)
-        | Rejection::BodyTimedOut
-        | Rejection::BodyBroken
-        | Rejection::DeadlineExceeded
-        | Rejection::Unmaskable
-        // Either before it was sent, or a page that a GET with an effect was answered with.
-        | Rejection::SecretsHidden
-        | Rejection::Unconvertible
-        | Rejection::NoKey(_)
-        | Rejection::Panicked => Settlement::Open(Unrest::Unknown),
-        // What follows was refused before it was sent, or by the upstream itself.
-        Rejection::Target(_)
-        | Rejection::MethodNotServed
-        | Rejection::Upgrade
-        | Rejection::Override(_)
-        | Rejection::NoCredentials
-        | Rejection::Presented(_)
-        | Rejection::Token(_)
-        | Rejection::FailedTokens(_)
-        | Rejection::Limited { .. }
-        | Rejection::ReadOnly
-        | Rejection::OutOfScope
-        | Rejection::Policy(_)
-        | Rejection::UsedUp { .. }
-        | Rejection::Guarded
-        | Rejection::Format(_)
-        | Rejection::Body(_)
-        | Rejection::NotCached
-        | Rejection::Idempotency(_)
-        | Rejection::Overloaded
-        | Rejection::NoUpstream
-        | Rejection::UpstreamSaturated
-        | Rejection::UpstreamDown(_)
-        | Rejection::UpstreamUnreachable
-        | Rejection::KeyHeld
-        | Rejection::VaultAway
-        | Rejection::CredentialRefused => Settlement::Settled,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::tenants::course::Note;
-
-    #[test]
-    fn a_key_that_was_not_made_leaves_nothing_open() {
-        for (note, settlement) in [
-            (Note::MintRefused, Settlement::Settled),
-            (Note::TooManyKept, Settlement::Settled),
-            (Note::NotSeen, Settlement::Open(Unrest::Unknown)),
-            (Note::Ambiguous, Settlement::Open(Unrest::Unknown)),
-        ] {
-            assert_eq!(settlement_of(&Rejection::NoKey(note)), settlement, "{note:?}");
-        }
     }
 }
