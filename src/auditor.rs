@@ -27,6 +27,7 @@ use crate::{
     metrics::Metrics,
     policy::cap::{Acts, Window},
     record::Record,
+    rejection::BY_POLICY,
     tenants::directory::Directory,
     vocabulary::{Audited, Closed as _},
 };
@@ -94,9 +95,6 @@ const PART: u32 = 3;
 const NAMED: usize = 64;
 
 const MINUTE_MS: u64 = 60_000;
-
-/// The codes of what a policy has refused.
-const BY_POLICY: [&str; 2] = ["refused_by_policy", "used_up"];
 
 /// A challenge is no refusal: some clients wait for it.
 const CHALLENGE: &str = "no_credentials";

@@ -1,7 +1,7 @@
-//! Every refusal of the gateway, its terms in HTTP, and what it leaves of a write.
+//! Every refusal of the gateway, what it leaves of a write, and its terms in HTTP.
 //!
 //! To add one: a variant here, its arms in `Rejection::settlement` and `Rejection::terms`, and the
-//! layer that refuses.
+//! layer that refuses; if it is the upstream's or a policy's, `is_the_upstreams` or `BY_POLICY` too.
 
 mod response;
 
@@ -177,6 +177,9 @@ pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 /// What the quota is.
 pub const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
+/// The codes of what a policy refuses.
+pub const BY_POLICY: [&str; 2] = ["refused_by_policy", "used_up"];
+
 /// What a client should wait when no limiter knows better, in seconds.
 const SOON: HeaderValue = HeaderValue::from_static("1");
 
@@ -186,7 +189,8 @@ impl Rejection {
         self.terms().code
     }
 
-    /// Whether it is the upstream that could not answer.
+    /// Whether it is the upstream that could not answer: what is stale is shown instead, and not fetched
+    /// again for a while.
     pub fn is_the_upstreams(&self) -> bool {
         matches!(
             self,
@@ -198,9 +202,10 @@ impl Rejection {
         )
     }
 
-    /// How a write ended that this refused: whether the upstream may still apply it.
+    /// How a write ended that was answered with this: whether the upstream may still apply it.
     pub fn settlement(&self) -> Settlement {
         match self {
+            Self::NoKey(note) if note.says_nothing_made() => Settlement::Settled,
             // It may have been sent, or has been.
             Self::UpstreamTimedOut
             | Self::UpstreamBroken
@@ -209,11 +214,11 @@ impl Rejection {
             | Self::BodyBroken
             | Self::DeadlineExceeded
             | Self::Unmaskable
-            // Either before it was sent, or a page that a GET with an effect was answered with.
-            | Self::SecretsHidden
             | Self::Unconvertible
-            | Self::Panicked => Settlement::Open(Unrest::Unknown),
-            Self::NoKey(note) if !note.says_nothing_made() => Settlement::Open(Unrest::Unknown),
+            | Self::NoKey(_)
+            | Self::Panicked
+            // Either before it was sent, or a page that a GET with an effect was answered with.
+            | Self::SecretsHidden => Settlement::Open(Unrest::Unknown),
             // It was refused before it was sent, or by the upstream itself.
             Self::Target(_)
             | Self::MethodNotServed
@@ -240,7 +245,6 @@ impl Rejection {
             | Self::UpstreamUnreachable
             | Self::KeyHeld
             | Self::VaultAway
-            | Self::NoKey(_)
             | Self::CredentialRefused => Settlement::Settled,
         }
     }
@@ -362,13 +366,44 @@ fn limit_status(status: LimitStatus) -> StatusCode {
 mod tests {
     use super::*;
 
+    const UNKNOWN: Settlement = Settlement::Open(Unrest::Unknown);
+
+    #[test]
+    fn what_the_upstream_may_have_been_sent_stays_open() {
+        for rejection in [
+            Rejection::UpstreamTimedOut,
+            Rejection::UpstreamBroken,
+            Rejection::BodyTooLarge(1),
+            Rejection::BodyTimedOut,
+            Rejection::BodyBroken,
+            Rejection::DeadlineExceeded,
+            Rejection::Unmaskable,
+            Rejection::Unconvertible,
+            Rejection::SecretsHidden,
+            Rejection::Panicked,
+        ] {
+            assert_eq!(rejection.settlement(), UNKNOWN, "{rejection:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_policy_refuses_is_known_by_its_code() {
+        let policy = PolicyName::Creates;
+        let limited = Limited { retry_after: std::time::Duration::ZERO };
+        let status = LimitStatus::TooManyRequests;
+        for rejection in [Rejection::Policy(policy), Rejection::UsedUp { policy, limited, status }]
+        {
+            assert!(BY_POLICY.contains(&rejection.code()), "{rejection:?}");
+        }
+    }
+
     #[test]
     fn a_key_that_was_not_made_leaves_nothing_open() {
         for (note, settlement) in [
             (Note::MintRefused, Settlement::Settled),
             (Note::TooManyKept, Settlement::Settled),
-            (Note::NotSeen, Settlement::Open(Unrest::Unknown)),
-            (Note::Ambiguous, Settlement::Open(Unrest::Unknown)),
+            (Note::NotSeen, UNKNOWN),
+            (Note::Ambiguous, UNKNOWN),
         ] {
             assert_eq!(Rejection::NoKey(note).settlement(), settlement, "{note:?}");
         }

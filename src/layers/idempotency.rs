@@ -5,8 +5,8 @@
 //! nothing and is not charged upstream. The rules are those of `idempotency`.
 //!
 //! The first request of a key goes on in a task of its own: its client may leave, and what became of it
-//! is written down all the same. What is refused below is judged as it is by the layer that
-//! invalidates: what may have taken effect is unknown here as it is there.
+//! is written down all the same. What is refused below is judged by `Rejection::settlement`,
+//! as where writes invalidate: what may have taken effect is unknown here as it is there.
 
 use std::{future::Future, pin::Pin, sync::Arc};
 

@@ -188,7 +188,7 @@ impl Rules {
         if let Some(making) = making.filter(|_| parts.status.is_success()) {
             making.note(&self.routes, &touch, format, &body);
         }
-        let settlement = settlement(parts.status, format, &body);
+        let settlement = settlement_of_reply(parts.status, format, &body);
         // What is gone at once is removed by a transaction all the same.
         let removed = removes && parts.status.is_success() && settlement == Settlement::Settled;
         touch.end(if removed { Settlement::Open(Unrest::Scheduled) } else { settlement });
@@ -196,7 +196,7 @@ impl Rules {
     }
 }
 
-fn settlement(status: StatusCode, format: Option<Format>, body: &Bytes) -> Settlement {
+fn settlement_of_reply(status: StatusCode, format: Option<Format>, body: &Bytes) -> Settlement {
     match status {
         StatusCode::CREATED | StatusCode::ACCEPTED => Settlement::Open(Unrest::Scheduled),
         status if leaves_open(status) => Settlement::Open(Unrest::Unknown),

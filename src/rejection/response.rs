@@ -1,4 +1,4 @@
-//! How a refusal looks to whom it is said to: its terms, in the format that was asked for.
+//! How a refusal is put to its caller: its terms, and its message in the caller's format.
 
 use bytes::Bytes;
 use http::{
