@@ -48,10 +48,13 @@ pub struct Raised(pub(super) IntGauge);
 
 const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"];
 
-/// The statuses that get a series of their own; what is not here counts as `other`.
-pub(super) const STATUSES: [u16; 24] = [
-    200, 201, 202, 204, 206, 301, 302, 304, 400, 401, 403, 404, 405, 406, 408, 409, 413, 422, 429,
-    500, 501, 502, 503, 504,
+/// The statuses that may have series of their own: all final ones that are registered (RFC 9110,
+/// section 16.2.1), and 499 for a client that left. What is not here counts as `other`.
+pub(super) const STATUSES: [u16; 58] = [
+    200, 201, 202, 203, 204, 205, 206, 207, 208, 226, 300, 301, 302, 303, 304, 305, 307, 308, 400,
+    401, 402, 403, 404, 405, 406, 407, 408, 409, 410, 411, 412, 413, 414, 415, 416, 417, 421, 422,
+    423, 424, 425, 426, 428, 429, 431, 451, 499, 500, 501, 502, 503, 504, 505, 506, 507, 508, 510,
+    511,
 ];
 
 /// From a hit (tens of microseconds) to the slowest list on record (26 s) and beyond.

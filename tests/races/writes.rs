@@ -29,6 +29,7 @@ async fn a_write_outlives_the_client_that_is_killed() {
         log.contains("\"status\":499"),
         "the request of a client that left is written down: {log}"
     );
+    assert_eq!(w.metric("tollgate_requests_total{status=\"499\"}").await, 1.0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

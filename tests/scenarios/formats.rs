@@ -67,6 +67,7 @@ async fn who_is_strict_refuses_what_contradicts_itself() {
     users("/users.json", "application/json").origin(json("[]")).expect_status(200).await;
     let put = |kind: &'static str| w.put("/virtual_machines/1.json").as_("a").body(kind, "a=b");
     put("text/plain").expect_refusal(415, "unsupported_media_type").await;
+    assert_eq!(w.metric("tollgate_requests_total{status=\"415\"}").await, 1.0);
     put("application/x-www-form-urlencoded").origin(status(204)).expect_status(204).await;
     let w = World::new().await;
     let put = w.put("/virtual_machines/1.json").as_("a").body("text/plain", "a=b");
