@@ -143,7 +143,7 @@ impl Auditor {
     pub fn request(&self, record: &Record, status: StatusCode, routes: &RouteTable) {
         let policy = record.policy.get();
         let (decision, reason) = match (record.rejection.get(), policy) {
-            (Some(code), _) if denies(status) && *code != CHALLENGE => (Decision::Refused, *code),
+            (Some(code), _) if denies(code, status) => (Decision::Refused, *code),
             // Whatever else became of it.
             (_, Some(policy)) => (Decision::Shadowed, policy.as_str()),
             (Some(_) | None, None) => return,
@@ -380,10 +380,10 @@ async fn prune(directory: &Arc<Directory>, before: i64, now: i64) -> bool {
     }
 }
 
-/// Whether a status says that somebody may not.
-fn denies(status: StatusCode) -> bool {
+/// Whether a refusal says that somebody may not.
+fn denies(code: &str, status: StatusCode) -> bool {
     let denials = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::TOO_MANY_REQUESTS];
-    denials.contains(&status)
+    BY_POLICY.contains(&code) || (denials.contains(&status) && code != CHALLENGE)
 }
 
 #[cfg(test)]
@@ -432,6 +432,8 @@ mod tests {
         assert_eq!(away, (Decision::Shadowed, true));
         let used_up = told(Some("used_up"), StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(used_up, (Decision::Refused, true));
+        let locked = told(Some("refused_by_policy"), StatusCode::LOCKED);
+        assert_eq!(locked, (Decision::Refused, true), "whatever its status");
         assert_eq!(told(Some("out_of_scope"), StatusCode::FORBIDDEN), (Decision::Refused, false));
     }
 
