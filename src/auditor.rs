@@ -438,6 +438,13 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_is_a_refusal_and_a_challenge_is_none() {
+        assert!(denies("rate_limited", StatusCode::TOO_MANY_REQUESTS));
+        let challenge = crate::rejection::Rejection::NoCredentials;
+        assert!(!denies(challenge.code(), StatusCode::UNAUTHORIZED));
+    }
+
+    #[test]
     fn strangers_at_the_admin_listener_are_written_as_strangers() {
         let (auditor, mut pen) = new(&Config::default(), &Arc::new(Metrics::new()));
         (0..100).for_each(|_| refuse(&auditor, None));

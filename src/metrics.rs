@@ -395,7 +395,8 @@ mod tests {
     fn every_registered_status_has_a_name_of_its_own() {
         let is_registered = |status: &u16| {
             let reason = StatusCode::from_u16(*status).ok().and_then(|s| s.canonical_reason());
-            reason.is_some_and(|_| *status != 418)
+            // The registry has it as unused.
+            reason.is_some() && *status != 418
         };
         let known: Vec<u16> = (200..600).filter(|s| is_registered(s) || *s == 499).collect();
         assert_eq!(families::STATUSES, *known);

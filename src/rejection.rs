@@ -177,7 +177,7 @@ pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 /// What the quota is.
 pub const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// The codes of what a policy refuses.
+/// The codes that only a policy's refusal has.
 pub const BY_POLICY: [&str; 2] = ["refused_by_policy", "used_up"];
 
 /// What a client should wait when no limiter knows better, in seconds.

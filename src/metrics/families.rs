@@ -48,8 +48,8 @@ pub struct Raised(pub(super) IntGauge);
 
 const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"];
 
-/// The statuses that may have series of their own: all final ones that are registered and in use (RFC
-/// 9110, section 16.2.1), and 499 for a client that left. What is not here counts as `other`.
+/// The statuses that may have series of their own: all final ones that are registered (RFC 9110, section
+/// 16.2.1) and not marked unused, and 499 where there was no reply. What is not here counts as `other`.
 pub(super) const STATUSES: [u16; 58] = [
     200, 201, 202, 203, 204, 205, 206, 207, 208, 226, 300, 301, 302, 303, 304, 305, 307, 308, 400,
     401, 402, 403, 404, 405, 406, 407, 408, 409, 410, 411, 412, 413, 414, 415, 416, 417, 421, 422,
@@ -137,7 +137,7 @@ impl Requests {
     pub(super) fn new(r: &Registrar<'_>) -> Self {
         let family = r.counter_vec(
             "requests_total",
-            "Requests, by method, status (499: the client left before it was answered) and cache outcome.",
+            "Requests by method, status (499: ended without a reply) and cache outcome.",
             &["method", "status", "cache"],
         );
         let slots = METHODS.len() * (STATUSES.len() + 1) * CacheOutcome::ALL.len();
