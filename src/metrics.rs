@@ -5,24 +5,29 @@
 //! is ever made from an id, a path, a token or an address; of credentials there are so many names as
 //! the configuration says.
 
+mod connections;
 mod credentials;
 mod families;
 mod registrar;
+mod samples;
+mod upstream;
 
 use prometheus::{Encoder, Gauge, IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder};
 
+use self::registrar::Registrar;
 pub use self::{
+    connections::Connections,
     credentials::Credentials,
     families::{CounterGrid, Counters, Durations, Gauges, Histograms, Raised, Requests},
+    samples::{Sampled, Samples},
+    upstream::{Upstream, UpstreamOutcome},
 };
-use self::{
-    families::{AGE_BUCKETS, DURATION_BUCKETS},
-    registrar::Registrar,
-};
-use crate::vocabulary::{
-    Audited, CacheOutcome, CanaryOutcome, ConnectionEnd, Decision, Derived, Handshake,
-    InvalidationCause, KeyOutcome, Limiter, PolicyMode, PolicyName, Protocol, Reload, Revalidation,
-    Rotated, RouteClass, Sampled, Settled, Success, Taken, UpstreamCause, UpstreamOutcome,
+use crate::{
+    closed,
+    vocabulary::{
+        Audited, CacheOutcome, CanaryOutcome, Decision, Derived, InvalidationCause, KeyOutcome,
+        Limiter, PolicyMode, PolicyName, Rotated, Settled, Taken,
+    },
 };
 
 /// All series of the process.
@@ -48,14 +53,8 @@ pub struct Metrics {
     pub invalidations: Counters<InvalidationCause>,
     /// `tollgate_cache_revalidations_total` by outcome.
     pub revalidations: Counters<Revalidation>,
-    /// `tollgate_cache_samples_total` by route class and outcome.
-    pub samples: CounterGrid<RouteClass, Sampled>,
-    /// `tollgate_cache_stale_hits_total` by route class.
-    pub stale_hits: Counters<RouteClass>,
-    /// `tollgate_cache_staleness_seconds` by route class.
-    pub staleness: Histograms<RouteClass>,
-    /// `tollgate_cache_quarantined` by route class.
-    pub quarantined: Gauges<RouteClass>,
+    /// `tollgate_cache_…` of what was compared with the upstream, see [`Samples`].
+    pub samples: Samples,
     /// `tollgate_formats_derived_total` by outcome.
     pub derived: Counters<Derived>,
     /// `tollgate_formats_pairs_total` by outcome.
@@ -70,16 +69,8 @@ pub struct Metrics {
     pub collapsed_reads: IntCounter,
     /// `tollgate_cache_fills_in_flight`.
     pub flights: IntGauge,
-    /// `tollgate_upstream_requests_total` by cause and outcome.
-    pub upstream_requests: CounterGrid<UpstreamCause, UpstreamOutcome>,
-    /// `tollgate_upstream_duration_seconds` by cause, until the head of the reply.
-    pub upstream_durations: Histograms<UpstreamCause>,
-    /// `tollgate_upstream_connections`, idle ones included.
-    pub upstream_connections: IntGauge,
-    /// `tollgate_upstream_requests_waiting`.
-    pub upstream_waiting: IntGauge,
-    /// `tollgate_upstream_breaker_openings_total`.
-    pub breaker_openings: IntCounter,
+    /// `tollgate_upstream_…`, see [`Upstream`].
+    pub upstream: Upstream,
     /// `tollgate_limiter_decisions_total` by limiter and decision.
     pub limiter: CounterGrid<Limiter, Decision>,
     /// `tollgate_policy_refusals_total` by policy and mode.
@@ -102,14 +93,8 @@ pub struct Metrics {
     pub canary_success: Gauge,
     /// `tollgate_unlisted_reads_total`.
     pub unlisted_reads: IntCounter,
-    /// `tollgate_tls_handshakes_total` by outcome.
-    pub handshakes: Counters<Handshake>,
-    /// `tollgate_tls_handshakes_in_flight`.
-    pub handshakes_in_flight: IntGauge,
-    /// `tollgate_connections` by protocol.
-    pub connections: Gauges<Protocol>,
-    /// `tollgate_connection_ends_total` by reason.
-    pub connection_ends: Counters<ConnectionEnd>,
+    /// `tollgate_connection…` and `tollgate_tls_…`, see [`Connections`].
+    pub connections: Connections,
     /// `tollgate_reloads_total` by what was read and whether it worked.
     pub reloads: CounterGrid<Reload, Success>,
     /// `tollgate_credential_…` by credential, see [`Credentials`].
@@ -130,6 +115,36 @@ pub struct Metrics {
     pub certificate_expiry: Gauge,
     /// `tollgate_access_log_dropped_total`.
     pub access_log_dropped: IntCounter,
+}
+
+closed! {
+    /// What was read anew.
+    pub enum Reload {
+        /// Tenants, tokens and credentials.
+        Tenants => "tenants",
+        /// The certificate and its key.
+        Certificate => "certificate",
+    }
+}
+
+closed! {
+    /// Whether it worked.
+    pub enum Success {
+        /// It did.
+        Ok => "ok",
+        /// It did not; what was in force stays in force.
+        Failed => "failed",
+    }
+}
+
+closed! {
+    /// What the upstream said when it was asked whether it still shows what is kept.
+    pub enum Revalidation {
+        /// It does.
+        NotModified => "not_modified",
+        /// It shows something else.
+        Modified => "modified",
+    }
 }
 
 impl Metrics {
@@ -170,27 +185,7 @@ impl Metrics {
                 "Fetches that asked whether what was kept is still shown, by outcome.",
                 "outcome",
             ),
-            samples: r.grid(
-                "cache_samples_total",
-                "Hits drawn to be compared with what the upstream shows, by class and outcome.",
-                ["class", "outcome"],
-            ),
-            stale_hits: r.counters(
-                "cache_stale_hits_total",
-                "Sampled hits that no longer showed what the upstream does, by route class.",
-                "class",
-            ),
-            staleness: r.histograms(
-                "cache_staleness_seconds",
-                "Age of the sampled hits that were stale: the most that they can have been so.",
-                "class",
-                &AGE_BUCKETS,
-            ),
-            quarantined: Gauges::new(&r.gauge_vec(
-                "cache_quarantined",
-                "Whether a route class is passed by the cache, because its samples were stale.",
-                &["class"],
-            )),
+            samples: Samples::new(r),
             derived: r.counters(
                 "formats_derived_total",
                 "Replies that could be derived from the other format, by what came of it.",
@@ -219,26 +214,7 @@ impl Metrics {
                 "Reads that shared a fetch which another reader had begun.",
             ),
             flights: r.gauge("cache_fills_in_flight", "Fetches that fill the cache, under way."),
-            upstream_requests: r.grid(
-                "upstream_requests_total",
-                "Requests sent to an upstream, by cause and outcome.",
-                ["cause", "outcome"],
-            ),
-            upstream_durations: r.histograms(
-                "upstream_duration_seconds",
-                "Time until the head of an upstream's reply, by cause.",
-                "cause",
-                &DURATION_BUCKETS,
-            ),
-            upstream_connections: r.gauge("upstream_connections", "Connections to upstreams."),
-            upstream_waiting: r.gauge(
-                "upstream_requests_waiting",
-                "Requests that wait for a slot of their upstream.",
-            ),
-            breaker_openings: r.counter(
-                "upstream_breaker_openings_total",
-                "Times that an upstream was found to be down.",
-            ),
+            upstream: Upstream::new(r),
             limiter: r.grid(
                 "limiter_decisions_total",
                 "Decisions of the limiters, by limiter and decision.",
@@ -285,23 +261,7 @@ impl Metrics {
                 "unlisted_reads_total",
                 "GETs of routes that the route table does not list.",
             ),
-            handshakes: r.counters(
-                "tls_handshakes_total",
-                "TLS handshakes with clients, by outcome.",
-                "outcome",
-            ),
-            handshakes_in_flight: r
-                .gauge("tls_handshakes_in_flight", "TLS handshakes with clients, under way."),
-            connections: Gauges::new(&r.gauge_vec(
-                "connections",
-                "Connections of clients, by protocol.",
-                &["protocol"],
-            )),
-            connection_ends: r.counters(
-                "connection_ends_total",
-                "Connections of clients that ended or were refused, by reason.",
-                "reason",
-            ),
+            connections: Connections::new(r),
             reloads: r.grid(
                 "reloads_total",
                 "Times that something was read anew, by what and outcome.",
@@ -367,6 +327,7 @@ mod tests {
     use http::{Method, StatusCode};
 
     use super::*;
+    use crate::vocabulary::RouteClass;
 
     #[test]
     fn a_request_counts_in_its_own_series() {

@@ -1,7 +1,8 @@
 //! The closed lists of what can happen, each with the one word that header, log and metric share.
 //!
 //! A list is closed so that no series, log field or header value can be made from what a stranger
-//! sent. This file imports nothing of ours but what a list is.
+//! sent. This file imports nothing of ours but what a list is. A list that only a series speaks of
+//! may stand with it, in `metrics`.
 
 mod canary;
 mod connection;
@@ -102,16 +103,6 @@ closed! {
 }
 
 closed! {
-    /// What the upstream said when it was asked whether it still shows what is kept.
-    pub enum Revalidation {
-        /// It does.
-        NotModified => "not_modified",
-        /// It shows something else.
-        Modified => "modified",
-    }
-}
-
-closed! {
     /// Why a read was fetched. The words are those of `fwd` in `Cache-Status` (RFC 9211).
     pub enum Forward {
         /// Nothing is kept, or something has touched it.
@@ -172,22 +163,6 @@ closed! {
 }
 
 closed! {
-    /// What came of a hit that was to be compared with what the upstream shows.
-    pub enum Sampled {
-        /// The upstream shows the same.
-        Fresh => "fresh",
-        /// It shows something else, and nothing that went through the gateway explains it.
-        Stale => "stale",
-        /// What was shown was touched before the upstream's reply had been received.
-        Inconclusive => "inconclusive",
-        /// The upstream did not show it.
-        Failed => "failed",
-        /// It was over the bounds, and not fetched.
-        Skipped => "skipped",
-    }
-}
-
-closed! {
     /// Why a request was sent upstream.
     pub enum UpstreamCause {
         /// To fill the cache.
@@ -210,28 +185,6 @@ closed! {
         Canary => "canary",
         /// To make, try or remove a key of a credential.
         Rotation => "rotation",
-    }
-}
-
-closed! {
-    /// How an upstream request ended.
-    pub enum UpstreamOutcome {
-        /// A 1xx to 3xx reply.
-        Success => "success",
-        /// A 4xx reply.
-        ClientError => "client_error",
-        /// A 5xx reply.
-        ServerError => "server_error",
-        /// No connection could be made.
-        ConnectFailed => "connect_failed",
-        /// No reply within the deadline.
-        TimedOut => "timed_out",
-        /// The connection broke.
-        Broken => "broken",
-        /// No slot became free within the bound.
-        Saturated => "saturated",
-        /// Its caller left, or failed to deliver the request's body, before a reply.
-        Abandoned => "abandoned",
     }
 }
 
@@ -272,26 +225,6 @@ closed! {
         Allowed => "allowed",
         /// Not now.
         Limited => "limited",
-    }
-}
-
-closed! {
-    /// What was read anew.
-    pub enum Reload {
-        /// Tenants, tokens and credentials.
-        Tenants => "tenants",
-        /// The certificate and its key.
-        Certificate => "certificate",
-    }
-}
-
-closed! {
-    /// Whether it worked.
-    pub enum Success {
-        /// It did.
-        Ok => "ok",
-        /// It did not; what was in force stays in force.
-        Failed => "failed",
     }
 }
 

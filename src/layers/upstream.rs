@@ -52,7 +52,7 @@ use crate::{
     clock::unix,
     error_chain::error_chain,
     limit::Limited,
-    metrics::Metrics,
+    metrics::{Metrics, Revalidation},
     net::{
         hop_by_hop,
         server::ClientBodyError,
@@ -62,7 +62,7 @@ use crate::{
     rotation::Patience,
     site::Site,
     tenants::{directory::Directory, snapshot::Credential},
-    vocabulary::{InvalidationCause, Revalidation, Secrecy, UpstreamCause},
+    vocabulary::{InvalidationCause, Secrecy, UpstreamCause},
 };
 
 /// The service at the end of the request path.

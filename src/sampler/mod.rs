@@ -45,11 +45,12 @@ use crate::{
         Limit, Quota,
         in_flight::{Gate, Permit},
     },
+    metrics::Sampled,
     rejection::Rejection,
     settings::Problems,
     tenants::snapshot::Credential,
     transcode::compare::equal_but_for,
-    vocabulary::{Closed, InvalidationCause, RouteClass, Sampled, UpstreamCause},
+    vocabulary::{Closed, InvalidationCause, RouteClass, UpstreamCause},
 };
 
 crate::section! {
@@ -302,8 +303,8 @@ impl Sampler {
         if stale {
             let metrics = &self.shelf.metrics;
             let age = Duration::from_millis(sample.shown_at.saturating_sub(entry.asked_at));
-            metrics.stale_hits.of(class).inc();
-            metrics.staleness.of(class).observe(age.as_secs_f64());
+            metrics.samples.stale_hits.of(class).inc();
+            metrics.samples.staleness.of(class).observe(age.as_secs_f64());
             metrics.invalidations.of(InvalidationCause::Sample).inc();
             // Not even asked about by its tag, which has told nothing of the change.
             self.shelf.forget_derived_from(&sample.key, entry.asked_at);
@@ -323,7 +324,7 @@ impl Sampler {
         let mut judges = self.judges();
         let Some(until) = judges[class.index()].take(now, stale) else { return };
         self.trusted_from[class.index()].store(until, Ordering::Relaxed);
-        self.shelf.metrics.quarantined.of(class).set(1);
+        self.shelf.metrics.samples.quarantined.of(class).set(1);
         let (class, seconds) = (class.as_str(), (until - now) / 1000);
         tracing::warn!(class, seconds, "too many hits were stale; the class is in quarantine");
     }
@@ -334,7 +335,7 @@ impl Sampler {
         let mut judges = self.judges();
         for (judge, class) in judges.iter_mut().zip(RouteClass::ALL) {
             if judge.release(now) {
-                self.shelf.metrics.quarantined.of(*class).set(0);
+                self.shelf.metrics.samples.quarantined.of(*class).set(0);
                 tracing::warn!(class = class.as_str(), "the quarantine of a class is over");
             }
         }
@@ -345,7 +346,7 @@ impl Sampler {
     }
 
     fn count(&self, class: RouteClass, outcome: Sampled) {
-        self.shelf.metrics.samples.of(class, outcome).inc();
+        self.shelf.metrics.samples.outcomes.of(class, outcome).inc();
     }
 }
 

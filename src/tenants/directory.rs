@@ -35,8 +35,8 @@ use crate::{
     cache::cause::Cause,
     clock::unix,
     error_chain::error_chain,
-    metrics::Metrics,
-    vocabulary::{InvalidationCause, Reload, Success},
+    metrics::{Metrics, Reload, Success},
+    vocabulary::InvalidationCause,
 };
 
 /// Who may call, at every moment.

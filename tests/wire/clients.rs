@@ -182,7 +182,7 @@ async fn a_client_that_leaves_frees_what_it_held() {
     raw.abort();
     let metrics = &w.process.shared().observer.metrics;
     until("the end of its connection", || {
-        metrics.connections.of(tollgate::vocabulary::Protocol::Http1).get() == 0
+        metrics.connections.open.of(tollgate::vocabulary::Protocol::Http1).get() == 0
     })
     .await;
     assert_eq!(metrics.in_flight.get(), 0);

@@ -65,7 +65,7 @@ pub(super) async fn serve<S, B>(
     let end = match opened {
         Ok((stream, protocol)) => {
             activity.opened(Instant::now());
-            let _raised = Metrics::raise(front.metrics.connections.of(protocol));
+            let _raised = Metrics::raise(front.metrics.connections.open.of(protocol));
             let config = &front.config;
             let io = Transport::new(stream, protocol, activity.clone(), config.linger_timeout);
             let io = TokioIo::new(io);
@@ -96,7 +96,7 @@ pub(super) async fn serve<S, B>(
         }
         Err(end) => end,
     };
-    front.metrics.connection_ends.of(end).inc();
+    front.metrics.connections.ends.of(end).inc();
     drop(admitted);
 }
 
@@ -109,10 +109,10 @@ async fn handshake(
     let config = &front.config;
     let turn = timeout(config.handshake_queue_timeout, front.handshakes.acquire()).await;
     let Ok(Ok(_turn)) = turn else { return Err(ConnectionEnd::TooManyHandshakes) };
-    let _raised = Metrics::raise(&front.metrics.handshakes_in_flight);
+    let _raised = Metrics::raise(&front.metrics.connections.handshakes_in_flight);
     let io = StallGuard::new(tcp, config.write_stall_timeout, activity.clone());
     let done = timeout(config.handshake_timeout, front.acceptor.accept(io)).await;
-    let count = |outcome| front.metrics.handshakes.of(outcome).inc();
+    let count = |outcome| front.metrics.connections.handshakes.of(outcome).inc();
     match done {
         Ok(Ok(mut stream)) => {
             let session = stream.get_mut().1;

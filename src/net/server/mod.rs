@@ -192,7 +192,7 @@ pub async fn serve<S, B>(
         let admitted = match front.admission.admit(peer) {
             Ok(admitted) => admitted,
             Err(end) => {
-                front.metrics.connection_ends.of(end).inc();
+                front.metrics.connections.ends.of(end).inc();
                 continue;
             }
         };

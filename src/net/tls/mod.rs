@@ -32,9 +32,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    metrics::Metrics,
+    metrics::{Metrics, Reload, Success},
     settings::Setting,
-    vocabulary::{Reload, Success},
 };
 
 crate::section! {

@@ -21,8 +21,8 @@ use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use self::origin::TestOrigin;
 use super::{BoxError, Config, ReplyBody, ReplyBodyError, Upstream, UpstreamError, never};
 use crate::{
-    metrics::Metrics,
-    vocabulary::{UpstreamCause, UpstreamOutcome},
+    metrics::{Metrics, UpstreamOutcome},
+    vocabulary::UpstreamCause,
 };
 
 type TestBody = UnsyncBoxBody<Bytes, BoxError>;
@@ -81,7 +81,7 @@ impl Client {
     }
 
     fn count(&self, cause: UpstreamCause, outcome: UpstreamOutcome) -> u64 {
-        self.metrics.upstream_requests.of(cause, outcome).get()
+        self.metrics.upstream.requests.of(cause, outcome).get()
     }
 }
 

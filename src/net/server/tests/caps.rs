@@ -10,7 +10,7 @@ async fn in_all_and_by_address() {
     let kept = (rig.http1().await, rig.http1().await);
     assert!(rig.try_tls(b"http/1.1").await.is_err());
     rig.ended(ConnectionEnd::TooMany).await;
-    assert_eq!(rig.metrics.connections.of(Protocol::Http1).get(), 2);
+    assert_eq!(rig.metrics.connections.open.of(Protocol::Http1).get(), 2);
     drop(kept);
     rig.ended(ConnectionEnd::Closed).await;
     rig.http1().await;
@@ -43,8 +43,8 @@ async fn sessions_are_resumed() {
         send(&mut client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
         read_reply(&mut client).await;
     }
-    assert_eq!(rig.metrics.handshakes.of(Handshake::Full).get(), 1);
-    assert_eq!(rig.metrics.handshakes.of(Handshake::Resumed).get(), 1);
+    assert_eq!(rig.metrics.connections.handshakes.of(Handshake::Full).get(), 1);
+    assert_eq!(rig.metrics.connections.handshakes.of(Handshake::Resumed).get(), 1);
 }
 
 #[tokio::test]

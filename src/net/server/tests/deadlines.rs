@@ -24,8 +24,11 @@ async fn in_the_handshake() {
     let read = timeout(PATIENCE, tcp.read_u8()).await.expect("the server closes");
     assert!(read.is_err());
     rig.ended(ConnectionEnd::Handshake).await;
-    assert_eq!(rig.metrics.handshakes.of(crate::vocabulary::Handshake::TimedOut).get(), 1);
-    assert_eq!(rig.metrics.handshakes_in_flight.get(), 0);
+    assert_eq!(
+        rig.metrics.connections.handshakes.of(crate::vocabulary::Handshake::TimedOut).get(),
+        1
+    );
+    assert_eq!(rig.metrics.connections.handshakes_in_flight.get(), 0);
 }
 
 #[tokio::test]
@@ -97,7 +100,7 @@ async fn reading_the_reply() {
     let mut client = rig.http1().await;
     send(&mut client, "GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await;
     rig.ended(ConnectionEnd::WriteStalled).await;
-    assert_eq!(rig.metrics.connections.of(Protocol::Http1).get(), 0);
+    assert_eq!(rig.metrics.connections.open.of(Protocol::Http1).get(), 0);
 }
 
 #[tokio::test]

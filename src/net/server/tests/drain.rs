@@ -24,7 +24,7 @@ async fn a_request_in_flight_is_answered() {
     let reply = read_all(&mut busy).await;
     assert!(reply.contains("\r\nConnection: close\r\n") && reply.ends_with("slow"), "{reply:?}");
     returned(rig.server).await;
-    assert_eq!(rig.metrics.connection_ends.of(ConnectionEnd::Drained).get(), 3);
+    assert_eq!(rig.metrics.connections.ends.of(ConnectionEnd::Drained).get(), 3);
     assert!(TcpStream::connect(rig.address).await.is_err());
 }
 
@@ -52,5 +52,5 @@ async fn the_bound_holds() {
     rig.shutdown.cancel();
     returned(rig.server).await;
     assert!(begun.elapsed() >= SHORT && begun.elapsed() < SHORT + LAST_MOMENT);
-    assert_eq!(rig.metrics.connections.of(Protocol::Http1).get(), 0);
+    assert_eq!(rig.metrics.connections.open.of(Protocol::Http1).get(), 0);
 }

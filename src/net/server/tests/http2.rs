@@ -34,7 +34,7 @@ async fn requests_are_answered() {
     let (mut sender, _connection) = client(&rig).await;
     assert_eq!(text(&mut sender, "/").await.expect("a reply"), "ok");
     assert_eq!(text(&mut sender, "/large").await.expect("a reply").len(), 64 << 20);
-    assert_eq!(rig.metrics.connections.of(Protocol::Http2).get(), 1);
+    assert_eq!(rig.metrics.connections.open.of(Protocol::Http2).get(), 1);
 }
 
 #[tokio::test]
@@ -110,7 +110,7 @@ async fn a_stream_in_flight_is_answered_before_the_end() {
     assert_eq!(reply.expect("a reply"), "slow");
     over(connection).await;
     timeout(PATIENCE, rig.server).await.expect("serve returns").expect("no panic");
-    assert_eq!(rig.metrics.connection_ends.of(ConnectionEnd::Drained).get(), 1);
+    assert_eq!(rig.metrics.connections.ends.of(ConnectionEnd::Drained).get(), 1);
 }
 
 #[tokio::test]

@@ -98,7 +98,7 @@ impl Rig {
     }
 
     fn ends(&self, end: ConnectionEnd) -> u64 {
-        self.metrics.connection_ends.of(end).get()
+        self.metrics.connections.ends.of(end).get()
     }
 
     /// Waits until a connection has ended for this reason.
