@@ -24,12 +24,12 @@ use crate::{
     clock::unix,
     error_chain::error_chain,
     limit::{Limit, Quota},
-    metrics::Metrics,
+    metrics::{Metrics, audit::Audited},
     policy::cap::{Acts, Window},
     record::Record,
     rejection::BY_POLICY,
     tenants::directory::Directory,
-    vocabulary::{Audited, Closed as _},
+    vocabulary::Closed as _,
 };
 
 crate::section! {
@@ -171,7 +171,7 @@ impl Auditor {
             strangers.take(*window, now).is_ok()
         };
         if !written {
-            self.metrics.audit_events.of(Audited::Counted).inc();
+            self.metrics.audit.events.of(Audited::Counted).inc();
         }
         written
     }
@@ -230,7 +230,7 @@ impl Auditor {
         let full = self.events.capacity() <= self.kept;
         let now = unix(SystemTime::now());
         if full || self.events.try_send((now, event)).is_err() {
-            self.metrics.audit_events.of(Audited::Lost).inc();
+            self.metrics.audit.events.of(Audited::Lost).inc();
         }
     }
 }
@@ -253,7 +253,7 @@ impl Pen {
 
     async fn append(mut self, directory: &Arc<Directory>, shutdown: &CancellationToken) {
         let mut waiting = Vec::new();
-        self.metrics.audit_up.set(1);
+        self.metrics.audit.up.set(1);
         loop {
             let room = self.config.queue.max(1).saturating_sub(waiting.len());
             tokio::select! {
@@ -279,7 +279,7 @@ impl Pen {
             tracing::warn!(events = waiting.len(), "events for the audit log are lost");
         }
         let lost = u64::try_from(waiting.len()).unwrap_or(u64::MAX);
-        self.metrics.audit_events.of(Audited::Lost).inc_by(lost);
+        self.metrics.audit.events.of(Audited::Lost).inc_by(lost);
     }
 
     /// What else has come by now.
@@ -311,12 +311,12 @@ impl Pen {
             (written, events)
         });
         let Ok((written, events)) = written.await else { return };
-        let failing = self.metrics.audit_up.get() == 0;
-        self.metrics.audit_up.set(i64::from(written.is_ok()));
+        let failing = self.metrics.audit.up.get() == 0;
+        self.metrics.audit.up.set(i64::from(written.is_ok()));
         match written {
             Ok(()) => {
                 let count = u64::try_from(events.len()).unwrap_or(u64::MAX);
-                self.metrics.audit_events.of(Audited::Written).inc_by(count);
+                self.metrics.audit.events.of(Audited::Written).inc_by(count);
                 if failing {
                     tracing::info!("the audit log is written again");
                 }
@@ -461,7 +461,7 @@ mod tests {
         let metrics = Arc::new(Metrics::new());
         let (auditor, mut pen) = new(&config, &metrics);
         (0..10).for_each(|_| refuse(&auditor, Some("eve")));
-        assert_eq!(metrics.audit_events.of(Audited::Lost).get(), 8);
+        assert_eq!(metrics.audit.events.of(Audited::Lost).get(), 8);
         let place = auditor.place().expect("a place");
         assert!(auditor.place().is_none(), "what could not be written is not done");
         place.done(Actor::unnamed(ActorKind::AdminToken).into(), Action::Purge, "all");

@@ -1,33 +1,39 @@
-//! Every series that Tollgate exports, in one struct, resolved when the process starts.
+//! Every series that Tollgate exports, reached from one struct, resolved when the process starts.
 //!
 //! Prometheus looks label values up by a hash behind a lock. So each family of series is resolved
 //! once over its closed lists (`Closed`), and the request path only adds to an atomic. No label
 //! is ever made from an id, a path, a token or an address; of credentials there are so many names as
 //! the configuration says.
 
-mod connections;
+pub mod audit;
+pub mod cache;
+pub mod canary;
+pub mod connections;
 mod credentials;
 mod families;
+pub mod formats;
+pub mod idempotency;
 mod registrar;
-mod samples;
-mod upstream;
+pub mod rotations;
+pub mod samples;
+pub mod store;
+pub mod unsettled;
+pub mod upstreams;
 
 use prometheus::{Encoder, Gauge, IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder};
 
-use self::registrar::Registrar;
+use self::{
+    audit::Audit, cache::Cache, canary::Canary, connections::Connections, formats::Formats,
+    idempotency::Idempotency, registrar::Registrar, rotations::Rotations, samples::Samples,
+    store::Store, unsettled::Unsettled, upstreams::Upstreams,
+};
 pub use self::{
-    connections::Connections,
     credentials::Credentials,
     families::{CounterGrid, Counters, Durations, Gauges, Histograms, Raised, Requests},
-    samples::{Sampled, Samples},
-    upstream::{Upstream, UpstreamOutcome},
 };
 use crate::{
     closed,
-    vocabulary::{
-        Audited, CacheOutcome, CanaryOutcome, Decision, Derived, InvalidationCause, KeyOutcome,
-        Limiter, PolicyMode, PolicyName, Rotated, Settled, Taken,
-    },
+    vocabulary::{Limiter, PolicyMode, PolicyName},
 };
 
 /// All series of the process.
@@ -41,56 +47,28 @@ pub struct Metrics {
     pub in_flight: IntGauge,
     /// `tollgate_rejections_total` by reason.
     pub rejections: IntCounterVec,
-    /// `tollgate_cache_lookups_total` by outcome.
-    pub cache_lookups: Counters<CacheOutcome>,
-    /// `tollgate_cache_entries`.
-    pub cache_entries: IntGauge,
-    /// `tollgate_cache_bytes`.
-    pub cache_bytes: IntGauge,
-    /// `tollgate_cache_evictions_total`.
-    pub cache_evictions: IntCounter,
-    /// `tollgate_cache_invalidations_total` by cause.
-    pub invalidations: Counters<InvalidationCause>,
-    /// `tollgate_cache_revalidations_total` by outcome.
-    pub revalidations: Counters<Revalidation>,
+    /// `tollgate_cache_…` and `tollgate_collapsed_reads_total`, see [`Cache`].
+    pub cache: Cache,
     /// `tollgate_cache_…` of what was compared with the upstream, see [`Samples`].
     pub samples: Samples,
-    /// `tollgate_formats_derived_total` by outcome.
-    pub derived: Counters<Derived>,
-    /// `tollgate_formats_pairs_total` by outcome.
-    pub pairs: Counters<Taken>,
-    /// `tollgate_formats_proven_entries`.
-    pub proven_routes: IntGauge,
-    /// `tollgate_unsettled_waiting`.
-    pub unsettled: IntGauge,
-    /// `tollgate_unsettled_ends_total` by how.
-    pub settled: Counters<Settled>,
-    /// `tollgate_collapsed_reads_total`.
-    pub collapsed_reads: IntCounter,
-    /// `tollgate_cache_fills_in_flight`.
-    pub flights: IntGauge,
-    /// `tollgate_upstream_…`, see [`Upstream`].
-    pub upstream: Upstream,
+    /// `tollgate_formats_…`, see [`Formats`].
+    pub formats: Formats,
+    /// `tollgate_unsettled_…`, see [`Unsettled`].
+    pub unsettled: Unsettled,
+    /// `tollgate_upstream_…`, see [`Upstreams`].
+    pub upstreams: Upstreams,
     /// `tollgate_limiter_decisions_total` by limiter and decision.
     pub limiter: CounterGrid<Limiter, Decision>,
     /// `tollgate_policy_refusals_total` by policy and mode.
     pub policy_refusals: CounterGrid<PolicyName, PolicyMode>,
-    /// `tollgate_audit_events_total` by outcome.
-    pub audit_events: Counters<Audited>,
-    /// `tollgate_audit_up`.
-    pub audit_up: IntGauge,
-    /// `tollgate_idempotent_requests_total` by outcome.
-    pub idempotent_requests: Counters<KeyOutcome>,
-    /// `tollgate_idempotent_requests_waiting`.
-    pub idempotent_waiting: IntGauge,
+    /// `tollgate_audit_…`, see [`Audit`].
+    pub audit: Audit,
+    /// `tollgate_idempotent_…`, see [`Idempotency`].
+    pub idempotency: Idempotency,
     /// `tollgate_disclosures_masked_total`.
     pub disclosures_masked: IntCounter,
-    /// `tollgate_canary_checks_total` by outcome.
-    pub canary_checks: Counters<CanaryOutcome>,
-    /// `tollgate_canary_leaks_total`.
-    pub canary_leaks: IntCounter,
-    /// `tollgate_canary_success_timestamp_seconds`.
-    pub canary_success: Gauge,
+    /// `tollgate_canary_…`, see [`Canary`].
+    pub canary: Canary,
     /// `tollgate_unlisted_reads_total`.
     pub unlisted_reads: IntCounter,
     /// `tollgate_connection…` and `tollgate_tls_…`, see [`Connections`].
@@ -101,20 +79,24 @@ pub struct Metrics {
     pub credentials: Credentials,
     /// `tollgate_tokens`.
     pub tokens: IntGauge,
-    /// `tollgate_key_rotations_total` by outcome.
-    pub rotations: Counters<Rotated>,
-    /// `tollgate_key_rotations_waiting`.
-    pub open_rotations: IntGauge,
-    /// `tollgate_key_requests_waiting`.
-    pub held_requests: IntGauge,
-    /// `tollgate_store_up`.
-    pub store_up: IntGauge,
-    /// `tollgate_store_followed_timestamp_seconds`.
-    pub store_followed: IntGauge,
+    /// `tollgate_key_…`, see [`Rotations`].
+    pub rotations: Rotations,
+    /// `tollgate_store_…`, see [`Store`].
+    pub store: Store,
     /// `tollgate_certificate_expiry_timestamp_seconds`.
     pub certificate_expiry: Gauge,
     /// `tollgate_access_log_dropped_total`.
     pub access_log_dropped: IntCounter,
+}
+
+closed! {
+    /// What a limiter said.
+    pub enum Decision {
+        /// Go on.
+        Allowed => "allowed",
+        /// Not now.
+        Limited => "limited",
+    }
 }
 
 closed! {
@@ -137,19 +119,8 @@ closed! {
     }
 }
 
-closed! {
-    /// What the upstream said when it was asked whether it still shows what is kept.
-    pub enum Revalidation {
-        /// It does.
-        NotModified => "not_modified",
-        /// It shows something else.
-        Modified => "modified",
-    }
-}
-
 impl Metrics {
     /// Registers every series; called once, when the process starts.
-    #[expect(clippy::too_many_lines, reason = "a list of every series, one beside the other")]
     pub fn new() -> Self {
         let registry = Registry::new();
         let r = &Registrar(&registry);
@@ -164,57 +135,11 @@ impl Metrics {
                 "Requests that Tollgate itself refused, by reason.",
                 &["reason"],
             ),
-            cache_lookups: r.counters(
-                "cache_lookups_total",
-                "Reads that asked the cache, by outcome.",
-                "outcome",
-            ),
-            cache_entries: r.gauge("cache_entries", "Representations in the cache."),
-            cache_bytes: r.gauge("cache_bytes", "Bytes of the cache, keys and headers included."),
-            cache_evictions: r.counter(
-                "cache_evictions_total",
-                "Entries that left the cache for want of room or because they had expired.",
-            ),
-            invalidations: r.counters(
-                "cache_invalidations_total",
-                "Invalidations of families of reads, by cause.",
-                "cause",
-            ),
-            revalidations: r.counters(
-                "cache_revalidations_total",
-                "Fetches that asked whether what was kept is still shown, by outcome.",
-                "outcome",
-            ),
+            cache: Cache::new(r),
             samples: Samples::new(r),
-            derived: r.counters(
-                "formats_derived_total",
-                "Replies that could be derived from the other format, by what came of it.",
-                "outcome",
-            ),
-            pairs: r.counters(
-                "formats_pairs_total",
-                "Pairs of formats that were fetched to learn from, by what came of it.",
-                "outcome",
-            ),
-            proven_routes: r.gauge(
-                "formats_proven_entries",
-                "Routes whose second format is derived and not fetched.",
-            ),
-            unsettled: r.gauge(
-                "unsettled_waiting",
-                "Writes and locked resources whose transaction has not been seen to end.",
-            ),
-            settled: r.counters(
-                "unsettled_ends_total",
-                "Ends of what was unsettled, by how; any that is overdue is worth an alarm.",
-                "outcome",
-            ),
-            collapsed_reads: r.counter(
-                "collapsed_reads_total",
-                "Reads that shared a fetch which another reader had begun.",
-            ),
-            flights: r.gauge("cache_fills_in_flight", "Fetches that fill the cache, under way."),
-            upstream: Upstream::new(r),
+            formats: Formats::new(r),
+            unsettled: Unsettled::new(r),
+            upstreams: Upstreams::new(r),
             limiter: r.grid(
                 "limiter_decisions_total",
                 "Decisions of the limiters, by limiter and decision.",
@@ -225,38 +150,13 @@ impl Metrics {
                 "Requests that a token's policy refused, or would have in shadow, by policy and mode.",
                 ["policy", "mode"],
             ),
-            audit_events: r.counters(
-                "audit_events_total",
-                "Events for the audit log, by what became of them.",
-                "outcome",
-            ),
-            audit_up: r.gauge("audit_up", "Whether the audit log could be written last: 1 or 0."),
-            idempotent_requests: r.counters(
-                "idempotent_requests_total",
-                "POSTs with an Idempotency-Key, by what came of the key.",
-                "outcome",
-            ),
-            idempotent_waiting: r.gauge(
-                "idempotent_requests_waiting",
-                "POSTs that wait for what the first one with their Idempotency-Key is answered.",
-            ),
+            audit: Audit::new(r),
+            idempotency: Idempotency::new(r),
             disclosures_masked: r.counter(
                 "disclosures_masked_total",
                 "Secrets of upstreams that the last look at replies found and starred.",
             ),
-            canary_checks: r.counters(
-                "canary_checks_total",
-                "Rounds of the canary, by what came of them.",
-                "outcome",
-            ),
-            canary_leaks: r.counter(
-                "canary_leaks_total",
-                "Times that a planted tenant was shown what is another's; any is worth a page.",
-            ),
-            canary_success: r.float_gauge(
-                "canary_success_timestamp_seconds",
-                "When the canary last proved that its tenants are kept apart, as a Unix time.",
-            ),
+            canary: Canary::new(r),
             unlisted_reads: r.counter(
                 "unlisted_reads_total",
                 "GETs of routes that the route table does not list.",
@@ -269,24 +169,8 @@ impl Metrics {
             ),
             credentials: Credentials::new(r),
             tokens: r.gauge("tokens", "Tokens in the snapshot that is in force."),
-            rotations: r.counters(
-                "key_rotations_total",
-                "Rotations of upstream keys that this process ended, by outcome; alarm on lost.",
-                "outcome",
-            ),
-            open_rotations: r.gauge(
-                "key_rotations_waiting",
-                "Rotations of upstream keys in the store that have not ended.",
-            ),
-            held_requests: r.gauge(
-                "key_requests_waiting",
-                "Requests that wait for the key of their credential to be replaced.",
-            ),
-            store_up: r.gauge("store_up", "Whether the store could be read last: 1 or 0."),
-            store_followed: r.gauge(
-                "store_followed_timestamp_seconds",
-                "When the store was last seen to be as it is in force, as a Unix time.",
-            ),
+            rotations: Rotations::new(r),
+            store: Store::new(r),
             certificate_expiry: r.float_gauge(
                 "certificate_expiry_timestamp_seconds",
                 "When the certificate in force expires, as a Unix time.",
@@ -327,7 +211,7 @@ mod tests {
     use http::{Method, StatusCode};
 
     use super::*;
-    use crate::vocabulary::RouteClass;
+    use crate::vocabulary::{CacheOutcome, RouteClass};
 
     #[test]
     fn a_request_counts_in_its_own_series() {

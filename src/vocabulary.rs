@@ -1,24 +1,22 @@
 //! The closed lists of what can happen, each with the one word that header, log and metric share.
 //!
 //! A list is closed so that no series, log field or header value can be made from what a stranger
-//! sent. This file imports nothing of ours but what a list is. A list that only a series speaks of
-//! may stand with it, in `metrics`.
+//! sent. This file imports nothing of ours but what a list is. A list that is there only to be
+//! counted by stands with its series, in `metrics`.
 
 mod canary;
 mod connection;
 mod formats;
 mod idempotency;
 mod policy;
-mod rotation;
 mod secrecy;
 
 pub use self::{
     canary::CanaryOutcome,
-    connection::{ConnectionEnd, Handshake, Protocol},
-    formats::{Derived, Taken},
+    connection::{ConnectionEnd, Protocol},
+    formats::Taken,
     idempotency::KeyOutcome,
     policy::{PolicyMode, PolicyName},
-    rotation::Rotated,
     secrecy::Secrecy,
 };
 pub use crate::closed::{Closed, Noted};
@@ -76,18 +74,6 @@ closed! {
         Locked => "locked",
         /// Nobody knows whether it was applied, or whether it still will be.
         Unknown => "unknown",
-    }
-}
-
-closed! {
-    /// How what was unsettled came to an end.
-    pub enum Settled {
-        /// Its transactions have ended, or there is none.
-        Seen => "seen",
-        /// Its window has passed, where nobody can look.
-        Window => "window",
-        /// It was waited for as long as it may be, and its transaction had not ended.
-        Overdue => "overdue",
     }
 }
 
@@ -163,6 +149,22 @@ closed! {
 }
 
 closed! {
+    /// What came of a hit that was to be compared with what the upstream shows.
+    pub enum Sampled {
+        /// The upstream shows the same.
+        Fresh => "fresh",
+        /// It shows something else, and nothing that went through the gateway explains it.
+        Stale => "stale",
+        /// What was shown was touched before the upstream's reply had been received.
+        Inconclusive => "inconclusive",
+        /// The upstream did not show it.
+        Failed => "failed",
+        /// It was over the bounds, and not fetched.
+        Skipped => "skipped",
+    }
+}
+
+closed! {
     /// Why a request was sent upstream.
     pub enum UpstreamCause {
         /// To fill the cache.
@@ -203,28 +205,6 @@ closed! {
         TokenWrites => "token_writes",
         /// Failed tokens of one address.
         FailedTokens => "failed_tokens",
-    }
-}
-
-closed! {
-    /// What became of an event for the audit log.
-    pub enum Audited {
-        /// It was written.
-        Written => "written",
-        /// There were too many in a second, and it was counted alone.
-        Counted => "counted",
-        /// It could not be written.
-        Lost => "lost",
-    }
-}
-
-closed! {
-    /// What a limiter said.
-    pub enum Decision {
-        /// Go on.
-        Allowed => "allowed",
-        /// Not now.
-        Limited => "limited",
     }
 }
 

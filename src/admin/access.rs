@@ -15,9 +15,10 @@ use super::{Admin, connections::Admitted, problem::Refusal};
 use crate::{
     audit::event::{Actor, ActorKind, Author},
     auth::{failures::RetryAfter, role::Role},
+    metrics::Decision,
     record::RequestId,
     tenants::record::AdminTokenRecord,
-    vocabulary::{Closed as _, Decision, Limiter},
+    vocabulary::{Closed as _, Limiter},
 };
 
 /// Whoever asks.

@@ -133,7 +133,7 @@ async fn ask(at: SocketAddr, line: &str) -> String {
 
 #[tokio::test]
 async fn metrics_are_refreshed_and_exposed() {
-    let refresh: Refresh = Arc::new(|metrics, _| metrics.cache_entries.set(42));
+    let refresh: Refresh = Arc::new(|metrics, _| metrics.cache.entries.set(42));
     let server = start(fast(), refresh).await;
     let reply = ask(server.at, "GET /metrics").await;
     assert!(reply.starts_with("HTTP/1.1 200 OK\r\n"), "{reply}");
@@ -206,7 +206,7 @@ async fn a_purge_needs_the_token() {
         let why = if bad.is_empty() { "admin.token_file" } else { "is wrong" };
         assert_eq!((status, body.contains(why)), (401, true), "{bad}: {body}");
     }
-    let purges = || server.metrics.invalidations.of(InvalidationCause::Purge).get();
+    let purges = || server.metrics.cache.invalidations.of(InvalidationCause::Purge).get();
     assert_eq!(purges(), 0);
     for good in [&good, &good.replace("Bearer", "bearer")] {
         let done = purge(&server, good, r#"{"all":true}"#).await;
@@ -216,7 +216,7 @@ async fn a_purge_needs_the_token() {
     let done = purge(&server, &good, r#"{"all":true,"soft":true}"#).await;
     assert_eq!(done, (200, r#"{"partitions":3,"families":["vms"],"entries":7}"#.to_owned()));
     assert_eq!(purges(), 2);
-    assert_eq!(server.metrics.invalidations.of(InvalidationCause::SoftPurge).get(), 1);
+    assert_eq!(server.metrics.cache.invalidations.of(InvalidationCause::SoftPurge).get(), 1);
     assert!(ask(server.at, "GET /v1/purge").await.starts_with("HTTP/1.1 405 "));
 
     let server = start_with(fast(), Arc::new(|_, _| {}), None).await;
@@ -246,7 +246,7 @@ async fn what_could_not_be_written_down_is_not_done() {
         assert!(reply.contains("nothing was done"), "{line}: {reply}");
     }
     for cause in [InvalidationCause::Purge, InvalidationCause::SoftPurge] {
-        assert_eq!(server.metrics.invalidations.of(cause).get(), 0);
+        assert_eq!(server.metrics.cache.invalidations.of(cause).get(), 0);
     }
 }
 
@@ -273,7 +273,7 @@ async fn a_purge_that_cannot_be_done_is_refused_in_words() {
         assert_eq!(errors.len(), 1);
         assert!(errors[0].as_str().expect("text").contains(why), "{body:.40}: {said}");
     }
-    assert_eq!(server.metrics.invalidations.of(InvalidationCause::Purge).get(), 0);
+    assert_eq!(server.metrics.cache.invalidations.of(InvalidationCause::Purge).get(), 0);
 }
 
 #[tokio::test]

@@ -73,7 +73,7 @@ impl Shelf {
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let store = Store::new(config.capacity, metrics.cache_evictions.clone());
+        let store = Store::new(config.capacity, metrics.cache.evictions.clone());
         let (crowded, softening) = (Mutex::default(), RwLock::default());
         Self { store, routes, config, clock, metrics, crowded, softening }
     }
@@ -213,7 +213,7 @@ impl Shelf {
         let (all, cause) = (Change::whole(families), InvalidationCause::Forbidden);
         partition.account().because(all, Cause::Other(cause));
         partition.account().touch(all);
-        self.metrics.invalidations.of(cause).inc();
+        self.metrics.cache.invalidations.of(cause).inc();
     }
 
     /// Does what is put off; called now and then, off the request path.

@@ -219,7 +219,7 @@ impl Touch {
             Breadth::Reach | Breadth::Everyone => cause,
             Breadth::Account => InvalidationCause::UnlistedRead,
         };
-        self.metrics.invalidations.of(cause).inc();
+        self.metrics.cache.invalidations.of(cause).inc();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -118,12 +118,12 @@ impl Canary {
         let mut ticks = tokio::time::interval(self.config.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-            let before = self.metrics.canary_leaks.get();
+            let before = self.metrics.canary.leaks.get();
             let round = timeout(self.config.timeout, round::run(&self, path.clone()));
             let Some(ended) = shutdown.run_until_cancelled(round).await else { return };
             let outcome = match ended {
                 // Whatever came of the rest.
-                _ if self.metrics.canary_leaks.get() > before => CanaryOutcome::Leaked,
+                _ if self.metrics.canary.leaks.get() > before => CanaryOutcome::Leaked,
                 Ok(Ok(())) => CanaryOutcome::Passed,
                 Ok(Err(hindrance)) => {
                     let reason = error_chain(&hindrance);
@@ -140,16 +140,16 @@ impl Canary {
     }
 
     fn conclude(&self, outcome: CanaryOutcome) {
-        self.metrics.canary_checks.of(outcome).inc();
+        self.metrics.canary.checks.of(outcome).inc();
         if outcome == CanaryOutcome::Passed {
             let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            self.metrics.canary_success.set(since.as_secs_f64());
+            self.metrics.canary.success.set(since.as_secs_f64());
         }
     }
 
     /// Says aloud that isolation is broken; what was shown is not said.
     fn leaked(&self, path: &str, shown_to: &str, of: &str, how: &'static str) {
-        self.metrics.canary_leaks.inc();
+        self.metrics.canary.leaks.inc();
         tracing::error!(path, shown_to, of, how, "the canary has found a LEAK between tenants");
     }
 }

@@ -18,10 +18,10 @@ use crate::{
     call::{Aimed, Call, Caller},
     clock::unix,
     limit::Limited,
-    metrics::Metrics,
+    metrics::{Decision, Metrics},
     rejection::Rejection,
     tenants::directory::Directory,
-    vocabulary::{Decision, Limiter},
+    vocabulary::Limiter,
 };
 
 /// The service of this layer.

@@ -139,7 +139,7 @@ where
                 return refuse(Rejection::NotCached);
             }
             exchange.call.request.record.cache.set(CacheStatus::Bypass(why));
-            self.sampler.shelf.metrics.cache_lookups.of(CacheOutcome::Bypass).inc();
+            self.sampler.shelf.metrics.cache.lookups.of(CacheOutcome::Bypass).inc();
         }
         Either::Right(self.inner.call(Lookup::Pass(Box::new(exchange), why)))
     }

@@ -175,12 +175,12 @@ where
         let status = CacheStatus::Miss { forward, collapsed, not_modified, not_stored };
         miss.exchange.call.request.record.cache.set(status);
         if collapsed {
-            metrics.collapsed_reads.inc();
+            metrics.cache.collapsed_reads.inc();
         }
         // One that may end as something else is counted when it has.
         let open = miss.stale.is_some();
         if !open {
-            metrics.cache_lookups.of(outcome).inc();
+            metrics.cache.lookups.of(outcome).inc();
         }
         let mut landed = flight.landed().await;
         let mut waited_for = 1;
@@ -197,7 +197,7 @@ where
             return Ok(answer);
         }
         if open {
-            self.hangar.shelf.metrics.cache_lookups.of(outcome).inc();
+            self.hangar.shelf.metrics.cache.lookups.of(outcome).inc();
         }
         self.tell(miss, landed, collapsed).await
     }
@@ -290,7 +290,7 @@ where
 {
     let Some(teller) = flight.take_teller() else { return };
     let hangar = Arc::clone(&landing.hangar);
-    let _under_way = Metrics::raise(&hangar.shelf.metrics.flights);
+    let _under_way = Metrics::raise(&hangar.shelf.metrics.cache.flights);
     if waits {
         // No longer than what it waits for may take, which is not its own time.
         let turn = tokio::time::timeout(hangar.fetch_timeout, flight.wait_for_turn()).await;

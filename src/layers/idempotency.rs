@@ -235,7 +235,7 @@ async fn turn(keeper: &Arc<Keeper>, question: Question) -> Result<Turn, Refused>
         }
         if place.is_none() {
             let permit = keeper.waiting.enter().ok_or(Refused::InFlight)?;
-            place = Some((permit, Metrics::raise(&keeper.metrics.idempotent_waiting)));
+            place = Some((permit, Metrics::raise(&keeper.metrics.idempotency.waiting)));
         }
         match keeper.under_way(&slot) {
             // Of this process: it closes at its end, whether or not there was time for that.
@@ -268,7 +268,7 @@ fn known(keeper: &Keeper, slot: &Slot, entry: &Entry, verdict: Verdict) -> Resul
 /// Counts what came of a key.
 fn note(keeper: &Keeper, record: &Record, outcome: KeyOutcome) {
     record.idempotency.set(outcome);
-    keeper.metrics.idempotent_requests.of(outcome).inc();
+    keeper.metrics.idempotency.requests.of(outcome).inc();
 }
 
 /// Counts a refusal, if it is for the key.

@@ -45,11 +45,11 @@ use crate::{
     },
     call::Exchange,
     limit::{Allowed, Limit},
-    metrics::Metrics,
+    metrics::{Decision, Metrics},
     net::server::ClientBodyError,
     rejection::Rejection,
     tenants::record::LimitStatus,
-    vocabulary::{Decision, Limiter},
+    vocabulary::Limiter,
 };
 
 /// What a call is answered with.
@@ -120,7 +120,7 @@ fn show(
 ) -> Answer {
     let request = &mut exchange.call.request;
     request.record.cache.set(status);
-    shelf.metrics.cache_lookups.of(status.outcome()).inc();
+    shelf.metrics.cache.lookups.of(status.outcome()).inc();
     let known = entry.representation.is_known_to(&request.headers);
     let room = std::mem::take(&mut request.headers);
     let mut answer = reply(&entry.representation, &request.method, known, room);

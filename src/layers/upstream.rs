@@ -52,7 +52,7 @@ use crate::{
     clock::unix,
     error_chain::error_chain,
     limit::Limited,
-    metrics::{Metrics, Revalidation},
+    metrics::{Metrics, cache::Revalidation},
     net::{
         hop_by_hop,
         server::ClientBodyError,
@@ -156,7 +156,7 @@ impl Sites {
                 // Of something else, or the secrets are others by now: once more, in full.
                 reply = self.ask(site, key, credential, cause, None).await?;
             } else if reply.status().is_success() {
-                self.metrics.revalidations.of(Revalidation::Modified).inc();
+                self.metrics.cache.revalidations.of(Revalidation::Modified).inc();
             }
         }
         if reply.status() == StatusCode::NOT_MODIFIED {
@@ -215,7 +215,7 @@ impl Sites {
         let vault = self.vault();
         self.clean(site, reply.headers_mut());
         let (headers, body) = held.renewed(reply.headers(), vault)?;
-        self.metrics.revalidations.of(Revalidation::NotModified).inc();
+        self.metrics.cache.revalidations.of(Revalidation::NotModified).inc();
         let mut answer = Answer::new(Body::from(body));
         *answer.headers_mut() = headers;
         answer.extensions_mut().insert(Provenance { vault, not_modified: true });
@@ -326,7 +326,7 @@ impl Sites {
         let (all, cause) = (Change::whole(all), InvalidationCause::CredentialRefused);
         credential.partition.account().because(all, Cause::Other(cause));
         credential.partition.account().touch(all);
-        self.metrics.invalidations.of(cause).inc();
+        self.metrics.cache.invalidations.of(cause).inc();
         self.metrics.credentials.rejected(&credential.name, unix(SystemTime::now()));
         tracing::error!(credential = credential.name, "the upstream refused a credential");
         Rejection::CredentialRefused

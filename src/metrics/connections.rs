@@ -6,7 +6,10 @@ use super::{
     families::{Counters, Gauges},
     registrar::Registrar,
 };
-use crate::vocabulary::{ConnectionEnd, Handshake, Protocol};
+use crate::{
+    closed,
+    vocabulary::{ConnectionEnd, Protocol},
+};
 
 /// Series of the connections of clients, and of their TLS handshakes.
 pub struct Connections {
@@ -18,6 +21,20 @@ pub struct Connections {
     pub handshakes: Counters<Handshake>,
     /// `tollgate_tls_handshakes_in_flight`.
     pub handshakes_in_flight: IntGauge,
+}
+
+closed! {
+    /// How a TLS handshake ended.
+    pub enum Handshake {
+        /// A full handshake.
+        Full => "full",
+        /// Resumed with a ticket.
+        Resumed => "resumed",
+        /// Broken off or refused.
+        Failed => "failed",
+        /// Not done within the deadline.
+        TimedOut => "timed_out",
+    }
 }
 
 impl Connections {

@@ -1,10 +1,10 @@
-//! Hits that were compared with what the upstream shows.
+//! Hits that were drawn to be compared with what the upstream shows.
 
 use super::{
     families::{AGE_BUCKETS, CounterGrid, Counters, Gauges, Histograms},
     registrar::Registrar,
 };
-use crate::{closed, vocabulary::RouteClass};
+use crate::vocabulary::{RouteClass, Sampled};
 
 /// Series of the samples, by route class.
 pub struct Samples {
@@ -16,22 +16,6 @@ pub struct Samples {
     pub staleness: Histograms<RouteClass>,
     /// `tollgate_cache_quarantined`.
     pub quarantined: Gauges<RouteClass>,
-}
-
-closed! {
-    /// What came of a hit that was to be compared with what the upstream shows.
-    pub enum Sampled {
-        /// The upstream shows the same.
-        Fresh => "fresh",
-        /// It shows something else, and nothing that went through the gateway explains it.
-        Stale => "stale",
-        /// What was shown was touched before the upstream's reply had been received.
-        Inconclusive => "inconclusive",
-        /// The upstream did not show it.
-        Failed => "failed",
-        /// It was over the bounds, and not fetched.
-        Skipped => "skipped",
-    }
 }
 
 impl Samples {

@@ -37,7 +37,7 @@ impl Patience {
             return Some(Arc::clone(credential));
         }
         let _place = self.places.enter()?;
-        let _waiting = Metrics::raise(&self.metrics.held_requests);
+        let _waiting = Metrics::raise(&self.metrics.rotations.held_requests);
         let end = Instant::now() + self.longest;
         loop {
             // Before the look, so that no change falls between the two.

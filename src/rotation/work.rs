@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Config, Panel, Rotor, acts::probed, lease_of, millis, now_in_millis, until};
 use crate::{
     error_chain::error_chain,
+    metrics::rotations::Rotated,
     tenants::{
         course::{Act, Course, Note, Outcome, Pause, Step},
         record::{Noun, RotationRecord, SecretKind},
@@ -19,7 +20,6 @@ use crate::{
             rotations::{Entry, RotationRefusal},
         },
     },
-    vocabulary::Rotated,
 };
 
 /// What came of working on a rotation.
@@ -246,7 +246,7 @@ impl Rotor {
                 Rotated::Undone
             }
         };
-        self.metrics.rotations.of(outcome).inc();
+        self.metrics.rotations.ended.of(outcome).inc();
     }
 
     /// Does what the course wants of the panel, and keeps the lease meanwhile; none if it was left.

@@ -45,12 +45,11 @@ use crate::{
         Limit, Quota,
         in_flight::{Gate, Permit},
     },
-    metrics::Sampled,
     rejection::Rejection,
     settings::Problems,
     tenants::snapshot::Credential,
     transcode::compare::equal_but_for,
-    vocabulary::{Closed, InvalidationCause, RouteClass, UpstreamCause},
+    vocabulary::{Closed, InvalidationCause, RouteClass, Sampled, UpstreamCause},
 };
 
 crate::section! {
@@ -305,7 +304,7 @@ impl Sampler {
             let age = Duration::from_millis(sample.shown_at.saturating_sub(entry.asked_at));
             metrics.samples.stale_hits.of(class).inc();
             metrics.samples.staleness.of(class).observe(age.as_secs_f64());
-            metrics.invalidations.of(InvalidationCause::Sample).inc();
+            metrics.cache.invalidations.of(InvalidationCause::Sample).inc();
             // Not even asked about by its tag, which has told nothing of the change.
             self.shelf.forget_derived_from(&sample.key, entry.asked_at);
             self.shelf.store.remove(&sample.key);

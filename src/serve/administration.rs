@@ -96,6 +96,6 @@ impl Process {
 
 fn gauge(shelf: &Shelf, metrics: &Metrics) {
     let gauge = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-    metrics.cache_entries.set(gauge(shelf.store.entries()));
-    metrics.cache_bytes.set(gauge(shelf.store.bytes()));
+    metrics.cache.entries.set(gauge(shelf.store.entries()));
+    metrics.cache.bytes.set(gauge(shelf.store.bytes()));
 }

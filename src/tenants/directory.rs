@@ -149,7 +149,7 @@ impl Directory {
 
     /// Whether the store could be read when it was asked last.
     pub fn is_current(&self) -> bool {
-        self.metrics.store_up.get() == 1
+        self.metrics.store.up.get() == 1
     }
 
     /// Reads the store and puts a new snapshot in force; on an error the old one stays.
@@ -272,18 +272,18 @@ impl Directory {
     /// Reads the store, or only its revision where that says that nothing has changed.
     fn follow(&self, reader: &mut Reader, unless_seen: bool) -> Result<(), StoreError> {
         let read = self.read(reader, unless_seen);
-        self.metrics.store_up.set(i64::from(read.is_ok()));
+        self.metrics.store.up.set(i64::from(read.is_ok()));
         let Some((revision, records)) = read.inspect_err(|_| {
             self.metrics.reloads.of(Reload::Tenants, Success::Failed).inc();
             reader.forget();
         })?
         else {
-            self.metrics.store_followed.set(unix(SystemTime::now()));
+            self.metrics.store.followed.set(unix(SystemTime::now()));
             return Ok(());
         };
         self.put_in_force(&records, reader.rewrapped.as_ref().unwrap_or(&self.keyring));
         reader.seen = Some(revision);
-        self.metrics.store_followed.set(unix(SystemTime::now()));
+        self.metrics.store.followed.set(unix(SystemTime::now()));
         self.metrics.reloads.of(Reload::Tenants, Success::Ok).inc();
         Ok(())
     }
@@ -337,7 +337,7 @@ impl Directory {
             (self.surroundings.vault)(&next);
         }
         let open = next.rotating().open().len();
-        self.metrics.open_rotations.set(i64::try_from(open).unwrap_or(i64::MAX));
+        self.metrics.rotations.open.set(i64::try_from(open).unwrap_or(i64::MAX));
         let next = Arc::new(next);
         self.current.store(Arc::clone(&next));
         self.changed.notify_waiters();
@@ -347,7 +347,7 @@ impl Directory {
             for partition in next.partitions() {
                 partition.account().touch_all(Cause::Other(cause));
             }
-            self.metrics.invalidations.of(cause).inc();
+            self.metrics.cache.invalidations.of(cause).inc();
         }
     }
 

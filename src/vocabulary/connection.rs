@@ -3,20 +3,6 @@
 use crate::closed;
 
 closed! {
-    /// How a TLS handshake ended.
-    pub enum Handshake {
-        /// A full handshake.
-        Full => "full",
-        /// Resumed with a ticket.
-        Resumed => "resumed",
-        /// Broken off or refused.
-        Failed => "failed",
-        /// Not done within the deadline.
-        TimedOut => "timed_out",
-    }
-}
-
-closed! {
     /// Why a connection was not served, or no longer.
     pub enum ConnectionEnd {
         /// The client closed it.

@@ -3,16 +3,6 @@
 use crate::closed;
 
 closed! {
-    /// What came of what could be derived from the other format.
-    pub enum Derived {
-        /// It was derived.
-        Done => "done",
-        /// It shows what was never seen, and was fetched.
-        Unfit => "unfit",
-    }
-}
-
-closed! {
     /// What came of a pair of formats, or of the attempt to fetch one.
     pub enum Taken {
         /// The map has learned from it.

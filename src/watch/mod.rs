@@ -266,7 +266,7 @@ impl Settle for Settler {
         let mut ledger = watch.ledger();
         let before = ledger.len();
         let twice = ledger.add(now, entry);
-        watches.metrics.unsettled.add(i64::from(ledger.len() > before));
+        watches.metrics.unsettled.waiting.add(i64::from(ledger.len() > before));
         drop((ledger, each));
         drop(twice);
         watch.wake.notify_one();

@@ -24,6 +24,7 @@ use crate::{
         touch::Named,
     },
     clock::unix,
+    metrics::unsettled::Settled,
     net::server::ClientBody,
     site::Site,
     tenants::snapshot::Credential,
@@ -33,7 +34,7 @@ use crate::{
         tree::Bounds,
         xml::{self, Mixed},
     },
-    vocabulary::{Closed as _, Format, InvalidationCause, Settled, UpstreamCause},
+    vocabulary::{Closed as _, Format, InvalidationCause, UpstreamCause},
 };
 
 /// What a look has come to.
@@ -161,14 +162,14 @@ async fn look(watches: &Watches, watch: &Watch) -> Look {
     // In this order: who finds it settled finds what the transaction changed already touched.
     for row in &seen.changed {
         felt(watches, credential, row).touch();
-        watches.metrics.invalidations.of(InvalidationCause::Transaction).inc();
+        watches.metrics.cache.invalidations.of(InvalidationCause::Transaction).inc();
     }
     if seen.gap {
         let all = Change::whole(watches.routes.families().all());
         Felt::new(Arc::clone(&credential.partition), all, Breadth::Reach)
             .because(Cause::Other(InvalidationCause::TransactionGap))
             .touch();
-        watches.metrics.invalidations.of(InvalidationCause::TransactionGap).inc();
+        watches.metrics.cache.invalidations.of(InvalidationCause::TransactionGap).inc();
     }
     release(watches, seen.settled, Settled::Seen);
     if news { Look::News } else { Look::Quiet }
@@ -189,7 +190,7 @@ fn forget(watches: &Watches, credential: &Credential) {
     Felt::new(Arc::clone(&credential.partition), all, Breadth::Account)
         .because(Cause::Other(cause))
         .touch();
-    watches.metrics.invalidations.of(cause).inc();
+    watches.metrics.cache.invalidations.of(cause).inc();
     watches.metrics.credentials.rejected(&credential.name, unix(SystemTime::now()));
 }
 
@@ -197,8 +198,8 @@ fn forget(watches: &Watches, credential: &Credential) {
 fn release(watches: &Watches, holds: Vec<Hold>, outcome: Settled) {
     let count = holds.len();
     drop(holds);
-    watches.metrics.settled.of(outcome).inc_by(count as u64);
-    watches.metrics.unsettled.sub(i64::try_from(count).unwrap_or(i64::MAX));
+    watches.metrics.unsettled.ends.of(outcome).inc_by(count as u64);
+    watches.metrics.unsettled.waiting.sub(i64::try_from(count).unwrap_or(i64::MAX));
 }
 
 /// Reads page after page, down to a number.

@@ -17,7 +17,7 @@ async fn under_way(w: &World, count: u64) {
     let metrics = &w.process.shared().observer.metrics;
     let outcomes = [CacheOutcome::Miss, CacheOutcome::Collapsed];
     let waiting = || {
-        let joined: u64 = outcomes.map(|o| metrics.cache_lookups.of(o).get()).iter().sum();
+        let joined: u64 = outcomes.map(|o| metrics.cache.lookups.of(o).get()).iter().sum();
         let classes = RouteClass::ALL.iter().flat_map(|class| outcomes.map(|o| (*class, o)));
         let answered = classes
             .map(|(class, o)| metrics.durations.of(Some(class), o).get_sample_count())

@@ -48,7 +48,7 @@ async fn begin(w: &World, directive: &'static str) -> tokio::task::JoinHandle<An
 /// Waits until so many readers of these are answered or wait for a fetch.
 async fn looked(w: &World, count: u64) {
     use tollgate::vocabulary::CacheOutcome;
-    let lookups = &w.process.shared().observer.metrics.cache_lookups;
+    let lookups = &w.process.shared().observer.metrics.cache.lookups;
     let waiting = || [CacheOutcome::Miss, CacheOutcome::Collapsed].map(|o| lookups.of(o).get());
     crate::harness::until("readers", || waiting().iter().sum::<u64>() == count).await;
 }

@@ -98,7 +98,7 @@ async fn a_write_without_its_client_is_waited_for() {
     write.release();
     w.ended().await;
     let ended = tollgate::vocabulary::InvalidationCause::WriteEnded;
-    assert_eq!(metrics.invalidations.of(ended).get(), 1);
+    assert_eq!(metrics.cache.invalidations.of(ended).get(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -19,7 +19,7 @@ async fn a_write_outlives_the_client_that_is_killed() {
     w.get(VMS).as_("a").origin(json("[0]")).expect_cache("miss:unsettled").await;
     write.release();
     let ended = tollgate::vocabulary::InvalidationCause::WriteEnded;
-    until("the end of the write", || metrics.invalidations.of(ended).get() == 1).await;
+    until("the end of the write", || metrics.cache.invalidations.of(ended).get() == 1).await;
     // No later read is from before it, and the upstream saw it once.
     w.get(VMS).as_("a").origin(json("[1]")).expect_cache("miss").expect_body("[1]").await;
     w.get(VMS).as_("a").expect_cache("hit").expect_body("[1]").await;
@@ -46,7 +46,7 @@ async fn a_write_outlives_a_stream_that_is_reset() {
     w.get(VMS).as_("a").origin(json("[0]")).expect_cache("miss:unsettled").await;
     write.release();
     let ended = tollgate::vocabulary::InvalidationCause::WriteEnded;
-    until("the end of the write", || metrics.invalidations.of(ended).get() == 1).await;
+    until("the end of the write", || metrics.cache.invalidations.of(ended).get() == 1).await;
     w.get(VMS).as_("a").origin(json("[1]")).expect_cache("miss").await;
 }
 
@@ -63,7 +63,7 @@ async fn a_killed_upload_leaves_a_window() {
     write.over().await;
     let ended = tollgate::vocabulary::InvalidationCause::WriteEnded;
     let metrics = &w.process.shared().observer.metrics;
-    until("the end of the write", || metrics.invalidations.of(ended).get() == 1).await;
+    until("the end of the write", || metrics.cache.invalidations.of(ended).get() == 1).await;
     w.get(VMS).as_("a").origin(json("[1]")).expect_cache("miss:unsettled").await;
 }
 

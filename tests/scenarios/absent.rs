@@ -122,7 +122,7 @@ async fn nobody_is_told_of_a_404_from_before_a_creation() {
     let clone = w.post("/virtual_machines/1/clone.json").as_("a").body("application/json", "{}");
     clone.origin(status(200)).expect_status(200).await;
     let late = w.begin("GET", NINE, "a");
-    let collapsed = &w.process.shared().observer.metrics.collapsed_reads;
+    let collapsed = &w.process.shared().observer.metrics.cache.collapsed_reads;
     until("a reader that joins", || collapsed.get() == 1).await;
     let anew = w.origin.expect(json(machine(9)));
     fetch.release();

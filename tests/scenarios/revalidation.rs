@@ -157,7 +157,7 @@ async fn a_304_that_a_write_crossed_is_not_kept() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_is_learned_from_as_if_it_had_been_sent() {
     let w = World::with("cache = { settle_window = \"400ms\", unsettled_lifetime = \"9s\" }").await;
-    let waiting = &w.process.shared().observer.metrics.unsettled;
+    let waiting = &w.process.shared().observer.metrics.unsettled.waiting;
     let note = "x".repeat(2000);
     let locked = format!(r#"{{"virtual_machine":{{"id":1,"locked":true,"note":"{note}"}}}}"#);
     let read = |reply| w.get(ONE).as_("a").origin(reply).expect_body(locked.clone());

@@ -71,7 +71,7 @@ fn run_now(admin: &Admin, caller: &Caller, purge: &Purge) -> Result<Purged, Refu
     let purged = (admin.purge)(purge)?;
     let cause =
         if purge.is_soft() { InvalidationCause::SoftPurge } else { InvalidationCause::Purge };
-    admin.metrics.invalidations.of(cause).inc();
+    admin.metrics.cache.invalidations.of(cause).inc();
     let families = purged.families.join(",");
     let object = if families.is_empty() { "all" } else { &families };
     place.done(caller.author(), Action::Purge, object);

@@ -27,6 +27,7 @@ use crate::{
     },
     call::Miss,
     formats::Proven,
+    metrics::formats::Derived,
     rejection::Rejection,
     transcode::{
         errors::content_type,
@@ -35,7 +36,7 @@ use crate::{
         tree::Bounds,
         xml::{self, Mixed},
     },
-    vocabulary::{Derived, Format, NotStored},
+    vocabulary::{Format, NotStored},
 };
 
 /// How a miss may be answered by the other format.
@@ -192,9 +193,9 @@ where
         };
         let metrics = &self.hangar.shelf.metrics;
         if collapsed {
-            metrics.collapsed_reads.inc();
+            metrics.cache.collapsed_reads.inc();
         }
-        metrics.cache_lookups.of(status.outcome()).inc();
+        metrics.cache.lookups.of(status.outcome()).inc();
         Some(show(&mut miss.exchange, &shown, status))
     }
 
@@ -212,7 +213,7 @@ where
         let Hangar { book, shelf, .. } = &*hangar;
         let made = derived(plan, source, shelf.config.max_entry.get(), turn).await;
         let outcome = if made.is_some() { Derived::Done } else { Derived::Unfit };
-        shelf.metrics.derived.of(outcome).inc();
+        shelf.metrics.formats.derived.of(outcome).inc();
         let credential = Arc::clone(miss.exchange.call.caller.credential());
         let secrecy = miss.key.secrecy();
         let Some(shown) = made else {
@@ -271,7 +272,7 @@ impl Hangar {
             not_stored: Some(NotStored::Failed),
         };
         miss.exchange.call.request.record.cache.set(status);
-        self.shelf.metrics.cache_lookups.of(status.outcome()).inc();
+        self.shelf.metrics.cache.lookups.of(status.outcome()).inc();
     }
 }
 

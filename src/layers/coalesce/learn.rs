@@ -66,7 +66,7 @@ where
                 let now = hangar.shelf.clock.now();
                 hangar.book.failed(&credential.upstream, route, secrecy, now);
             }
-            hangar.shelf.metrics.pairs.of(taken).inc();
+            hangar.shelf.metrics.formats.pairs.of(taken).inc();
             drop(permit);
         });
     }
@@ -150,7 +150,7 @@ impl Hangar {
             _ => {}
         }
         let proven = i64::try_from(self.book.count_proven()).unwrap_or(i64::MAX);
-        self.shelf.metrics.proven_routes.set(proven);
+        self.shelf.metrics.formats.proven_routes.set(proven);
         taken
     }
 }

@@ -121,7 +121,7 @@ impl Lessons {
         let felt = Felt::new(Arc::clone(partition), change, Breadth::Account);
         let felt = felt.because(Cause::Other(cause));
         if !self.settler.holds(&felt, item.as_ref()) {
-            self.metrics.invalidations.of(cause).inc();
+            self.metrics.cache.invalidations.of(cause).inc();
             let hold = Hold::begin(felt);
             self.settler.settle(Unsettled { hold, why: Unrest::Locked, item });
         }

@@ -181,7 +181,7 @@ async fn asked_across_a_creation(status: StatusCode) -> usize {
     let family = family.iter().next().expect("a family");
     account.account().touch(Change::whole(FamilySet::one(family)).listed(family));
     let second = tokio::spawn(coalesce.clone().oneshot(setting.miss_of(MACHINE)));
-    while setting.shelf.metrics.collapsed_reads.get() == 0 {
+    while setting.shelf.metrics.cache.collapsed_reads.get() == 0 {
         tokio::task::yield_now().await;
     }
     gate.add_permits(1);
@@ -235,7 +235,7 @@ async fn who_waits_for_the_next_fetch_is_told_that_something_is_not_there() {
     }
     // Both demand what is newer, and wait together.
     let later = [read(Some(0)).0, read(Some(0)).0];
-    while setting.shelf.metrics.collapsed_reads.get() == 0 {
+    while setting.shelf.metrics.cache.collapsed_reads.get() == 0 {
         tokio::task::yield_now().await;
     }
     let family = view.families.iter().next().expect("a family");

@@ -29,8 +29,8 @@ use super::{
     stall::StallGuard, transport::Transport,
 };
 use crate::{
-    metrics::Metrics,
-    vocabulary::{ConnectionEnd, Handshake, Protocol},
+    metrics::{Metrics, connections::Handshake},
+    vocabulary::{ConnectionEnd, Protocol},
 };
 
 type Stream = TlsStream<StallGuard<TcpStream>>;

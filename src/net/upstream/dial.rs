@@ -96,7 +96,7 @@ impl Dialer {
             http,
             patience: config.connect_timeout,
             greatest_age: config.max_connection_age,
-            open: metrics.upstream.connections.clone(),
+            open: metrics.upstreams.connections.clone(),
         })
     }
 

@@ -22,7 +22,7 @@ use super::{
     reply::ReplyBody,
 };
 use crate::{
-    metrics::{Metrics, UpstreamOutcome},
+    metrics::{Metrics, upstreams::UpstreamOutcome},
     vocabulary::UpstreamCause,
 };
 
@@ -142,7 +142,7 @@ impl<B: RequestBody> Upstream<B> {
             Err(_) => return,
         };
         if self.breaker().failed(Instant::now(), asked, rest) {
-            self.metrics.upstream.breaker_openings.inc();
+            self.metrics.upstreams.breaker_openings.inc();
             tracing::error!(upstream = %self.origin(), "an upstream is down");
         }
     }
@@ -171,7 +171,7 @@ impl<B: RequestBody> Upstream<B> {
         self.address(&mut request);
         let sent = Instant::now();
         let head = lease.send(request).await?;
-        self.metrics.upstream.durations.of(cause).observe(sent.elapsed().as_secs_f64());
+        self.metrics.upstreams.durations.of(cause).observe(sent.elapsed().as_secs_f64());
         Ok(head)
     }
 
@@ -294,6 +294,6 @@ impl<'a> Attempt<'a> {
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        self.metrics.upstream.requests.of(self.cause, self.outcome).inc();
+        self.metrics.upstreams.requests.of(self.cause, self.outcome).inc();
     }
 }

@@ -133,7 +133,7 @@ impl<B: RequestBody> Upstream<B> {
             return Ok(slot);
         }
         let _place = self.waiters.try_acquire().map_err(|_| LeaseError::Saturated)?;
-        let _waiting = Metrics::raise(&self.metrics.upstream.waiting);
+        let _waiting = Metrics::raise(&self.metrics.upstreams.waiting);
         let slot = Arc::clone(&self.slots).acquire_owned();
         match timeout(self.config.queue_timeout, slot).await {
             Ok(Ok(slot)) => Ok(slot),

@@ -21,7 +21,7 @@ use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use self::origin::TestOrigin;
 use super::{BoxError, Config, ReplyBody, ReplyBodyError, Upstream, UpstreamError, never};
 use crate::{
-    metrics::{Metrics, UpstreamOutcome},
+    metrics::{Metrics, upstreams::UpstreamOutcome},
     vocabulary::UpstreamCause,
 };
 
@@ -81,7 +81,7 @@ impl Client {
     }
 
     fn count(&self, cause: UpstreamCause, outcome: UpstreamOutcome) -> u64 {
-        self.metrics.upstream.requests.of(cause, outcome).get()
+        self.metrics.upstreams.requests.of(cause, outcome).get()
     }
 }
 

@@ -70,7 +70,7 @@ fn whoever_waits_to_write_holds_up_nobody_who_follows() {
 fn it_is_told_when_the_store_was_followed_last() {
     let mut fixture = Fixture::new();
     let directory = open(&fixture);
-    let followed = &directory.metrics.store_followed;
+    let followed = &directory.metrics.store.followed;
     for changed in [false, true] {
         if changed {
             fixture.add("acme", "one");

@@ -1,7 +1,7 @@
 //! Connections are bounded in number, and certificates change under open ones.
 
 use super::*;
-use crate::vocabulary::Handshake;
+use crate::metrics::connections::Handshake;
 
 #[tokio::test]
 async fn in_all_and_by_address() {

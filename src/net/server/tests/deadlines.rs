@@ -1,6 +1,7 @@
 //! A slow client is cut off at every stage.
 
 use super::*;
+use crate::metrics::connections::Handshake;
 
 fn hasty() -> Config {
     Config { linger_timeout: SHORT, ..Config::default() }
@@ -24,10 +25,7 @@ async fn in_the_handshake() {
     let read = timeout(PATIENCE, tcp.read_u8()).await.expect("the server closes");
     assert!(read.is_err());
     rig.ended(ConnectionEnd::Handshake).await;
-    assert_eq!(
-        rig.metrics.connections.handshakes.of(crate::vocabulary::Handshake::TimedOut).get(),
-        1
-    );
+    assert_eq!(rig.metrics.connections.handshakes.of(Handshake::TimedOut).get(), 1);
     assert_eq!(rig.metrics.connections.handshakes_in_flight.get(), 0);
 }
 

@@ -24,7 +24,7 @@ async fn a_request_waits_for_a_slot_no_longer_than_it_may() {
     assert!(error.provably_not_sent());
     assert_eq!(client.hooked.load(SeqCst), 1);
     assert_eq!(client.count(UpstreamCause::Pass, UpstreamOutcome::Saturated), 1);
-    assert_eq!(client.metrics.upstream.waiting.get(), 0);
+    assert_eq!(client.metrics.upstreams.waiting.get(), 0);
     text(held).await.expect("a body");
     assert_eq!(client.get().await.0, 1);
 }
@@ -36,7 +36,7 @@ async fn a_slot_that_becomes_free_is_given_to_who_waits() {
     let held = client.send(get()).await.expect("a reply");
     let (_, waited) = tokio::join!(
         async {
-            until(|| client.metrics.upstream.waiting.get() == 1).await;
+            until(|| client.metrics.upstreams.waiting.get() == 1).await;
             text(held).await
         },
         client.get()
@@ -95,7 +95,7 @@ async fn a_refused_connection_is_told_at_once() {
     assert!(error.provably_not_sent());
     assert_eq!(client.hooked.load(SeqCst), 0);
     assert_eq!(client.count(UpstreamCause::Pass, UpstreamOutcome::ConnectFailed), 1);
-    assert_eq!(client.metrics.upstream.connections.get(), 0);
+    assert_eq!(client.metrics.upstreams.connections.get(), 0);
 }
 
 #[tokio::test]

@@ -29,9 +29,9 @@ async fn a_connection_is_used_again() {
 
     let expected = format!("GET /path?query HTTP/1.1\r\nhost: {}\r\n\r\n", origin.address);
     assert_eq!(heads.recv().await, Some(expected));
-    assert_eq!(client.metrics.upstream.connections.get(), 1);
+    assert_eq!(client.metrics.upstreams.connections.get(), 1);
     assert_eq!(client.count(UpstreamCause::Pass, UpstreamOutcome::Success), 2);
-    assert_eq!(client.metrics.upstream.durations.of(UpstreamCause::Pass).get_sample_count(), 2);
+    assert_eq!(client.metrics.upstreams.durations.of(UpstreamCause::Pass).get_sample_count(), 2);
 }
 
 #[tokio::test]
@@ -108,7 +108,7 @@ async fn a_body_that_is_dropped_early_closes_its_connection() {
         until(|| origin.open() == 0).await;
         assert_eq!(origin.accepted(), nth);
     }
-    until(|| client.metrics.upstream.connections.get() == 0).await;
+    until(|| client.metrics.upstreams.connections.get() == 0).await;
 }
 
 #[tokio::test]

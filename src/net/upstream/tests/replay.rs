@@ -149,7 +149,7 @@ async fn a_connection_seen_to_be_closed_is_passed_over() {
     let origin = Closing::start().await;
     let client = origin.client(|_| {}).await;
     origin.close_unseen();
-    until(|| client.metrics.upstream.connections.get() == 0).await;
+    until(|| client.metrics.upstreams.connections.get() == 0).await;
     let reply = client.send(post()).await.expect("a reply");
     assert_eq!(text(reply).await.expect("a body"), "ok");
     assert_eq!(client.count(UpstreamCause::Pass, UpstreamOutcome::Success), 2);
@@ -226,7 +226,7 @@ async fn the_caller_knows_before_the_first_byte_is_sent() {
     for expected in ["1 of 1", "2 of 2"] {
         let on_send = || {
             // The connection is there, and nothing has been sent on it.
-            assert_eq!(client.metrics.upstream.connections.get(), 1);
+            assert_eq!(client.metrics.upstreams.connections.get(), 1);
             assert_eq!(arrived.load(SeqCst), told.fetch_add(1, SeqCst));
         };
         let exchange = client.upstream.exchange(UpstreamCause::Write, post(), on_send, never);

@@ -1,4 +1,4 @@
-//! What is sent upstream.
+//! What is sent to upstreams, and their connections.
 
 use prometheus::{IntCounter, IntGauge};
 
@@ -9,7 +9,7 @@ use super::{
 use crate::{closed, vocabulary::UpstreamCause};
 
 /// Series of the requests to all upstreams, and of their connections.
-pub struct Upstream {
+pub struct Upstreams {
     /// `tollgate_upstream_requests_total` by cause and outcome.
     pub requests: CounterGrid<UpstreamCause, UpstreamOutcome>,
     /// `tollgate_upstream_duration_seconds` by cause, until the head of the reply.
@@ -44,7 +44,7 @@ closed! {
     }
 }
 
-impl Upstream {
+impl Upstreams {
     pub(super) fn new(r: &Registrar<'_>) -> Self {
         Self {
             requests: r.grid(
