@@ -9,31 +9,27 @@ pub mod audit;
 pub mod cache;
 pub mod canary;
 pub mod connections;
-mod credentials;
+pub mod credentials;
 mod families;
 pub mod formats;
 pub mod idempotency;
+pub mod limits;
 mod registrar;
+pub mod reloads;
 pub mod rotations;
 pub mod samples;
 pub mod store;
 pub mod unsettled;
 pub mod upstreams;
 
-use prometheus::{Encoder, Gauge, IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder};
+use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder};
 
+pub use self::families::{CounterGrid, Counters, Durations, Gauges, Histograms, Raised, Requests};
 use self::{
-    audit::Audit, cache::Cache, canary::Canary, connections::Connections, formats::Formats,
-    idempotency::Idempotency, registrar::Registrar, rotations::Rotations, samples::Samples,
-    store::Store, unsettled::Unsettled, upstreams::Upstreams,
-};
-pub use self::{
-    credentials::Credentials,
-    families::{CounterGrid, Counters, Durations, Gauges, Histograms, Raised, Requests},
-};
-use crate::{
-    closed,
-    vocabulary::{Limiter, PolicyMode, PolicyName},
+    audit::Audit, cache::Cache, canary::Canary, connections::Connections, credentials::Credentials,
+    formats::Formats, idempotency::Idempotency, limits::Limits, registrar::Registrar,
+    reloads::Reloads, rotations::Rotations, samples::Samples, store::Store, unsettled::Unsettled,
+    upstreams::Upstreams,
 };
 
 /// All series of the process.
@@ -57,10 +53,8 @@ pub struct Metrics {
     pub unsettled: Unsettled,
     /// `tollgate_upstream_…`, see [`Upstreams`].
     pub upstreams: Upstreams,
-    /// `tollgate_limiter_decisions_total` by limiter and decision.
-    pub limiter: CounterGrid<Limiter, Decision>,
-    /// `tollgate_policy_refusals_total` by policy and mode.
-    pub policy_refusals: CounterGrid<PolicyName, PolicyMode>,
+    /// `tollgate_limiter_…` and `tollgate_policy_…`, see [`Limits`].
+    pub limits: Limits,
     /// `tollgate_audit_…`, see [`Audit`].
     pub audit: Audit,
     /// `tollgate_idempotent_…`, see [`Idempotency`].
@@ -73,50 +67,16 @@ pub struct Metrics {
     pub unlisted_reads: IntCounter,
     /// `tollgate_connection…` and `tollgate_tls_…`, see [`Connections`].
     pub connections: Connections,
-    /// `tollgate_reloads_total` by what was read and whether it worked.
-    pub reloads: CounterGrid<Reload, Success>,
+    /// `tollgate_reloads_total`, and what is in force, see [`Reloads`].
+    pub reloads: Reloads,
     /// `tollgate_credential_…` by credential, see [`Credentials`].
     pub credentials: Credentials,
-    /// `tollgate_tokens`.
-    pub tokens: IntGauge,
     /// `tollgate_key_…`, see [`Rotations`].
     pub rotations: Rotations,
     /// `tollgate_store_…`, see [`Store`].
     pub store: Store,
-    /// `tollgate_certificate_expiry_timestamp_seconds`.
-    pub certificate_expiry: Gauge,
     /// `tollgate_access_log_dropped_total`.
     pub access_log_dropped: IntCounter,
-}
-
-closed! {
-    /// What a limiter said.
-    pub enum Decision {
-        /// Go on.
-        Allowed => "allowed",
-        /// Not now.
-        Limited => "limited",
-    }
-}
-
-closed! {
-    /// What was read anew.
-    pub enum Reload {
-        /// Tenants, tokens and credentials.
-        Tenants => "tenants",
-        /// The certificate and its key.
-        Certificate => "certificate",
-    }
-}
-
-closed! {
-    /// Whether it worked.
-    pub enum Success {
-        /// It did.
-        Ok => "ok",
-        /// It did not; what was in force stays in force.
-        Failed => "failed",
-    }
 }
 
 impl Metrics {
@@ -140,16 +100,7 @@ impl Metrics {
             formats: Formats::new(r),
             unsettled: Unsettled::new(r),
             upstreams: Upstreams::new(r),
-            limiter: r.grid(
-                "limiter_decisions_total",
-                "Decisions of the limiters, by limiter and decision.",
-                ["limiter", "decision"],
-            ),
-            policy_refusals: r.grid(
-                "policy_refusals_total",
-                "Requests that a token's policy refused, or would have in shadow, by policy and mode.",
-                ["policy", "mode"],
-            ),
+            limits: Limits::new(r),
             audit: Audit::new(r),
             idempotency: Idempotency::new(r),
             disclosures_masked: r.counter(
@@ -162,19 +113,10 @@ impl Metrics {
                 "GETs of routes that the route table does not list.",
             ),
             connections: Connections::new(r),
-            reloads: r.grid(
-                "reloads_total",
-                "Times that something was read anew, by what and outcome.",
-                ["what", "outcome"],
-            ),
+            reloads: Reloads::new(r),
             credentials: Credentials::new(r),
-            tokens: r.gauge("tokens", "Tokens in the snapshot that is in force."),
             rotations: Rotations::new(r),
             store: Store::new(r),
-            certificate_expiry: r.float_gauge(
-                "certificate_expiry_timestamp_seconds",
-                "When the certificate in force expires, as a Unix time.",
-            ),
             access_log_dropped: r.counter(
                 "access_log_dropped_total",
                 "Access log lines dropped because the writer could not keep up.",

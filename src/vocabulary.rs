@@ -1,8 +1,8 @@
 //! The closed lists of what can happen, each with the one word that header, log and metric share.
 //!
 //! A list is closed so that no series, log field or header value can be made from what a stranger
-//! sent. This file imports nothing of ours but what a list is. A list that is there only to be
-//! counted by stands with its series, in `metrics`.
+//! sent. This file imports nothing of ours but what a list is. A list by which something is
+//! counted, and nothing else done, stands with its series, in `metrics`.
 
 mod canary;
 mod connection;

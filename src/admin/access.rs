@@ -15,7 +15,7 @@ use super::{Admin, connections::Admitted, problem::Refusal};
 use crate::{
     audit::event::{Actor, ActorKind, Author},
     auth::{failures::RetryAfter, role::Role},
-    metrics::Decision,
+    metrics::limits::Decision,
     record::RequestId,
     tenants::record::AdminTokenRecord,
     vocabulary::{Closed as _, Limiter},
@@ -148,7 +148,7 @@ async fn recognize(admin: &Admin, headers: &HeaderMap) -> Result<Option<Caller>,
 fn failed(admin: &Admin, from: IpAddr) -> Refusal {
     let counted = admin.failures.record(from);
     let decision = if counted.is_ok() { Decision::Allowed } else { Decision::Limited };
-    admin.metrics.limiter.of(Limiter::FailedTokens, decision).inc();
+    admin.metrics.limits.decisions.of(Limiter::FailedTokens, decision).inc();
     counted.map_or_else(|RetryAfter(wait)| Refusal::WrongTokens(wait), |()| Refusal::WrongToken)
 }
 

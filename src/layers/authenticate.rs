@@ -18,7 +18,7 @@ use crate::{
     call::{Aimed, Call, Caller},
     clock::unix,
     limit::Limited,
-    metrics::{Decision, Metrics},
+    metrics::{Metrics, limits::Decision},
     rejection::Rejection,
     tenants::directory::Directory,
     vocabulary::Limiter,
@@ -90,7 +90,7 @@ impl Gatekeeper {
     fn failed(&self, request: &Aimed, rejection: Rejection) -> Rejection {
         let counted = self.failures.record(request.record.client);
         let decision = if counted.is_ok() { Decision::Allowed } else { Decision::Limited };
-        self.metrics.limiter.of(Limiter::FailedTokens, decision).inc();
+        self.metrics.limits.decisions.of(Limiter::FailedTokens, decision).inc();
         match counted {
             Ok(()) => rejection,
             Err(wait) => Rejection::FailedTokens(Limited { retry_after: wait.0 }),

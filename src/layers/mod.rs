@@ -45,7 +45,7 @@ use crate::{
     },
     call::Exchange,
     limit::{Allowed, Limit},
-    metrics::{Decision, Metrics},
+    metrics::{Metrics, limits::Decision},
     net::server::ClientBodyError,
     rejection::Rejection,
     tenants::record::LimitStatus,
@@ -72,7 +72,7 @@ fn charge(
 ) -> Result<Allowed, Rejection> {
     let checked = limit.check();
     let decision = if checked.is_ok() { Decision::Allowed } else { Decision::Limited };
-    metrics.limiter.of(limiter, decision).inc();
+    metrics.limits.decisions.of(limiter, decision).inc();
     checked.map_err(|limited| {
         let shown = (limit.state(0), limit.policy());
         Rejection::Limited { limiter, limited, status, shown }

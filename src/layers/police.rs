@@ -24,7 +24,7 @@ use crate::{
 /// Notes and counts that a policy would have refused a request.
 pub(super) fn shadowed(metrics: &Metrics, request: &Aimed, policy: PolicyName, mode: Mode) {
     request.record.policy.set(policy);
-    metrics.policy_refusals.of(policy, mode).inc();
+    metrics.limits.policy_refusals.of(policy, mode).inc();
 }
 
 /// The same, or an error where it is enforced.

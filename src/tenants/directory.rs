@@ -35,7 +35,10 @@ use crate::{
     cache::cause::Cause,
     clock::unix,
     error_chain::error_chain,
-    metrics::{Metrics, Reload, Success},
+    metrics::{
+        Metrics,
+        reloads::{Reload, Success},
+    },
     vocabulary::InvalidationCause,
 };
 
@@ -274,7 +277,7 @@ impl Directory {
         let read = self.read(reader, unless_seen);
         self.metrics.store.up.set(i64::from(read.is_ok()));
         let Some((revision, records)) = read.inspect_err(|_| {
-            self.metrics.reloads.of(Reload::Tenants, Success::Failed).inc();
+            self.metrics.reloads.tried.of(Reload::Tenants, Success::Failed).inc();
             reader.forget();
         })?
         else {
@@ -284,7 +287,7 @@ impl Directory {
         self.put_in_force(&records, reader.rewrapped.as_ref().unwrap_or(&self.keyring));
         reader.seen = Some(revision);
         self.metrics.store.followed.set(unix(SystemTime::now()));
-        self.metrics.reloads.of(Reload::Tenants, Success::Ok).inc();
+        self.metrics.reloads.tried.of(Reload::Tenants, Success::Ok).inc();
         Ok(())
     }
 
@@ -331,7 +334,7 @@ impl Directory {
         }
         let names = next.credentials().map(|credential| credential.name.as_str());
         self.metrics.credentials.follow(names, self.config.credential_series);
-        self.metrics.tokens.set(i64::try_from(next.tokens()).unwrap_or(i64::MAX));
+        self.metrics.reloads.tokens.set(i64::try_from(next.tokens()).unwrap_or(i64::MAX));
         let vault_changed = next.vault_version() != previous.vault_version();
         if vault_changed {
             (self.surroundings.vault)(&next);

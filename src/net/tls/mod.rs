@@ -32,7 +32,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    metrics::{Metrics, Reload, Success},
+    metrics::{
+        Metrics,
+        reloads::{Reload, Success},
+    },
     settings::Setting,
 };
 
@@ -180,7 +183,7 @@ impl Tls {
             self.current.0.store(Arc::new(checked.key));
         });
         let success = if reloaded.is_ok() { Success::Ok } else { Success::Failed };
-        self.metrics.reloads.of(Reload::Certificate, success).inc();
+        self.metrics.reloads.tried.of(Reload::Certificate, success).inc();
         reloaded
     }
 
@@ -255,7 +258,7 @@ impl Tls {
 
     fn report(&self, expiry: SystemTime) {
         let seconds = expiry.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        self.metrics.certificate_expiry.set(seconds.as_secs_f64());
+        self.metrics.reloads.certificate_expiry.set(seconds.as_secs_f64());
     }
 }
 

@@ -48,7 +48,7 @@ fn from_pair(certificate: &Pair, key: &Pair) -> Result<Arc<Tls>, TlsError> {
 }
 
 fn reloads(metrics: &Metrics, success: Success) -> u64 {
-    metrics.reloads.of(Reload::Certificate, success).get()
+    metrics.reloads.tried.of(Reload::Certificate, success).get()
 }
 
 async fn until(mut condition: impl FnMut() -> bool) {
@@ -100,20 +100,20 @@ fn a_failed_reload_keeps_what_is_in_force() {
     let first = pair(2100);
     write(directory.path(), &first);
     let tls = Tls::load(&config(directory.path()), metrics.clone()).expect("a good pair");
-    assert_eq!(metrics.certificate_expiry.get(), 4_102_444_800.0);
+    assert_eq!(metrics.reloads.certificate_expiry.get(), 4_102_444_800.0);
     let before = leaf(&tls);
 
     let half = Pair { certificate: pair(2101).certificate, key: first.key };
     write(directory.path(), &half);
     assert!(matches!(tls.reload(), Err(TlsError::Mismatch(_))));
     assert_eq!((leaf(&tls), reloads(&metrics, Success::Failed)), (before.clone(), 1));
-    assert_eq!(metrics.certificate_expiry.get(), 4_102_444_800.0);
+    assert_eq!(metrics.reloads.certificate_expiry.get(), 4_102_444_800.0);
 
     write(directory.path(), &pair(2101));
     tls.reload().expect("a good pair");
     assert_ne!(leaf(&tls), before);
     assert_eq!(reloads(&metrics, Success::Ok), 1);
-    assert_eq!(metrics.certificate_expiry.get(), 4_133_980_800.0);
+    assert_eq!(metrics.reloads.certificate_expiry.get(), 4_133_980_800.0);
 }
 
 #[tokio::test]
