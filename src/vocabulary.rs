@@ -1,10 +1,9 @@
 //! The closed lists of what can happen, each with the one word that header, log and metric share.
 //!
 //! A list is closed so that no series, log field or header value can be made from what a stranger
-//! sent. This file imports nothing of ours but what a list is. A list by which something is
-//! counted, and nothing else done, stands with its series, in `metrics`.
+//! sent. This file imports nothing of ours but what a list is. A list by which one part
+//! counts something, and nothing else is done, stands with its series, in `metrics`.
 
-mod canary;
 mod connection;
 mod formats;
 mod idempotency;
@@ -12,7 +11,6 @@ mod policy;
 mod secrecy;
 
 pub use self::{
-    canary::CanaryOutcome,
     connection::{ConnectionEnd, Protocol},
     formats::Taken,
     idempotency::KeyOutcome,

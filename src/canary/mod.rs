@@ -34,12 +34,11 @@ use tower::Service;
 use crate::{
     body::Body,
     error_chain::error_chain,
-    metrics::Metrics,
+    metrics::{Metrics, canary::CanaryOutcome},
     net::server::Arrival,
     settings::{ByteSize, Problems},
     site::Site,
     tenants::directory::Directory,
-    vocabulary::CanaryOutcome,
 };
 
 crate::section! {

@@ -25,9 +25,10 @@ use super::{
 };
 use crate::{
     body::{Body, Read},
+    metrics::canary::CanaryOutcome,
     net::server::{Arrival, ClientBody},
     tenants::snapshot::Grant,
-    vocabulary::{CanaryOutcome, Closed as _, Format, Protocol, UpstreamCause},
+    vocabulary::{Closed as _, Format, Protocol, UpstreamCause},
 };
 
 /// Why a round has proved nothing.

@@ -3,7 +3,7 @@
 use prometheus::{Gauge, IntCounter};
 
 use super::{families::Counters, registrar::Registrar};
-use crate::vocabulary::CanaryOutcome;
+use crate::closed;
 
 /// Series of the canary.
 pub struct Canary {
@@ -13,6 +13,21 @@ pub struct Canary {
     pub leaks: IntCounter,
     /// `tollgate_canary_success_timestamp_seconds`.
     pub success: Gauge,
+}
+
+closed! {
+    /// What came of one round of the canary.
+    pub enum CanaryOutcome {
+        /// Each planted tenant was shown its own, and nothing of the other's.
+        Passed => "passed",
+        /// One was shown what is the other's, or let in as the other.
+        Leaked => "leaked",
+        /// It could prove nothing: a planted token is not good, both are alike, or nothing of
+        /// their own was shown to them.
+        Blind => "blind",
+        /// The upstream or the gateway did not answer, or not in time.
+        Failed => "failed",
+    }
 }
 
 impl Canary {
