@@ -32,7 +32,7 @@ use http::{
 
 use crate::vocabulary::Format;
 
-use super::target::Target;
+use super::target::{Target, suffixes};
 
 /// What a refusal is written in; decided before anything is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,14 +148,7 @@ pub fn error_format(path: &str, query: Option<&str>, accept: Option<&str>) -> Er
     if let Some(format) = accept.and_then(problem) {
         return ErrorFormat::Problem(format);
     }
-    let suffix = match memchr::memchr(b'.', path.as_bytes()) {
-        Some(_) => {
-            let segments = path.split('/').filter_map(|segment| segment.rsplit_once('.'));
-            let mut suffixes = segments.map(|(_, suffix)| suffix);
-            suffixes.find(|suffix| matches!(*suffix, "json" | "xml"))
-        }
-        None => None,
-    };
+    let suffix = suffixes(path).next().map(|suffix| suffix.format);
     let parameter = || {
         let mut pairs = query.unwrap_or_default().split('&');
         pairs.find_map(|pair| pair.strip_prefix("format="))
@@ -165,7 +158,7 @@ pub fn error_format(path: &str, query: Option<&str>, accept: Option<&str>) -> Er
         "json" => Some(Format::Json),
         _ => None,
     };
-    let named = suffix.and_then(named).or_else(|| parameter().and_then(named));
+    let named = suffix.or_else(|| parameter().and_then(named));
     ErrorFormat::Upstream(named.unwrap_or_else(|| match accept.map(wish) {
         Some(Wish::Prefers(format)) => format,
         Some(Wish::Anything | Wish::Other) | None => Format::Json,

@@ -291,27 +291,27 @@ static PLAIN: [bool; 256] = {
 };
 
 fn find_suffix(path: &str) -> Result<Option<Suffix>, TargetError> {
-    if memchr::memchr(b'.', path.as_bytes()).is_none() {
-        return Ok(None);
+    let mut suffixes = suffixes(path).filter(|suffix| !path[..suffix.at].ends_with('/'));
+    match (suffixes.next(), suffixes.next()) {
+        (found, None) => Ok(found),
+        (_, Some(_)) => Err(TargetError::TwoSuffixes),
     }
-    let mut found = None;
-    let mut end = 0;
-    for segment in path.split('/') {
-        end += segment.len();
-        let format = match segment.rsplit_once('.') {
-            Some((stem, "json")) if !stem.is_empty() => Some(Format::Json),
-            Some((stem, "xml")) if !stem.is_empty() => Some(Format::Xml),
-            _ => None,
+}
+
+/// The format suffixes that a path's segments end in, also such as are a whole segment.
+pub(super) fn suffixes(path: &str) -> impl Iterator<Item = Suffix> + '_ {
+    memchr::memchr_iter(b'.', path.as_bytes()).filter_map(|at| {
+        let ends_in = |word| {
+            let behind = path[at + 1..].strip_prefix(word);
+            behind.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        if let Some(format) = format {
-            let at = end - if format == Format::Json { 5 } else { 4 };
-            if found.replace(Suffix { format, at }).is_some() {
-                return Err(TargetError::TwoSuffixes);
-            }
-        }
-        end += 1;
-    }
-    Ok(found)
+        let format = match () {
+            () if ends_in("json") => Format::Json,
+            () if ends_in("xml") => Format::Xml,
+            () => return None,
+        };
+        Some(Suffix { format, at })
+    })
 }
 
 /// Percent-encoding, as far as it is needed here.

@@ -30,8 +30,10 @@ pub(super) fn check(uri: &Uri, headers: &HeaderMap, version: Version) -> Result<
 const NAME: u8 = 0;
 /// A byte that no host has.
 const NO_HOST: u8 = 1;
-/// A byte that only the slow parse can judge.
-const PORT_OR_BRACKET: u8 = 2;
+/// A colon, before a port or within brackets.
+const COLON: u8 = 2;
+/// A bracket of an IPv6 address, which only the slow parse can judge.
+const BRACKET: u8 = 4;
 
 /// A table, because every byte of every request's host is looked up.
 static BYTES: [u8; 256] = {
@@ -40,7 +42,8 @@ static BYTES: [u8; 256] = {
     while byte < 256 {
         bytes[byte] = match byte as u8 {
             b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'.' | b'-' | b'_' => NAME,
-            b':' | b'[' | b']' => PORT_OR_BRACKET,
+            b':' => COLON,
+            b'[' | b']' => BRACKET,
             _ => NO_HOST,
         };
         byte += 1;
@@ -53,17 +56,39 @@ fn valid_host(host: &str) -> Result<(), TargetError> {
     if host.is_empty() || seen & NO_HOST != 0 {
         return Err(TargetError::Host);
     }
-    if seen & PORT_OR_BRACKET == 0 {
-        return Ok(());
-    }
-    let authority: Authority = host.parse().map_err(|_| TargetError::Host)?;
-    let port_is_missing = !host.ends_with(']') && authority.port_u16().is_none();
-    if authority.host().is_empty() || port_is_missing { Err(TargetError::Host) } else { Ok(()) }
+    let valid = match seen {
+        NAME => true,
+        // A second colon would be a byte of the port, which has digits alone.
+        COLON => host
+            .split_once(':')
+            .is_some_and(|(name, port)| !name.is_empty() && port.parse::<u16>().is_ok()),
+        _ => in_brackets(host),
+    };
+    if valid { Ok(()) } else { Err(TargetError::Host) }
+}
+
+/// Whether it is an address in brackets, with or without a port.
+fn in_brackets(host: &str) -> bool {
+    host.parse().is_ok_and(|authority: Authority| {
+        !authority.host().is_empty() && (host.ends_with(']') || authority.port_u16().is_some())
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a host and port are is what the http crate says.
+    #[test]
+    fn a_port_is_judged_as_the_slow_parse_judges_it() {
+        for name in ["", "a", "panel.example", "192.0.2.1", "a-b_c", "-", ".", "a:1", ":"] {
+            for port in ["", "0", "80", "00080", "65535", "65536", "8x", "x", "1:2", "99999999999"]
+            {
+                let host = format!("{name}:{port}");
+                assert_eq!(valid_host(&host).is_ok(), in_brackets(&host), "{host:?}");
+            }
+        }
+    }
 
     #[test]
     fn only_bytes_of_names_stand_alone() {

@@ -143,3 +143,27 @@ proptest! {
         }
     }
 }
+
+/// Segment by segment, as the rule is said.
+fn suffixes_by_segments(path: &str) -> Vec<Suffix> {
+    let mut found = Vec::new();
+    let mut end = 0;
+    for segment in path.split('/') {
+        end += segment.len();
+        let behind = segment.rsplit_once('.').map(|(_, behind)| behind);
+        match behind {
+            Some("json") => found.push(Suffix { format: Format::Json, at: end - 5 }),
+            Some("xml") => found.push(Suffix { format: Format::Xml, at: end - 4 }),
+            Some(_) | None => {}
+        }
+        end += 1;
+    }
+    found
+}
+
+proptest! {
+    #[test]
+    fn suffixes_are_what_segments_end_in(path in "(/(a|é|\\.|json|xml|jsonx|\\.json|\\.xml){0,4}){1,4}") {
+        prop_assert_eq!(suffixes(&path).collect::<Vec<_>>(), suffixes_by_segments(&path));
+    }
+}
