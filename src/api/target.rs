@@ -291,6 +291,7 @@ static PLAIN: [bool; 256] = {
 };
 
 fn find_suffix(path: &str) -> Result<Option<Suffix>, TargetError> {
+    // One that is a whole segment is its name.
     let mut suffixes = suffixes(path).filter(|suffix| !path[..suffix.at].ends_with('/'));
     match (suffixes.next(), suffixes.next()) {
         (found, None) => Ok(found),
@@ -305,12 +306,11 @@ pub(super) fn suffixes(path: &str) -> impl Iterator<Item = Suffix> + '_ {
             let behind = path[at + 1..].strip_prefix(word);
             behind.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        let format = match () {
-            () if ends_in("json") => Format::Json,
-            () if ends_in("xml") => Format::Xml,
-            () => return None,
-        };
-        Some(Suffix { format, at })
+        if ends_in("json") {
+            Some(Suffix { format: Format::Json, at })
+        } else {
+            ends_in("xml").then_some(Suffix { format: Format::Xml, at })
+        }
     })
 }
 

@@ -82,7 +82,9 @@ fn the_suffix_is_found_where_it_stands() {
     assert_eq!(suffix("/vms/1.json"), Some(Suffix { format: Format::Json, at: 6 }));
     assert_eq!(suffix("/t.xml/page/2"), Some(Suffix { format: Format::Xml, at: 2 }));
     assert_eq!(suffix("/vms/1.JSON"), None);
+    // What is a whole segment is its name, and no second suffix either.
     assert_eq!(suffix("/vms/.json"), None);
+    assert_eq!(suffix("/a/.json/b.xml"), Some(Suffix { format: Format::Xml, at: 10 }));
     assert_eq!(suffix("/resolvers/acceleration.enable"), None);
     let target = canonicalize("/transactions.json/page/2").expect("a target");
     assert_eq!(target.segments().collect::<Vec<_>>(), ["transactions", "page", "2"]);
