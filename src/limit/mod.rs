@@ -7,6 +7,7 @@ pub mod in_flight;
 
 use std::{fmt, num::NonZeroU32, str::FromStr, time::Duration};
 
+use bytes::Bytes;
 use governor::{
     Quota as Gcra, RateLimiter,
     clock::{Clock as _, DefaultClock},
@@ -55,7 +56,9 @@ pub struct Limit {
     clock: DefaultClock,
     quota: Quota,
     policy: HeaderValue,
-    /// What the `RateLimit` header begins with.
+    /// The `RateLimit` header of a request that finds it full, as most do of those who come seldom enough.
+    first: HeaderValue,
+    /// What any other begins with.
     beginning: Box<[u8]>,
     name: &'static str,
 }
@@ -73,6 +76,9 @@ pub struct Limited {
     /// For how long.
     pub retry_after: Duration,
 }
+
+/// What the headers are, and so no value is refused.
+const MADE_OF: &str = "made of a literal and numbers";
 
 /// The longest name of a limiter.
 const LONGEST_NAME: usize = 32;
@@ -137,13 +143,19 @@ impl Limit {
         let gcra =
             Gcra::per_second(at_least_one(quota.per_second)).allow_burst(at_least_one(quota.burst));
         let window = quota.burst.div_ceil(quota.per_second.max(1)).max(1);
-        let policy = format!("\"{name}\";q={};w={window}", quota.burst);
+        let beginning: Box<[u8]> = format!("\"{name}\";r=").into_bytes().into();
+        let policy = format!("\"{name}\";q={};w={window}", quota.burst).into_bytes();
+        let (first, length) = state(&beginning, quota, quota.burst.saturating_sub(1));
+        // In one buffer, because most replies have both.
+        let both = Bytes::from([&*policy, &first[..length]].concat());
+        let part = |range| HeaderValue::from_maybe_shared(both.slice(range)).expect(MADE_OF);
         Self {
             limiter: RateLimiter::direct(gcra).with_middleware(),
             clock: DefaultClock::default(),
             quota,
-            policy: HeaderValue::from_str(&policy).expect("made of a literal and numbers"),
-            beginning: format!("\"{name}\";r=").into_bytes().into(),
+            policy: part(0..policy.len()),
+            first: part(policy.len()..both.len()),
+            beginning,
             name,
         }
     }
@@ -165,18 +177,26 @@ impl Limit {
 
     /// The `RateLimit` header for what is left.
     pub fn state(&self, remaining: u32) -> HeaderValue {
-        let spent = self.quota.burst.saturating_sub(remaining);
-        let seconds = spent.div_ceil(self.quota.per_second.max(1));
-        // Every reply has this header: it is put together without the formatting machinery.
-        let (mut left, mut back) = (itoa::Buffer::new(), itoa::Buffer::new());
-        let (left, back) = (left.format(remaining).as_bytes(), back.format(seconds).as_bytes());
-        let (mut text, mut length) = ([0; LONGEST_STATE], 0);
-        for part in [&*self.beginning, left, b";t=", back] {
-            text[length..][..part.len()].copy_from_slice(part);
-            length += part.len();
+        if remaining == self.quota.burst.saturating_sub(1) {
+            return self.first.clone();
         }
-        HeaderValue::from_bytes(&text[..length]).expect("made of a literal and numbers")
+        let (text, length) = state(&self.beginning, self.quota, remaining);
+        HeaderValue::from_bytes(&text[..length]).expect(MADE_OF)
     }
+}
+
+/// The text of a `RateLimit` header, and its length. Replies have one, so it is put together without the
+/// formatting machinery.
+fn state(beginning: &[u8], quota: Quota, remaining: u32) -> ([u8; LONGEST_STATE], usize) {
+    let seconds = quota.burst.saturating_sub(remaining).div_ceil(quota.per_second.max(1));
+    let (mut left, mut back) = (itoa::Buffer::new(), itoa::Buffer::new());
+    let (left, back) = (left.format(remaining).as_bytes(), back.format(seconds).as_bytes());
+    let (mut text, mut length) = ([0; LONGEST_STATE], 0);
+    for part in [beginning, left, b";t=", back] {
+        text[length..][..part.len()].copy_from_slice(part);
+        length += part.len();
+    }
+    (text, length)
 }
 
 impl Limited {
@@ -205,6 +225,21 @@ mod tests {
         assert_eq!(limit.state(0), format!("\"{name}\";r=0;t={most}"));
         assert_eq!(limit.state(most), format!("\"{name}\";r={most};t=0"));
         assert_eq!(limit.state(1 << 31).len(), LONGEST_STATE);
+    }
+
+    #[test]
+    fn the_first_of_a_burst_is_told_what_any_other_is() {
+        for quota in [(50, 100), (1, 1), (7, 20)] {
+            let (per_second, burst) = quota;
+            let limit = Limit::new("reads", Quota { per_second, burst });
+            let back = 1_u32.div_ceil(per_second);
+            let expected = format!("\"reads\";r={};t={back}", burst - 1);
+            assert_eq!(limit.state(burst - 1), expected, "{quota:?}");
+            assert_eq!(
+                limit.policy(),
+                format!("\"reads\";q={burst};w={}", burst.div_ceil(per_second))
+            );
+        }
     }
 
     #[test]
