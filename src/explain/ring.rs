@@ -88,14 +88,22 @@ impl Ring {
 impl Part {
     /// Puts what was gathered where the oldest stand, if so many have no more room.
     fn put_away(&mut self, room: usize) {
-        for decision in self.gathered.drain(..) {
-            if self.decisions.len() < room {
-                self.decisions.push(decision);
-            } else if let Some(oldest) = self.decisions.get_mut(self.next) {
-                *oldest = decision;
-                self.next = if self.next + 1 < room { self.next + 1 } else { 0 };
+        // Without room there is nothing to do but forget.
+        let mut rest = if room > 0 { &*self.gathered } else { &[] };
+        while !rest.is_empty() {
+            let free = room - self.decisions.len();
+            if free > 0 {
+                let (first, behind) = rest.split_at(rest.len().min(free));
+                self.decisions.extend_from_slice(first);
+                rest = behind;
+            } else {
+                let (first, behind) = rest.split_at(rest.len().min(room - self.next));
+                self.decisions[self.next..][..first.len()].copy_from_slice(first);
+                self.next = (self.next + first.len()) % room;
+                rest = behind;
             }
         }
+        self.gathered.clear();
     }
 }
 
@@ -145,13 +153,20 @@ mod tests {
 
     #[test]
     fn of_many_the_latest_are_remembered_but_for_a_few() {
-        const ROOM: usize = GATHERED * GATHERED;
-        let ring = Ring::in_parts(ROOM, 1);
-        let ids: Vec<_> = (0..ROOM * 3 + 5).map(|_| push(&ring)).collect();
-        let missing = ids.iter().rposition(|id| ring.find(*id).is_none()).expect("the oldest");
-        let found = ids.len() - 1 - missing;
-        assert!((ROOM - GATHERED..=ROOM).contains(&found), "{found}");
-        assert!(ids[..missing].iter().all(|id| ring.find(*id).is_none()), "one after the other");
+        // Of the second one the room is no multiple of what is gathered.
+        for room in [GATHERED * GATHERED, GATHERED * GATHERED + 7] {
+            let ring = Ring::in_parts(room, 1);
+            let mut ids = Vec::new();
+            for more in [room + 5, room, room] {
+                ids.extend((0..more).map(|_| push(&ring)));
+                let missing = ids.iter().rposition(|id| ring.find(*id).is_none());
+                let missing = missing.expect("the oldest");
+                let found = ids.len() - 1 - missing;
+                assert!((room - GATHERED..=room).contains(&found), "{found} of {room}");
+                let older = ids[..missing].iter().any(|id| ring.find(*id).is_some());
+                assert!(!older, "one after the other, of {room}");
+            }
+        }
     }
 
     #[test]
