@@ -92,7 +92,9 @@ impl Activity {
     /// A request begins.
     pub(super) fn begin(self: &Arc<Self>) -> Exchange {
         self.in_flight.fetch_add(1, Relaxed);
-        let ordinal = self.begun.fetch_add(1, Relaxed) + 1;
+        // Only the task of the connection begins requests, so nothing comes between.
+        let ordinal = self.begun.load(Relaxed) + 1;
+        self.begun.store(ordinal, Relaxed);
         Exchange { activity: Arc::clone(self), ordinal }
     }
 

@@ -123,6 +123,23 @@ async fn an_unfinished_follower_does_not_close_the_connection() {
 }
 
 #[tokio::test]
+async fn who_is_answered_before_the_request_has_come_is_told_that_the_connection_closes() {
+    let rig = Rig::new(Config::default()).await;
+    // What has come is counted by request: it is the same behind others.
+    for before in 0..3 {
+        let mut client = rig.http1().await;
+        for _ in 0..before {
+            send(&mut client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+            assert!(!read_reply(&mut client).await.contains("close"));
+        }
+        let partial = "POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhel";
+        send(&mut client, partial).await;
+        let reply = read_reply(&mut client).await;
+        assert!(reply.contains("\r\nConnection: close\r\n"), "behind {before}: {reply:?}");
+    }
+}
+
+#[tokio::test]
 async fn well_formed_requests_pass() {
     let rig = Rig::new(Config::default()).await;
     let chunked = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
