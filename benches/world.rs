@@ -113,7 +113,7 @@ impl World {
         let mut headers = HeaderMap::new();
         headers.insert(HOST, HeaderValue::from_static("cloud.example.com"));
         let uri = target.parse().expect("a target");
-        let target = Target::canonicalize(&uri, &headers, Version::HTTP_11, 1000);
+        let target = Target::canonicalize(uri, &headers, Version::HTTP_11, 1000);
         let route = shared.routes.read(&target.expect("a target")).expect("a listed route").id;
         let take = |now| shared.book.take("panel", route, Secrecy::Hidden, Pair { json, xml }, now);
         assert_eq!([take(0), take(60_000)], [Taken::Learned, Taken::Proved]);

@@ -75,7 +75,7 @@ pub fn negotiation(bytes: &[u8]) {
             headers.insert(name, value);
         }
     }
-    let Ok(target) = Target::canonicalize(&uri, &headers, Version::HTTP_11, 8192) else { return };
+    let Ok(target) = Target::canonicalize(uri, &headers, Version::HTTP_11, 8192) else { return };
     let wishes = Wishes::of(&target, &headers, true);
     for (only, strict) in [(None, false), (None, true), (Some(Format::Xml), false)] {
         let terms = Terms { only, default: Format::Json, strict };
@@ -86,7 +86,7 @@ pub fn negotiation(bytes: &[u8]) {
         let asked = asked.unwrap_or_else(|| target.path_and_query().clone());
         collection(asked.path());
         let uri = Uri::from(asked);
-        let again = Target::canonicalize(&uri, &headers, Version::HTTP_11, 9000);
+        let again = Target::canonicalize(uri.clone(), &headers, Version::HTTP_11, 9000);
         if let Ok(again) = again {
             let suffix = again.suffix().map(|suffix| suffix.format);
             assert!(suffix.is_none_or(|suffix| suffix == format), "{uri}");

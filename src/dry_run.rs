@@ -122,7 +122,7 @@ impl Deciders<'_> {
             ..Explanation::default()
         };
         if let Err(rejection) =
-            self.decide(grant, &method, &uri, &headers, run.from, &mut explanation)
+            self.decide(grant, &method, uri, &headers, run.from, &mut explanation)
         {
             explanation.rejection = Some(rejection.code().to_owned());
         }
@@ -134,7 +134,7 @@ impl Deciders<'_> {
         &self,
         grant: &Arc<Grant>,
         method: &Method,
-        uri: &Uri,
+        uri: Uri,
         headers: &HeaderMap,
         from: Option<IpAddr>,
         explanation: &mut Explanation,

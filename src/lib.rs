@@ -21,6 +21,7 @@ pub mod demo;
 pub mod dry_run;
 pub mod error_chain;
 pub mod explain;
+pub mod fields;
 pub mod formats;
 pub mod gateway;
 pub mod idempotency;

@@ -305,7 +305,7 @@ fn target(path: &str) -> Result<Target, TargetError> {
     let uri = path.parse().map_err(|_| TargetError::NotAPath)?;
     // Any host will do: whose it is, is said otherwise.
     let host = HeaderMap::from_iter([(HOST, HeaderValue::from_static("localhost"))]);
-    Target::canonicalize(&uri, &host, Version::HTTP_11, PATH_MAX)
+    Target::canonicalize(uri, &host, Version::HTTP_11, PATH_MAX)
 }
 
 /// The families of a set, as they are called.

@@ -30,7 +30,7 @@ use http::{
     header::{ACCEPT, CONTENT_TYPE},
 };
 
-use crate::vocabulary::Format;
+use crate::{fields, vocabulary::Format};
 
 use super::target::{Target, suffixes};
 
@@ -98,7 +98,7 @@ enum Wish {
 impl<'a> Wishes<'a> {
     /// Those of a request.
     pub fn of(target: &Target, headers: &'a HeaderMap, has_body: bool) -> Self {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let text = |name| fields::first(headers, name).and_then(|value| value.to_str().ok());
         Self {
             suffix: target.suffix().map(|suffix| suffix.format),
             parameter: target.format_parameter(),

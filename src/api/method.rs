@@ -44,7 +44,6 @@ pub fn header_override(
     method: &Method,
     headers: &HeaderMap,
 ) -> Result<Option<Method>, OverrideError> {
-    // A request has few headers: to compare their names costs less than to look for two.
     let mut values = headers.iter().filter(|(name, _)| OVERRIDE_HEADERS.contains(name));
     let Some((_, first)) = values.next() else { return Ok(None) };
     if values.next().is_some() {

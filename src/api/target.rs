@@ -78,13 +78,13 @@ pub enum TargetError {
 impl Target {
     /// Canonicalizes a request's target, or refuses it.
     pub fn canonicalize(
-        uri: &Uri,
+        uri: Uri,
         headers: &HeaderMap,
         version: Version,
         max_length: usize,
     ) -> Result<Self, TargetError> {
-        host::check(uri, headers, version)?;
-        let given = uri.path_and_query().ok_or(TargetError::NotAPath)?;
+        host::check(&uri, headers, version)?;
+        let given = uri.into_parts().path_and_query.ok_or(TargetError::NotAPath)?;
         if !given.path().starts_with('/') {
             return Err(TargetError::NotAPath);
         }
@@ -94,7 +94,7 @@ impl Target {
         if let Some(query) = given.query() {
             check_query(query)?;
         }
-        let path_and_query = if is_canonical(given) { given.clone() } else { rewrite(given)? };
+        let path_and_query = if is_canonical(&given) { given } else { rewrite(&given)? };
         let suffix = find_suffix(path_and_query.path())?;
         Ok(Self { path_and_query, suffix })
     }

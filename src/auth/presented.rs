@@ -13,8 +13,9 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use http::{HeaderMap, HeaderName, header::AUTHORIZATION};
-use smallvec::SmallVec;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::Zeroizing;
+
+use crate::fields;
 
 /// A secret as it was presented; it prints nothing and leaves nothing behind.
 pub struct Presented<'a>(Held<'a>);
@@ -33,9 +34,6 @@ pub enum PresentError {
 /// The longest header that is decoded; a login and a token fit several times.
 const HEADER_MAX: usize = 1024;
 
-/// Room on the stack for a usual login and a token.
-const USUAL: usize = 192;
-
 static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Standard base64 as real clients write it.
@@ -48,18 +46,17 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 
 enum Held<'a> {
     Header(&'a [u8]),
-    /// `login:password`, and where the password begins.
-    Decoded(Wiped, usize),
+    /// `login:password`, and where the password begins. It has a place of its own: what is handed on is
+    /// small, and no move leaves a copy behind.
+    Decoded(Zeroizing<Vec<u8>>, usize),
 }
-
-struct Wiped(SmallVec<[u8; USUAL]>);
 
 impl Presented<'_> {
     /// The secret; not necessarily a token, nor text.
     pub fn expose(&self) -> &[u8] {
         match &self.0 {
             Held::Header(secret) => secret,
-            Held::Decoded(pair, password) => &pair.0[*password..],
+            Held::Decoded(pair, password) => &pair[*password..],
         }
     }
 }
@@ -70,14 +67,6 @@ impl fmt::Debug for Presented<'_> {
     }
 }
 
-impl Drop for Wiped {
-    fn drop(&mut self) {
-        self.0.as_mut_slice().zeroize();
-    }
-}
-
-impl ZeroizeOnDrop for Wiped {}
-
 /// The one secret that the headers present; none when there are no credentials at all.
 pub fn presented<'a>(headers: &'a HeaderMap) -> Result<Option<Presented<'a>>, PresentError> {
     let (mut found, mut differ) = (None::<Presented<'a>>, false);
@@ -85,14 +74,11 @@ pub fn presented<'a>(headers: &'a HeaderMap) -> Result<Option<Presented<'a>>, Pr
         Some(first) => differ |= first.expose() != next.expose(),
         None => found = Some(next),
     };
-    for value in headers.get_all(AUTHORIZATION) {
+    for value in fields::all(headers, AUTHORIZATION) {
         take(authorization(value.as_bytes())?);
     }
-    // Few have one, and a look is cheaper than an iterator over none.
-    if headers.contains_key(&X_API_KEY) {
-        for value in headers.get_all(&X_API_KEY) {
-            take(of_header(value.as_bytes())?);
-        }
+    for value in fields::all(headers, &X_API_KEY) {
+        take(of_header(value.as_bytes())?);
     }
     if differ { Err(PresentError::Disagree) } else { Ok(found) }
 }
@@ -123,24 +109,25 @@ fn basic<'a>(encoded: &[u8]) -> Result<Presented<'a>, PresentError> {
         return Err(PresentError::Undecodable);
     }
     let pair = if encoded.iter().any(u8::is_ascii_whitespace) {
-        let dense = encoded.iter().copied().filter(|byte| !byte.is_ascii_whitespace());
-        decode(&Wiped(dense.collect()).0)?
+        let mut dense = Zeroizing::new(encoded.to_vec());
+        dense.retain(|byte| !byte.is_ascii_whitespace());
+        decode(&dense)?
     } else {
         decode(encoded)?
     };
-    let colon = memchr::memchr(b':', &pair.0).ok_or(PresentError::Undecodable)?;
+    let colon = memchr::memchr(b':', &pair).ok_or(PresentError::Undecodable)?;
     // A token in the place of the login is refused: logins end up in logs.
-    if colon + 1 == pair.0.len() {
+    if colon + 1 == pair.len() {
         return Err(PresentError::Undecodable);
     }
     Ok(Presented(Held::Decoded(pair, colon + 1)))
 }
 
-fn decode(encoded: &[u8]) -> Result<Wiped, PresentError> {
-    let mut pair = Wiped(SmallVec::new());
-    pair.0.resize(base64::decoded_len_estimate(encoded.len()), 0);
-    let length = LENIENT.decode_slice(encoded, &mut pair.0);
-    pair.0.truncate(length.map_err(|_| PresentError::Undecodable)?);
+fn decode(encoded: &[u8]) -> Result<Zeroizing<Vec<u8>>, PresentError> {
+    // As large as it can become: one that grew would leave a part of the secret behind.
+    let mut pair = Zeroizing::new(vec![0; base64::decoded_len_estimate(encoded.len())]);
+    let length = LENIENT.decode_slice(encoded, &mut pair);
+    pair.truncate(length.map_err(|_| PresentError::Undecodable)?);
     Ok(pair)
 }
 

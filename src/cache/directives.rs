@@ -16,6 +16,7 @@ use http::{
 };
 
 use super::entry::Entry;
+use crate::fields;
 
 /// What a request asks of the cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,13 +34,13 @@ impl Directives {
     /// What the headers of a request say.
     pub fn of(headers: &HeaderMap) -> Self {
         let mut all = Self::default();
-        // Most requests have neither, and a look is cheaper than an iterator over none.
-        if headers.contains_key(CACHE_CONTROL) {
-            for line in headers.get_all(CACHE_CONTROL) {
+        let mut lines = fields::all(headers, CACHE_CONTROL).peekable();
+        if lines.peek().is_some() {
+            for line in lines {
                 directives(line.as_bytes()).for_each(|(name, value)| all.add(name, value));
             }
-        } else if headers.contains_key(PRAGMA) {
-            let lines = headers.get_all(PRAGMA).iter();
+        } else {
+            let lines = fields::all(headers, PRAGMA);
             let mut names = lines.flat_map(|line| directives(line.as_bytes()));
             if names.any(|(name, _)| name.eq_ignore_ascii_case(NO_CACHE)) {
                 all.max_age = Some(0);

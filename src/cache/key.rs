@@ -9,20 +9,25 @@
 //! let key = Key::new(Secrecy::Hidden, target, Some(Format::Json)); // whose profile?
 //! ```
 
-use std::hash::{Hash, Hasher};
+use std::{
+    borrow::Borrow,
+    hash::{Hash, Hasher},
+};
 
 use http::uri::PathAndQuery;
+use moka::Equivalent;
 
 use super::partition::Partition;
 use crate::vocabulary::{Closed as _, Format, Noted, Secrecy};
 
-/// What an entry is kept under, and all that a fill is made from besides the credential.
+/// What an entry is kept under, and all that a fill is made from besides the credential. A hit looks with
+/// the target where it stands, `Key<&PathAndQuery>`, and needs none of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Key {
+pub struct Key<T = PathAndQuery> {
     partition: u64,
     /// What is masked in it.
     secrecy: Secrecy,
-    target: PathAndQuery,
+    target: T,
     format: Option<Format>,
     /// The one format that the upstream has, if it is another one.
     native: Option<Format>,
@@ -44,23 +49,24 @@ impl Noted for Digest {
 }
 
 /// The same as derived, in fewer steps: every hit hashes its key.
-impl Hash for Key {
+impl<T: Borrow<PathAndQuery>> Hash for Key<T> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let bits = |format: Option<Format>| format.map_or(0, |format| format as u64 + 1);
         // There are far fewer partitions than this leaves room for.
         state.write_u64(self.view() << 4 | bits(self.format) << 2 | bits(self.native));
-        state.write(self.target.as_str().as_bytes());
+        state.write(self.target.borrow().as_str().as_bytes());
     }
 }
 
-impl Key {
+impl Equivalent<Key> for Key<&PathAndQuery> {
+    fn equivalent(&self, key: &Key) -> bool {
+        *self == key.borrowed()
+    }
+}
+
+impl<T: Borrow<PathAndQuery>> Key<T> {
     /// The key of a target as it is asked for upstream; no format for what is asked for as it is.
-    pub fn new(
-        partition: &Partition,
-        secrecy: Secrecy,
-        target: PathAndQuery,
-        format: Option<Format>,
-    ) -> Self {
+    pub fn new(partition: &Partition, secrecy: Secrecy, target: T, format: Option<Format>) -> Self {
         Self { partition: partition.id(), secrecy, target, format, native: None }
     }
 
@@ -74,6 +80,31 @@ impl Key {
     pub fn converted_from(self, native: Option<Format>) -> Self {
         let native = native.filter(|native| Some(*native) != self.format);
         Self { native, ..self }
+    }
+
+    /// Its digest.
+    pub fn digest(&self) -> Digest {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&self.view().to_le_bytes());
+        hasher.update(self.format.map_or("", Format::as_str).as_bytes());
+        hasher.update(self.target.borrow().as_str().as_bytes());
+        Digest(hasher.finalize())
+    }
+}
+
+impl Key<&PathAndQuery> {
+    /// The same, no longer borrowed. Its target is still a part of what was read (see [`Key::to_keep`]).
+    pub fn owned(self) -> Key {
+        let Self { partition, secrecy, target, format, native } = self;
+        Key { partition, secrecy, target: target.clone(), format, native }
+    }
+}
+
+impl Key {
+    /// The same, with the target where it stands.
+    fn borrowed(&self) -> Key<&PathAndQuery> {
+        let Self { partition, secrecy, ref target, format, native } = *self;
+        Key { partition, secrecy, target, format, native }
     }
 
     /// The format that is answered, and the one that the upstream has, if it is another one.
@@ -127,15 +158,6 @@ impl Key {
         self.format
     }
 
-    /// Its digest.
-    pub fn digest(&self) -> Digest {
-        let mut hasher = crc32fast::Hasher::new();
-        hasher.update(&self.view().to_le_bytes());
-        hasher.update(self.format.map_or("", Format::as_str).as_bytes());
-        hasher.update(self.target.as_str().as_bytes());
-        Digest(hasher.finalize())
-    }
-
     /// The same with a target of its own. As it was asked for, it is a part of the buffer that its
     /// connection was read into, and would hold on to all of that for as long as it is kept.
     #[must_use]
@@ -152,7 +174,7 @@ impl Key {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{hash::BuildHasher as _, sync::Arc};
 
     use super::*;
     use crate::{
@@ -186,6 +208,38 @@ mod tests {
     }
 
     #[test]
+    fn a_borrowed_key_finds_its_own_and_no_other() {
+        let target = |text: &str| text.parse::<PathAndQuery>().expect("a target");
+        let (hidden, shown) = (Secrecy::Hidden, Secrecy::Shown);
+        let (json, xml) = (Some(Format::Json), Some(Format::Xml));
+        let key = |partition, secrecy, path, format, native| Key {
+            partition,
+            secrecy,
+            target: target(path),
+            format,
+            native,
+        };
+        // Each differs from the first in one thing.
+        let keys = [
+            key(1, hidden, "/a", json, None),
+            key(2, hidden, "/a", json, None),
+            key(1, shown, "/a", json, None),
+            key(1, hidden, "/b", json, None),
+            key(1, hidden, "/a", xml, None),
+            key(1, hidden, "/a", None, None),
+            key(1, hidden, "/a", json, xml),
+        ];
+        let hashes = std::hash::RandomState::new();
+        for (at, one) in keys.iter().enumerate() {
+            for (place, other) in keys.iter().enumerate() {
+                assert_eq!(one.borrowed().equivalent(other), at == place, "{one:?} {other:?}");
+            }
+            assert_eq!(hashes.hash_one(one.borrowed()), hashes.hash_one(one), "{one:?}");
+            assert_eq!(one.borrowed().owned(), *one);
+        }
+    }
+
+    #[test]
     fn a_digest_tells_keys_apart() {
         let none = FamilySet::EMPTY;
         let commons = Arc::new(Commons::new(1, none, none, Names::new(1)));
@@ -193,7 +247,13 @@ mod tests {
             Partition::numbered(id, Arc::new(Epochs::new(1, none)), Arc::clone(&commons), true)
         };
         let digest = |id, secrecy, target: &str, format| {
-            Key::new(&partition(id), secrecy, target.parse().expect("a target"), format).digest()
+            Key::new(
+                &partition(id),
+                secrecy,
+                target.parse::<PathAndQuery>().expect("a target"),
+                format,
+            )
+            .digest()
         };
         let (hidden, shown) = (Secrecy::Hidden, Secrecy::Shown);
         let one = digest(1, hidden, "/a", Some(Format::Json));

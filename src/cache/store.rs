@@ -10,6 +10,7 @@
 //! of the bound is not accounted for.
 
 use std::{
+    hash::Hash,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -17,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use moka::{Expiry, notification::RemovalCause, sync::Cache};
+use moka::{Equivalent, Expiry, notification::RemovalCause, sync::Cache};
 use prometheus::IntCounter;
 
 use super::{entry::Stored, key::Key};
@@ -82,7 +83,10 @@ impl Store {
     }
 
     /// What is kept under a key.
-    pub fn get(&self, key: &Key) -> Option<Arc<Stored>> {
+    pub fn get<T>(&self, key: &Key<T>) -> Option<Arc<Stored>>
+    where
+        Key<T>: Equivalent<Key> + Hash,
+    {
         self.entries.get(key)
     }
 

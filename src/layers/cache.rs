@@ -186,7 +186,7 @@ fn find(sampler: &Sampler, exchange: &mut Exchange, listed: Listed, demands: Dir
     let dependence = Dependence::of(route, &exchange.call.request.target);
     let partition = &exchange.call.caller.credential().partition;
     let secrecy = exchange.call.caller.secrecy();
-    let key = Key::new(partition, secrecy, exchange.upstream_target().clone(), exchange.format);
+    let key = Key::new(partition, secrecy, exchange.upstream_target(), exchange.format);
     let key = key.converted_from(exchange.native);
     let stored = shelf.store.get(&key);
     let known = match stored.as_deref() {
@@ -194,8 +194,10 @@ fn find(sampler: &Sampler, exchange: &mut Exchange, listed: Listed, demands: Dir
         Some(Stored::Uncacheable { .. }) | None => None,
     };
     exchange.call.request.record.key.set(known.unwrap_or_else(|| key.digest()));
-    let nothing =
-        |key, forward, held, stale| Found::Nothing { key, dependence, forward, held, stale };
+    let nothing = |key: Key<&_>, forward, held, stale| {
+        let key = key.owned();
+        Found::Nothing { key, dependence, forward, held, stale }
+    };
     let Some(stored) = stored else {
         if let Some(cause) = partition.changed_by(dependence.view) {
             exchange.call.request.record.changed.set(cause);
@@ -212,10 +214,11 @@ fn find(sampler: &Sampler, exchange: &mut Exchange, listed: Listed, demands: Dir
             let circumstances = Circumstances { now, current, trusted_from, demands };
             match Standing::of(entry, circumstances, &shelf.config) {
                 Standing::Fresh => {
+                    // First, because the key borrows what is shown next.
+                    let drawn =
+                        sampler.draw(route.class, entry).map(|permit| (permit, key.owned()));
                     let answer = show(shelf, exchange, entry, now, CacheStatus::Hit);
-                    let Some(permit) = sampler.draw(route.class, entry) else {
-                        return Found::Answer(answer);
-                    };
+                    let Some((permit, key)) = drawn else { return Found::Answer(answer) };
                     let sample = Sample {
                         stored: Arc::clone(&stored),
                         key,

@@ -27,6 +27,7 @@ use crate::{
     api::format::{ErrorFormat, error_format},
     body::Body,
     call::Traced,
+    fields,
     record::Record,
     rejection::Rejection,
 };
@@ -72,7 +73,7 @@ where
         if request.uri.path() == &*self.health_path {
             return Either::Left(std::future::ready(Ok(healthy())));
         }
-        let accept = request.headers.get(ACCEPT).and_then(|v| v.to_str().ok());
+        let accept = fields::first(&request.headers, ACCEPT).and_then(|v| v.to_str().ok());
         Either::Right(Responding {
             format: error_format(request.uri.path(), request.uri.query(), accept),
             record: Arc::clone(&request.record),

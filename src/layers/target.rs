@@ -10,6 +10,7 @@ use super::{Answer, Step, always_ready, refuse};
 use crate::{
     api::{method, routes::RouteTable, target::Target},
     call::{Aimed, Effect, Traced},
+    fields,
     record::TargetNote,
     rejection::Rejection,
 };
@@ -61,10 +62,10 @@ impl<S> Aim<S> {
         if method == Method::CONNECT || method == Method::TRACE {
             return Err(Rejection::MethodNotServed);
         }
-        if headers.contains_key(UPGRADE) {
+        if fields::first(&headers, UPGRADE).is_some() {
             return Err(Rejection::Upgrade);
         }
-        let target = Target::canonicalize(&uri, &headers, version, self.max_target)?;
+        let target = Target::canonicalize(uri, &headers, version, self.max_target)?;
         let method = method::header_override(&method, &headers)?.unwrap_or(method);
         let effect = Effect::of(&self.routes, &method, &target, self.unlisted_reads_harmless);
         // Noted once for each request, so nothing was there before.

@@ -47,7 +47,7 @@ fn prove(w: &World) {
     let mut headers = HeaderMap::new();
     headers.insert(HOST, HeaderValue::from_static("a"));
     let uri = JSON.parse().expect("a target");
-    let target = Target::canonicalize(&uri, &headers, Version::HTTP_11, 1000).expect("a target");
+    let target = Target::canonicalize(uri, &headers, Version::HTTP_11, 1000).expect("a target");
     let route = shared.routes.read(&target).expect("a listed route").id;
     let take = |label: &str| {
         let (json, xml) = (in_json(label), in_xml(label));

@@ -1,8 +1,9 @@
 //! The map of the source: which part may import which, and which decides alone.
 
 /// What a part may import of ours, besides itself and what is in [`WORDS`].
-pub(super) const ROOMS: [(&str, &[&str]); 13] = [
+pub(super) const ROOMS: [(&str, &[&str]); 14] = [
     ("src/closed.rs", &[]),
+    ("src/fields.rs", &[]),
     ("src/vocabulary", &[]),
     ("src/settings", &[]),
     ("src/clock.rs", &[]),
@@ -17,8 +18,8 @@ pub(super) const ROOMS: [(&str, &[&str]); 13] = [
     ("src/cache/", &["api", "clock", "metrics"]),
 ];
 
-/// What everything may import: the closed lists, the settings, and their macros.
-pub(super) const WORDS: [&str; 4] = ["vocabulary", "settings", "closed", "section"];
+/// What everything may import: the closed lists, the settings, their macros, and lines of headers.
+pub(super) const WORDS: [&str; 5] = ["vocabulary", "settings", "closed", "section", "fields"];
 
 /// What composes the rest, and the only ones that may import it.
 pub(super) const ROOFS: [(&str, &[&str]); 10] = [
@@ -35,7 +36,7 @@ pub(super) const ROOFS: [(&str, &[&str]); 10] = [
 ];
 
 /// What decides: it does no I/O, holds no clock and spawns nothing.
-pub(super) const PURE: [&str; 22] = [
+pub(super) const PURE: [&str; 23] = [
     "src/api/",
     "src/auth/",
     "src/audit/",
@@ -43,6 +44,7 @@ pub(super) const PURE: [&str; 22] = [
     "src/limit/",
     "src/policy/",
     "src/transcode/",
+    "src/fields.rs",
     "src/cache/coherence.rs",
     "src/cache/dependence.rs",
     "src/cache/directives.rs",

@@ -157,7 +157,7 @@ fn wishes_are_those_of_the_request() {
     headers.insert(ACCEPT, "text/xml".parse().expect("a header value"));
     headers.insert(CONTENT_TYPE, "text/plain".parse().expect("a header value"));
     let uri = "/t.xml/page/2?format=json".parse().expect("a target");
-    let target = Target::canonicalize(&uri, &headers, Version::HTTP_11, 1000).expect("a target");
+    let target = Target::canonicalize(uri, &headers, Version::HTTP_11, 1000).expect("a target");
     let wishes = Wishes::of(&target, &headers, true);
     assert_eq!((wishes.suffix, wishes.parameter.as_deref()), (Some(Format::Xml), Some("json")));
     assert_eq!((wishes.accept, wishes.content_type), (Some("text/xml"), Some("text/plain")));

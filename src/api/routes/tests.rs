@@ -8,7 +8,7 @@ fn target(text: &str) -> Target {
     let mut headers = HeaderMap::new();
     headers.insert(HOST, "a".parse().expect("a header value"));
     let uri = text.parse().expect("a target");
-    Target::canonicalize(&uri, &headers, Version::HTTP_11, 1000).expect("a target")
+    Target::canonicalize(uri, &headers, Version::HTTP_11, 1000).expect("a target")
 }
 
 fn table() -> RouteTable {

@@ -3,10 +3,11 @@
 use http::{HeaderMap, Uri, Version, header::HOST, uri::Authority};
 
 use super::TargetError;
+use crate::fields;
 
 /// Whether a request names one host and no other.
 pub(super) fn check(uri: &Uri, headers: &HeaderMap, version: Version) -> Result<(), TargetError> {
-    let mut hosts = headers.get_all(HOST).iter();
+    let mut hosts = fields::all(headers, HOST);
     let host = match (hosts.next(), hosts.next()) {
         (Some(host), None) => Some(host.to_str().map_err(|_| TargetError::Host)?),
         (None, _) => None,

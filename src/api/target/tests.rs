@@ -9,7 +9,7 @@ fn canonicalize(target: &str) -> Result<Target, TargetError> {
     let uri: Uri = target.parse().map_err(|_| TargetError::NotAPath)?;
     let mut headers = HeaderMap::new();
     headers.insert(HOST, "cloud.example".parse().expect("a header value"));
-    Target::canonicalize(&uri, &headers, Version::HTTP_11, 8192)
+    Target::canonicalize(uri, &headers, Version::HTTP_11, 8192)
 }
 
 fn check(target: &str, expected: &str) {
@@ -74,6 +74,17 @@ fn ambiguous_targets_are_refused() {
     refuse("/a.json/b.xml", TargetError::TwoSuffixes);
     refuse(&format!("/{}", "a".repeat(9000)), TargetError::TooLong(8192));
     refuse("*", TargetError::NotAPath);
+    refuse("cloud.example", TargetError::NotAPath);
+}
+
+#[test]
+fn a_target_without_a_path_is_refused() {
+    // As HTTP/2 makes one of a request that has neither `:path` nor `:authority`.
+    let uri = Uri::from_parts(http::uri::Parts::default()).expect("a target");
+    let mut headers = HeaderMap::new();
+    headers.insert(HOST, "cloud.example".parse().expect("a header value"));
+    let refused = Target::canonicalize(uri, &headers, Version::HTTP_2, 8192);
+    assert_eq!(refused, Err(TargetError::NotAPath));
 }
 
 #[test]
@@ -113,7 +124,7 @@ fn there_is_exactly_one_valid_host() {
             headers.append(HOST, host.parse().expect("a header value"));
         }
         let uri: Uri = uri.parse().expect("a target");
-        Target::canonicalize(&uri, &headers, version, 100).map(|_| ())
+        Target::canonicalize(uri, &headers, version, 100).map(|_| ())
     };
     let h1 = Version::HTTP_11;
     assert_eq!(host("/", &["a.example:8443"], h1), Ok(()));

@@ -91,7 +91,7 @@ impl Setting {
         let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let caller = Caller::verify(&self.directory, &secret, 0, client).expect("a caller");
         let uri = target.parse().expect("a target");
-        let target = Target::canonicalize(&uri, &headers, http::Version::HTTP_11, 100);
+        let target = Target::canonicalize(uri, &headers, http::Version::HTTP_11, 100);
         let target = target.expect("canonical");
         let listed = self.shelf.routes.read(&target).expect("listed");
         let route = self.shelf.routes.route(listed.id);
