@@ -152,6 +152,13 @@ mod tests {
     }
 
     #[test]
+    fn where_there_is_room_for_one_it_is_the_latest() {
+        let ring = Ring::in_parts(1, 1);
+        let [before, latest] = [push(&ring), push(&ring)];
+        assert!(ring.find(latest).is_some() && ring.find(before).is_none());
+    }
+
+    #[test]
     fn of_many_the_latest_are_remembered_but_for_a_few() {
         // Of the second one the room is no multiple of what is gathered.
         for room in [GATHERED * GATHERED, GATHERED * GATHERED + 7] {
