@@ -104,7 +104,7 @@ impl World {
     /// The entity tag that every caller was shown.
     pub(crate) fn entity_tag(&self, target: &str) -> HeaderValue {
         let stored = self.stored(target);
-        entry(&stored).representation.headers.get(ETAG).expect("kept entries have one").clone()
+        entry(&stored).representation.headers.get(&ETAG).expect("kept entries have one").clone()
     }
 
     /// Proves the formats of a route by two pairs of its documents, a minute apart.

@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn an_entry_is_judged_by_its_age_and_by_what_is_left_of_it() {
-        let shown = Representation::new(StatusCode::OK, HeaderMap::new(), Bytes::new());
+        let shown = Representation::new(StatusCode::OK, &HeaderMap::new(), Bytes::new());
         let entry = Entry::new(shown, View::default(), Stamp::empty(), 10_000, 70_000, 70_000);
         let check = |max_age, min_fresh, now, expected| {
             let directives = Directives { max_age, min_fresh, only_if_cached: false };

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, StatusCode,
     header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY},
@@ -14,6 +14,7 @@ use http::{
 use super::{
     coherence::{Stamp, View},
     key::Digest,
+    lines::Lines,
     partition::Room,
     validator::Validator,
 };
@@ -77,11 +78,11 @@ pub struct Representation {
     /// The status; entries that are kept have 200, or 404.
     pub status: StatusCode,
     /// The headers as they are shown, without those that depend on the moment.
-    pub headers: HeaderMap,
+    pub headers: Lines,
     /// The body, masked.
     pub body: Bytes,
-    /// By what the upstream can be asked whether it still shows this.
-    pub validator: Option<Validator>,
+    /// By what the upstream can be asked whether it still shows this. Apart, because no hit asks.
+    pub validator: Option<Box<Validator>>,
 }
 
 /// A representation that is kept.
@@ -193,51 +194,16 @@ impl Candidate<'_> {
     }
 }
 
-/// What the headers of many replies say.
-const COMMON: [&str; 8] = [
-    "application/json; charset=utf-8",
-    "application/xml; charset=utf-8",
-    "application/json",
-    "private, max-age=0, must-revalidate",
-    "Authorization, Accept",
-    "SAMEORIGIN",
-    "nosniff",
-    "1; mode=block",
-];
-
-fn common(value: &HeaderValue) -> Option<&'static str> {
-    COMMON.into_iter().find(|text| *value == *text)
-}
-
 impl Representation {
-    /// One whose headers are its own. As the upstream's reply gave them they are parts of what was
-    /// read from its connection, and each would hold on to all of that. Together they have one
-    /// buffer, because every hit touches every one of them; but for those that many replies have: what
-    /// is in the program itself is shown without being counted.
-    pub fn new(status: StatusCode, mut headers: HeaderMap, body: Bytes) -> Self {
-        let own = headers.values().filter(|value| common(value).is_none());
-        let mut own = BytesMut::with_capacity(own.map(HeaderValue::len).sum());
-        for value in headers.values_mut() {
-            match common(value) {
-                Some(text) => *value = HeaderValue::from_static(text),
-                None => own.extend_from_slice(value.as_bytes()),
-            }
-        }
-        let mut own = own.freeze();
-        for value in headers.values_mut().filter(|value| common(value).is_none()) {
-            let part = own.split_to(value.len());
-            if let Ok(part) = HeaderValue::from_maybe_shared(part) {
-                *value = part;
-            }
-        }
-        Self { status, headers, body, validator: None }
+    /// One that holds on to nothing that was read (see [`Lines::of`]) but its body.
+    pub fn new(status: StatusCode, headers: &HeaderMap, body: Bytes) -> Self {
+        Self { status, headers: Lines::of(headers), body, validator: None }
     }
 
     /// How much memory it takes.
     pub fn weight(&self) -> usize {
-        let headers = self.headers.iter().map(|(k, v)| k.as_str().len() + v.len() + 64);
-        let validator = self.validator.as_ref().map_or(0, Validator::weight);
-        size_of::<Self>() + self.body.len() + headers.sum::<usize>() + validator
+        let validator = self.validator.as_deref().map_or(0, Validator::weight);
+        size_of::<Self>() + self.body.len() + self.headers.weight() + validator
     }
 
     /// Whether the client's conditional request already has it.
@@ -247,7 +213,7 @@ impl Representation {
         if lines.peek().is_none() || self.status != StatusCode::OK {
             return false;
         }
-        let Some(own) = self.headers.get(ETAG) else { return false };
+        let Some(own) = self.headers.get(&ETAG) else { return false };
         let tags = lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(','));
         // Weak comparison (RFC 9110, 13.1.2): a `W/` in front says nothing here.
         let is_own = |tag: &str| tag == "*" || tag.trim_start_matches("W/") == own;
@@ -360,7 +326,6 @@ impl Entry {
 
 /// What a lookup in the store finds.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "markers are few, and a box would cost every hit")]
 pub enum Stored {
     /// A representation.
     Entry(Entry),
@@ -453,7 +418,7 @@ mod tests {
         let tag = strong_tag(&body);
         let tag = tag.to_str().expect("text").to_owned();
         let shown = headers(&[("etag", &tag)]);
-        let mut it = Representation::new(StatusCode::OK, shown, body);
+        let mut it = Representation::new(StatusCode::OK, &shown, body);
         let asks = |v: &str| it.is_known_to(&headers(&[("if-none-match", v)]));
         assert!(asks(&tag) && asks("*") && asks(&format!("\"x\", W/{tag}")));
         assert!(!asks("\"x\"") && !it.is_known_to(&HeaderMap::new()));
@@ -463,13 +428,13 @@ mod tests {
         it.status = StatusCode::NOT_FOUND;
         assert!(!it.is_known_to(&headers(&[("if-none-match", &tag)])));
         it.status = StatusCode::OK;
-        it.headers.remove(ETAG);
+        it.headers = Lines::default();
         assert!(!it.is_known_to(&headers(&[("if-none-match", "*")])), "what has no tag is shown");
     }
 
     #[test]
     fn a_softened_entry_is_usable_as_long_as_one_whose_lifetime_has_ended() {
-        let shown = Representation::new(StatusCode::OK, HeaderMap::new(), Bytes::new());
+        let shown = Representation::new(StatusCode::OK, &HeaderMap::new(), Bytes::new());
         let entry = Entry::new(shown, View::default(), Stamp::empty(), 100, 5000, 300);
         let state = |now| {
             (
@@ -485,34 +450,5 @@ mod tests {
         assert_eq!((meanwhile, over), ((false, true, 299), (false, false, 300)));
         assert!(!entry.soften(2000), "it is not made fresh again");
         assert_eq!(state(1299), (false, true, 299));
-    }
-
-    #[test]
-    fn a_representation_holds_on_to_nothing_that_was_read() {
-        let read = Bytes::from(vec![b'v'; 4096]);
-        let mut headers = HeaderMap::new();
-        let value = HeaderValue::from_maybe_shared(read.slice(..10)).expect("letters");
-        headers.insert(CONTENT_TYPE, value);
-        assert!(!read.is_unique());
-        let shown = Representation::new(StatusCode::OK, headers, Bytes::new());
-        assert!(read.is_unique(), "the headers are still part of it");
-        assert_eq!(shown.headers[CONTENT_TYPE], "vvvvvvvvvv");
-    }
-
-    #[test]
-    fn what_headers_say_is_shown_as_it_was() {
-        let said = [
-            ("x-one", "nosniff"),
-            ("x-two", "its own"),
-            ("content-type", "application/json; charset=utf-8"),
-            ("x-two", "more of its own"),
-            ("etag", "\"a\""),
-        ];
-        let mut shown = HeaderMap::new();
-        for (name, value) in said {
-            shown.append(name, HeaderValue::from_str(value).expect("letters"));
-        }
-        let kept = Representation::new(StatusCode::OK, shown.clone(), Bytes::new()).headers;
-        assert_eq!(kept, shown);
     }
 }

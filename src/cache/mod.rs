@@ -1,6 +1,6 @@
 //! The cache: what may be kept, under which key, and for how long it is true.
 //!
-//! The deciding files (`coherence`, `dependence`, `directives`, `names`, `flight`, `key`, `entry`,
+//! The deciding files (`coherence`, `dependence`, `directives`, `names`, `flight`, `key`, `lines`, `entry`,
 //! `standing`, `validator`, `status`) do no I/O, hold no clock and spawn nothing; `store` knows where entries live,
 //! `touch` ties a write to its epochs.
 
@@ -11,6 +11,7 @@ pub mod directives;
 pub mod entry;
 pub mod flight;
 pub mod key;
+pub mod lines;
 pub mod mark;
 pub mod names;
 pub mod partition;

@@ -89,7 +89,7 @@ mod tests {
 
     /// One that was asked for at 5000 and is usable for a minute after its lifetime.
     fn entry(fresh_until: u64) -> Entry {
-        let shown = Representation::new(StatusCode::OK, HeaderMap::new(), Bytes::new());
+        let shown = Representation::new(StatusCode::OK, &HeaderMap::new(), Bytes::new());
         Entry::new(shown, View::default(), Stamp::empty(), 5000, fresh_until, 60_000)
     }
 

@@ -154,7 +154,7 @@ mod tests {
 
     fn entry(bytes: usize) -> Arc<Stored> {
         let body = Bytes::from(vec![b'x'; bytes]);
-        let shown = Representation::new(StatusCode::OK, HeaderMap::new(), body);
+        let shown = Representation::new(StatusCode::OK, &HeaderMap::new(), body);
         let (view, stamp) = (View::default(), Stamp::empty());
         Arc::new(Stored::Entry(Entry::new(shown, view, stamp, 0, 60_000, 0)))
     }

@@ -64,9 +64,9 @@ impl Validator {
         (whole && body.len() >= LEAST).then_some(Self { tag, vault })
     }
 
-    /// How much memory it takes besides its own size.
+    /// How much memory it takes.
     pub fn weight(&self) -> usize {
-        self.tag.len()
+        size_of::<Self>() + self.tag.len()
     }
 }
 
@@ -96,7 +96,7 @@ impl Held {
         if *masked_by != vault || opaque(shown) != opaque(tag) {
             return None;
         }
-        let mut headers = kept.headers.clone();
+        let mut headers = kept.headers.to_map();
         let replaced = || said.keys().filter(|name| !OF_THE_BODY.contains(name));
         for name in replaced() {
             headers.remove(name);
@@ -110,7 +110,7 @@ impl Held {
 
     fn parts(&self) -> Option<(&Representation, &Validator)> {
         let Stored::Entry(entry) = &*self.0 else { return None };
-        let validator = entry.representation.validator.as_ref()?;
+        let validator = entry.representation.validator.as_deref()?;
         Some((&entry.representation, validator))
     }
 }
@@ -141,8 +141,10 @@ mod tests {
     fn held(pairs: &[(&'static str, &str)], vault: u64) -> Option<Held> {
         let headers = headers(pairs);
         let validator = Validator::of(&headers, &body(), vault);
-        let shown =
-            Representation { validator, ..Representation::new(StatusCode::OK, headers, body()) };
+        let shown = Representation {
+            validator: validator.map(Box::new),
+            ..Representation::new(StatusCode::OK, &headers, body())
+        };
         let (view, stamp) = (View::default(), Stamp::empty());
         Held::of(&Arc::new(Stored::Entry(Entry::new(shown, view, stamp, 0, 1, 1))))
     }

@@ -91,8 +91,8 @@ fn reply(representation: &Representation, method: &Method, known: bool, room: He
     let kept = &representation.headers;
     let mut headers = room;
     headers.clear();
-    headers.reserve(kept.len() + ADDED);
-    for (name, value) in kept {
+    headers.reserve(kept.iter().len() + ADDED);
+    for (name, value) in kept.iter() {
         headers.append(name, value.clone());
     }
     *answer.headers_mut() = headers;

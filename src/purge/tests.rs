@@ -108,7 +108,7 @@ impl World {
             let key = Key::new(&partition, Secrecy::Hidden, path.parse().expect("a target"), None);
             let dependence = Dependence { view, class: route.class };
             let filled = Filled { stamp: &stamp, dependence, settled: true, asked_at: 0 };
-            let shown = Representation::new(http::StatusCode::OK, HeaderMap::new(), "[]".into());
+            let shown = Representation::new(http::StatusCode::OK, &HeaderMap::new(), "[]".into());
             assert!(self.shelf.keep(&key, &partition, filled, shown).is_ok());
             assert!(self.is_fresh(&key));
             ((partition, view, stamp), key)

@@ -60,7 +60,7 @@ impl Setting {
         let dependence = Dependence { view: self.view, class: RouteClass::Inventory };
         let filled = Filled { stamp, dependence, settled: true, asked_at };
         let body = Bytes::from(vec![b'x'; 200 << 10]);
-        let shown = Representation::new(StatusCode::OK, HeaderMap::new(), body);
+        let shown = Representation::new(StatusCode::OK, &HeaderMap::new(), body);
         self.shelf.keep(key, &self.partition, filled, shown)
     }
 }
@@ -107,7 +107,7 @@ fn what_is_derived_stands_beside_what_it_was_derived_from() {
         (&setting.shelf, Key::new(&setting.partition, Secrecy::Hidden, target, Some(Format::Json)));
     let other = key.in_other_format().expect("two formats");
     let derive = |source: &Arc<Stored>| {
-        let shown = Representation::new(StatusCode::OK, HeaderMap::new(), Bytes::new());
+        let shown = Representation::new(StatusCode::OK, &HeaderMap::new(), Bytes::new());
         shelf.keep_derived(&other, &setting.partition, (&key, source), shown).map(drop)
     };
     let digest = |stored: &Stored| match stored {

@@ -306,8 +306,8 @@ async fn derived(
     if body.len() > most {
         return None;
     }
-    let mut headers = source.headers.clone();
+    let mut headers = source.headers.to_map();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type(wanted)));
     headers.insert(ETAG, strong_tag(&body));
-    Some(Representation::new(source.status, headers, body))
+    Some(Representation::new(source.status, &headers, body))
 }

@@ -136,8 +136,8 @@ impl Hangar {
             }
         });
         let verdict = Verdict { settled, not_stored };
-        let shown = Representation::new(status, headers, body);
-        (Representation { validator, ..shown }, verdict)
+        let shown = Representation::new(status, &headers, body);
+        (Representation { validator: validator.map(Box::new), ..shown }, verdict)
     }
 }
 

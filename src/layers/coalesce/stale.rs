@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use http::header::RETRY_AFTER;
+
 use super::{Hangar, Outcome, receive::says_nothing};
 use crate::{
     cache::{entry::Stored, key::Key, shelf::Shelf, status::CacheStatus},
@@ -38,7 +40,7 @@ impl Hangar {
             // Nothing was sent. Whoever finds out whether the upstream is back may be about to.
             Outcome::Refused(Rejection::UpstreamDown(_)) => return,
             Outcome::Shared(brought) => {
-                let wished = breaker::rest(&brought.representation.headers);
+                let wished = breaker::rest(brought.representation.headers.get(&RETRY_AFTER));
                 wished.map_or(until, |wished| clock.after(wished).max(until))
             }
             Outcome::Refused(_) | Outcome::Streamed(_) => until,

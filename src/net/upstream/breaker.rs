@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
 use tokio::time::Instant;
 
 /// Whether requests go through.
@@ -106,16 +106,15 @@ pub(super) fn is_down(status: StatusCode) -> bool {
     down.contains(&status)
 }
 
-/// For how long the upstream wishes to be left alone, if it says so in seconds, within a bound.
-pub fn rest(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+/// For how long the upstream wishes to be left alone, if its `Retry-After` says so in seconds, within a
+/// bound.
+pub fn rest(wish: Option<&HeaderValue>) -> Option<Duration> {
+    let seconds = wish?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds).min(LONGEST_REST))
 }
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -188,10 +187,10 @@ mod tests {
         };
         assert_eq!(wait(SECOND * 7), SECOND * 7);
         assert_eq!(wait(Duration::ZERO), SECOND);
-        let wished = |seconds| rest(&HeaderMap::from_iter([(RETRY_AFTER, seconds)]));
-        assert_eq!(wished(HeaderValue::from_static("7")), Some(SECOND * 7));
-        assert_eq!(wished(HeaderValue::from_static("100000")), Some(LONGEST_REST));
-        assert_eq!(wished(HeaderValue::from_static("soon")), None);
+        let wished = |text| rest(Some(&HeaderValue::from_static(text)));
+        assert_eq!(wished("7"), Some(SECOND * 7));
+        assert_eq!(wished("100000"), Some(LONGEST_REST));
+        assert_eq!((wished("soon"), rest(None)), (None, None));
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use std::{
 
 use http::{
     Request, Response, StatusCode, Uri, Version,
-    header::{AUTHORIZATION, HOST},
+    header::{AUTHORIZATION, HOST, RETRY_AFTER},
     uri::PathAndQuery,
 };
 use hyper::body::Incoming;
@@ -133,7 +133,9 @@ impl<B: RequestBody> Upstream<B> {
         asked: u64,
     ) {
         let (asked, rest) = match answered {
-            Ok(reply) if is_down(reply.status()) => (Some(asked), rest(reply.headers())),
+            Ok(reply) if is_down(reply.status()) => {
+                (Some(asked), rest(reply.headers().get(RETRY_AFTER)))
+            }
             Ok(_) => return self.breaker().succeeded(),
             Err(UpstreamError::TimedOut | UpstreamError::Broken(_)) if harmless => {
                 (Some(asked), None)
