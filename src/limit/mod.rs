@@ -10,11 +10,13 @@ use std::{fmt, num::NonZeroU32, str::FromStr, time::Duration};
 use bytes::Bytes;
 use governor::{
     Quota as Gcra, RateLimiter,
-    clock::{Clock as _, DefaultClock},
+    clock::Clock as _,
     middleware::StateInformationMiddleware,
     state::{InMemoryState, NotKeyed},
 };
 use http::HeaderValue;
+
+use crate::clock::Ticks;
 
 /// The quotas of one tenant; none means unlimited.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,8 +54,7 @@ pub struct Limits {
 
 /// One limiter with its quota.
 pub struct Limit {
-    limiter: RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>,
-    clock: DefaultClock,
+    limiter: RateLimiter<NotKeyed, InMemoryState, Ticks, StateInformationMiddleware>,
     quota: Quota,
     policy: HeaderValue,
     /// The `RateLimit` header of a request that finds it full, as it is for who stays far below the rate.
@@ -150,8 +151,7 @@ impl Limit {
         let both = Bytes::from([&*policy, &first[..length]].concat());
         let part = |range| HeaderValue::from_maybe_shared(both.slice(range)).expect(MADE_OF);
         Self {
-            limiter: RateLimiter::direct(gcra).with_middleware(),
-            clock: DefaultClock::default(),
+            limiter: RateLimiter::direct_with_clock(gcra, Ticks).with_middleware(),
             quota,
             policy: part(0..policy.len()),
             first: part(policy.len()..both.len()),
@@ -164,9 +164,7 @@ impl Limit {
     pub fn check(&self) -> Result<Allowed, Limited> {
         match self.limiter.check() {
             Ok(state) => Ok(Allowed { remaining: state.remaining_burst_capacity() }),
-            Err(not_until) => {
-                Err(Limited { retry_after: not_until.wait_time_from(self.clock.now()) })
-            }
+            Err(not_until) => Err(Limited { retry_after: not_until.wait_time_from(Ticks.now()) }),
         }
     }
 

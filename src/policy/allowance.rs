@@ -19,14 +19,19 @@ use super::{
 use crate::limit::{Limit, Limited, Quota};
 
 /// What one token may, and what it has used of it.
+///
+/// What every request looks at stands first, side by side, which the compiler would not keep: the rest is
+/// long, and is looked at only where there are policies.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub struct Allowance {
-    document: PolicyDocument,
+    has_policies: bool,
+    used: Arc<Used>,
     policies: Policies,
     reads: Option<Held<Limit>>,
     writes: Option<Held<Limit>>,
     monthly: Option<Held<Monthly>>,
-    used: Arc<Used>,
+    document: PolicyDocument,
 }
 
 /// What a token has used, whatever its policies are.
@@ -79,6 +84,7 @@ impl Allowance {
             reads: limit("token-reads", limits.and_then(|held| held.rule.reads)),
             writes: limit("token-writes", limits.and_then(|held| held.rule.writes)),
             monthly: policies.monthly(),
+            has_policies: !policies.is_empty(),
             used: Arc::default(),
             policies,
             document,
@@ -119,7 +125,7 @@ impl Allowance {
 
     /// Whether nothing is judged, and nothing counted.
     pub fn is_empty(&self) -> bool {
-        self.policies.is_empty()
+        !self.has_policies
     }
 
     /// Whether nothing was used, by this token or one whose place it took, and nobody asks how much.
@@ -253,6 +259,22 @@ mod tests {
             assert_eq!(none.count_in_window(PolicyName::Creates, 0), Ok(None));
         }
         assert_eq!(none.usage().snapshot().2, 0);
+    }
+
+    #[test]
+    fn an_allowance_knows_whether_it_has_policies() {
+        let document = |text: &str| serde_json::from_str(text).expect("a document");
+        let (none, some) = ("{}", r#"{"monthly":{"reads":9}}"#);
+        assert!(Allowance::default().is_empty());
+        for (before, after) in [(none, none), (none, some), (some, none), (some, some)] {
+            let first = allowance(before);
+            let changed = first.changed(document(after)).expect("good policies");
+            let succeeded = first.succeeded("one", document(after)).expect("good policies");
+            for made in [&changed, &succeeded] {
+                assert_eq!(made.is_empty(), after == none, "{before} then {after}");
+                assert_eq!(made.is_empty(), made.policies().is_empty());
+            }
+        }
     }
 
     #[test]

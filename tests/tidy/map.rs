@@ -13,7 +13,7 @@ pub(super) const ROOMS: [(&str, &[&str]); 14] = [
     ("src/audit/", &[]),
     ("src/idempotency/", &["auth"]),
     ("src/transcode/", &[]),
-    ("src/limit/", &[]),
+    ("src/limit/", &["clock"]),
     ("src/policy/", &["api", "limit"]),
     ("src/cache/", &["api", "clock", "metrics"]),
 ];
