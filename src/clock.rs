@@ -1,5 +1,5 @@
-//! The time of the process: in milliseconds, by which entries and windows are dated, and in ticks, by which
-//! limiters count.
+//! The time of the process: in milliseconds, by which entries and windows are dated, and as governor counts
+//! it for quotas.
 
 use std::{
     sync::LazyLock,
@@ -37,12 +37,12 @@ impl Clock {
     }
 }
 
-/// The clock of all limiters. governor's own is 40 bytes, and each limiter would have a copy: one more
-/// place in memory for every request to look at.
+/// The clock of all quotas, in nanoseconds. governor's own is 40 bytes, and each limiter would have a copy:
+/// one more place in memory for every request to look at.
 #[derive(Clone, Copy, Debug)]
-pub struct Ticks;
+pub struct QuotaClock;
 
-impl governor::clock::Clock for Ticks {
+impl governor::clock::Clock for QuotaClock {
     type Instant = QuantaInstant;
 
     fn now(&self) -> QuantaInstant {

@@ -1,7 +1,8 @@
 //! What a tenant may ask for in a time: quotas, the limiters that hold them, and their headers.
 //!
 //! Each tenant's object has its own direct limiters (GCRA). A keyed limiter would have one quota
-//! for everybody and would keep every key it ever saw. Pure: no I/O, the clock is governor's.
+//! for everybody and would keep every key it ever saw. Pure: no I/O, and the clock is
+//! `clock.rs`'s.
 
 pub mod in_flight;
 
@@ -16,7 +17,7 @@ use governor::{
 };
 use http::HeaderValue;
 
-use crate::clock::Ticks;
+use crate::clock::QuotaClock;
 
 /// The quotas of one tenant; none means unlimited.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,7 +55,7 @@ pub struct Limits {
 
 /// One limiter with its quota.
 pub struct Limit {
-    limiter: RateLimiter<NotKeyed, InMemoryState, Ticks, StateInformationMiddleware>,
+    limiter: RateLimiter<NotKeyed, InMemoryState, QuotaClock, StateInformationMiddleware>,
     quota: Quota,
     policy: HeaderValue,
     /// The `RateLimit` header of a request that finds it full, as it is for who stays far below the rate.
@@ -151,7 +152,7 @@ impl Limit {
         let both = Bytes::from([&*policy, &first[..length]].concat());
         let part = |range| HeaderValue::from_maybe_shared(both.slice(range)).expect(MADE_OF);
         Self {
-            limiter: RateLimiter::direct_with_clock(gcra, Ticks).with_middleware(),
+            limiter: RateLimiter::direct_with_clock(gcra, QuotaClock).with_middleware(),
             quota,
             policy: part(0..policy.len()),
             first: part(policy.len()..both.len()),
@@ -164,7 +165,9 @@ impl Limit {
     pub fn check(&self) -> Result<Allowed, Limited> {
         match self.limiter.check() {
             Ok(state) => Ok(Allowed { remaining: state.remaining_burst_capacity() }),
-            Err(not_until) => Err(Limited { retry_after: not_until.wait_time_from(Ticks.now()) }),
+            Err(not_until) => {
+                Err(Limited { retry_after: not_until.wait_time_from(QuotaClock.now()) })
+            }
         }
     }
 
@@ -213,7 +216,22 @@ impl fmt::Debug for Limit {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
+
+    #[test]
+    fn a_limiter_fills_again() {
+        let limit = Limit::new("reads", Quota { per_second: 4, burst: 1 });
+        assert_eq!(limit.check(), Ok(Allowed { remaining: 0 }));
+        let Err(Limited { retry_after }) = limit.check() else { panic!("it has one of them") };
+        assert!(retry_after <= Duration::from_millis(250), "{retry_after:?}");
+        let asked = Instant::now();
+        while limit.check().is_err() {
+            assert!(asked.elapsed() < Duration::from_secs(10), "it does not fill");
+            std::thread::yield_now();
+        }
+    }
 
     #[test]
     fn the_longest_state_has_room() {
