@@ -81,7 +81,7 @@ pub struct Representation {
     pub headers: Lines,
     /// The body, masked.
     pub body: Bytes,
-    /// By what the upstream can be asked whether it still shows this. Apart, because no hit asks.
+    /// By what the upstream can be asked whether it still shows this. Boxed, because no hit asks.
     pub validator: Option<Box<Validator>>,
 }
 

@@ -1,8 +1,9 @@
 //! The lines of a reply's header as an entry keeps them: one after the other, in one piece.
 //!
 //! A map of headers finds a name quickly, and each of its lines takes half as much memory again for that.
-//! A hit shows all the lines of an entry and looks for none. Between two hits of one entry others have had
-//! the processor's caches, so what a hit costs is in how many places it has to look.
+//! A hit shows all the lines of an entry, and looks for one only where the request has a condition. Between
+//! two hits of one entry others have had the processor's caches, so what a hit costs is in how many places
+//! it has to look.
 
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -31,7 +32,8 @@ impl Lines {
     /// The same lines, with values of their own. As the upstream's reply gave them they are parts of
     /// what was read from its connection, and each would hold on to all of that. Together they have
     /// one buffer, because every hit touches every one of them; but for those that many replies have:
-    /// what is in the program itself is shown without being counted.
+    /// what is in the program itself is shown without a count of
+    /// who refers to it.
     pub fn of(headers: &HeaderMap) -> Self {
         let own = || headers.values().filter(|value| common(value).is_none());
         let mut buffer = BytesMut::with_capacity(own().map(HeaderValue::len).sum());
