@@ -37,7 +37,7 @@ impl Clock {
     }
 }
 
-/// The clock of all quotas, in nanoseconds. governor's own is 40 bytes, and each limiter would have a copy:
+/// The clock of all quotas of a second, in nanoseconds. governor's own is 40 bytes, and each limiter would have a copy:
 /// one more place in memory for every request to look at.
 #[derive(Clone, Copy, Debug)]
 pub struct QuotaClock;

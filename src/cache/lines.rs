@@ -32,8 +32,7 @@ impl Lines {
     /// The same lines, with values of their own. As the upstream's reply gave them they are parts of
     /// what was read from its connection, and each would hold on to all of that. Together they have
     /// one buffer, because every hit touches every one of them; but for those that many replies have:
-    /// what is in the program itself is shown without a count of
-    /// who refers to it.
+    /// what is in the program itself is shown without a count of who refers to it.
     pub fn of(headers: &HeaderMap) -> Self {
         let own = || headers.values().filter(|value| common(value).is_none());
         let mut buffer = BytesMut::with_capacity(own().map(HeaderValue::len).sum());

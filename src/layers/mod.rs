@@ -82,12 +82,6 @@ fn charge(
 /// `Age`, `Cache-Status`, `X-Request-Id`, `RateLimit` and `RateLimit-Policy`.
 const ADDED: usize = 5;
 
-/// For how many lines there is to be room where so many will stand. A map that is full to its bound moves
-/// lines out of their places for each that comes; with a third more of room it is about half full.
-const fn roomy(lines: usize) -> usize {
-    lines + lines / 3
-}
-
 /// A representation as the reply to a request: whole, its head alone, or "you have it".
 ///
 /// `room` is the map of the request's headers, which nobody needs any more: hyper takes the map of a
@@ -97,7 +91,9 @@ fn reply(representation: &Representation, method: &Method, known: bool, room: He
     let kept = &representation.headers;
     let mut headers = room;
     headers.clear();
-    headers.reserve(roomy(kept.iter().len() + ADDED));
+    let lines = kept.iter().len() + ADDED;
+    // A third more: a map that is full to its bound moves others out of their places for each that comes.
+    headers.reserve(lines + lines / 3);
     for (name, value) in kept.iter() {
         headers.append(name, value.clone());
     }
@@ -203,6 +199,8 @@ mod tests {
         for (method, known) in [(Method::GET, false), (Method::GET, true), (Method::HEAD, false)] {
             let room = header(&[("accept", "*/*"), ("x-two", "of the request")]);
             let mut answer = reply(&kept, &method, known, room);
+            let status = if known { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
+            assert_eq!(answer.status(), status);
             let length = answer.headers_mut().remove(CONTENT_LENGTH);
             assert_eq!(length.is_some(), method == Method::HEAD);
             assert_eq!(*answer.headers(), shown, "{method} {known}");
