@@ -11,6 +11,7 @@ mod panel;
 mod program;
 mod races;
 mod rails;
+mod release;
 mod scenarios;
 mod tidy;
 mod wire;

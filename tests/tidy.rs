@@ -316,7 +316,7 @@ fn words(code: &str) -> impl Iterator<Item = &str> {
 fn files() -> Vec<File> {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut paths = Vec::new();
-    for folder in ["src", "tests", "benches", "config", ".ci"] {
+    for folder in ["src", "tests", "benches", "config", ".cargo", ".ci"] {
         walk(&top.join(folder), &mut paths);
     }
     let beside = fs::read_dir(top).expect("the repository").map(|e| e.expect("an entry").path());
