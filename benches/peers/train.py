@@ -2,7 +2,7 @@
 """Makes the profile that releases are laid out by, from what the server does under load.
 
 Builds a server that counts which ways its code goes, loads it with the scenarios of the side-by-side bench
-and then with routes of the panel in both formats, and puts the counts in place of the last ones:
+and then with routes of the panel in both formats, and puts the counts, and the name of the compiler, in place of the last ones:
 
     PYTHONPATH=perf benches/peers/train.py
 
@@ -26,6 +26,7 @@ from bench import common, load  # noqa: E402
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 PROFILE = REPOSITORY / ".cargo" / "server.profdata"
+COMPILER = REPOSITORY / ".cargo" / "server.rustc"
 TARGET = REPOSITORY / "target" / "train"
 COUNTS = TARGET / "counts"
 BINARY = TARGET / "release" / "tollgate"
@@ -98,12 +99,13 @@ end
 """
 
 
+def rustc(*arguments):
+    return subprocess.run(["rustc", *arguments], cwd=REPOSITORY, check=True, stdout=subprocess.PIPE,
+                          text=True).stdout
+
+
 def profdata():
     """The tool of the compiler's own that merges counts."""
-    def rustc(*arguments):
-        return subprocess.run(["rustc", *arguments], cwd=REPOSITORY, check=True, stdout=subprocess.PIPE,
-                              text=True).stdout
-
     host = next(line.split()[1] for line in rustc("-vV").splitlines() if line.startswith("host:"))
     tool = pathlib.Path(rustc("--print", "sysroot").strip(), "lib/rustlib", host, "bin/llvm-profdata")
     if not tool.exists():
@@ -201,11 +203,10 @@ def main():
     scenarios()
     routes()
     merged = TARGET / PROFILE.name
-    # Sparse: of what was never run nothing is said, so that it is not taken for cold. In the form of the version
-    # before, so that a rustc with an older LLVM reads it, too.
-    subprocess.run([tool, "merge", "--sparse", "--write-prev-version", "-o", merged, *COUNTS.glob("*.profraw")],
-                   check=True)
+    # Sparse: of what was never run nothing is said, so that it is not taken for cold.
+    subprocess.run([tool, "merge", "--sparse", "-o", merged, *COUNTS.glob("*.profraw")], check=True)
     merged.replace(PROFILE)
+    COMPILER.write_text(rustc("-vV"))
     print(f"{PROFILE}: {PROFILE.stat().st_size} bytes")
 
 
