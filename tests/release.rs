@@ -66,6 +66,8 @@ fn what_is_no_release_is_left_alone() {
         "--crate-name bytes -C opt-level=1 -C debuginfo=0",
         "--crate-name tollgate -C opt-level=3 -Cprofile-generate=counts",
         "--crate-name tollgate -C opt-level=3 -C profile-use=own.profdata",
+        "--crate-name tollgate -C opt-level=3 --codegen=profile-use=own.profdata",
+        "--crate-name tollgate -C opt-level=3 --target aarch64-unknown-linux-gnu",
         "--crate-name tollgate -C opt-level=3 -C instrument-coverage",
     ] {
         let words: Vec<_> = given.split(' ').collect();

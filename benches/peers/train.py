@@ -2,7 +2,8 @@
 """Makes the profile that releases are laid out by, from what the server does under load.
 
 Builds a server that counts which ways its code goes, loads it with the scenarios of the side-by-side bench
-and then with routes of the panel in both formats, and puts the counts, and the name of the compiler, in place of the last ones:
+and then with routes of the panel in both formats, and puts the counts, and the name of the compiler, in
+place of the last ones:
 
     PYTHONPATH=perf benches/peers/train.py
 
@@ -115,6 +116,7 @@ def profdata():
 
 def build():
     # The flags in the form in which a path may have spaces.
+    BINARY.unlink(missing_ok=True)
     counting = {**os.environ, "CARGO_ENCODED_RUSTFLAGS": f"-Cprofile-generate={COUNTS}"}
     subprocess.run(["cargo", "build", "--locked", "--release", "--bin", "tollgate", "--target-dir", TARGET],
                    cwd=REPOSITORY, env=counting, check=True)
@@ -129,9 +131,18 @@ def scenarios():
     contestant = f"tollgate={pathlib.Path(__file__).with_name('tollgate.py')}"
     result = TARGET / "scenarios.json"
     result.unlink(missing_ok=True)
-    subprocess.run([common.HERE / "run", "--contestants", contestant, "--scenarios", SCENARIOS,
-                    "--rounds", "1", "--secs", str(SECONDS), "--json", result],
-                   env={**os.environ, "TOLLGATE_BIN": str(BINARY)}, check=True)
+    bench = subprocess.Popen([common.HERE / "run", "--contestants", contestant, "--scenarios", SCENARIOS,
+                              "--rounds", "1", "--secs", str(SECONDS), "--json", result],
+                             env={**os.environ, "TOLLGATE_BIN": str(BINARY)})
+    try:
+        code = bench.wait()
+    except BaseException:
+        # Interrupted, it ends what it has started; killed, it does not.
+        bench.send_signal(signal.SIGINT)
+        bench.wait()
+        raise
+    if code != 0:
+        raise SystemExit(f"the bench ended with {code}")
     said = json.loads(result.read_text())
     wrong = said["skipped"] + [r for r in said["results"] if r["bad"] or r.get("value", "yes") != "yes"]
     seen = {r["scenario"] for r in said["results"]}
@@ -207,7 +218,7 @@ def main():
     subprocess.run([tool, "merge", "--sparse", "-o", merged, *COUNTS.glob("*.profraw")], check=True)
     merged.replace(PROFILE)
     COMPILER.write_text(rustc("-vV"))
-    print(f"{PROFILE}: {PROFILE.stat().st_size} bytes")
+    print(f"{PROFILE}: {PROFILE.stat().st_size} bytes; cargo clean --release, and the next release has it")
 
 
 if __name__ == "__main__":
